@@ -1,0 +1,65 @@
+namespace KvStore.Protocol;
+
+public enum ServedRole : byte
+{
+    Leader = 1,
+    Follower = 2,
+    Learner = 3,
+}
+
+/// <summary>How the answer came about. Numbers are on the wire.</summary>
+public enum ServedPath : byte
+{
+    Local = 0,
+    Waited = 1,
+    Forwarded = 2,
+}
+
+/// <summary>
+/// What the serving replica says about its answer: at most 40 bytes on the wire. A number that is not proved is never sent:
+/// <see cref="AgeMs"/> is <see cref="AgeUnknown"/> then.
+/// </summary>
+public readonly record struct Evidence(
+    ReadLevel Level, uint AgeMs, GroupId Group, ulong Term, ulong Applied, NodeId Node, ServedRole Role, ServedPath Path)
+{
+    public const uint AgeUnknown = uint.MaxValue;
+}
+
+/// <summary>
+/// The answer to a <see cref="KvRequest"/>. <see cref="Code"/> None is success; KeyNotFound, ConditionFailed and NotANumber
+/// executed and carry evidence; the rest executed nothing, or nobody knows (<see cref="Outcome"/>).
+/// </summary>
+public sealed record KvReply
+{
+    public ErrorCode Code { get; init; }
+    public Outcome Outcome { get; init; }
+
+    /// <summary>Revision of the key: of the value read, of the write applied, or the current one on ConditionFailed. 0 when absent.</summary>
+    public ulong Revision { get; init; }
+
+    /// <summary>A put that created its key; a delete that removed one.</summary>
+    public bool Changed { get; init; }
+
+    public ReadOnlyMemory<byte> Value { get; init; }
+    public string? ContentType { get; init; }
+
+    /// <summary>The counter after an increment.</summary>
+    public long Number { get; init; }
+
+    /// <summary>Who served it and how fresh it is; null when no group was touched.</summary>
+    public Evidence? Evidence { get; init; }
+
+    /// <summary>On WrongNode, NoLeader: who leads, as far as the answering node knows.</summary>
+    public NodeId LeaderHint { get; init; }
+
+    /// <summary>What went wrong and what to do, in a sentence; null on success.</summary>
+    public string? Detail { get; init; }
+
+    public int RetryAfterMs { get; init; }
+
+    /// <summary>Routing epoch of the answering node.</summary>
+    public ulong Epoch { get; init; }
+
+    /// <summary>Replies to the items of a batch, in order.</summary>
+    public IReadOnlyList<KvReply> Items { get; init; } = [];
+}

@@ -1,0 +1,19 @@
+namespace KvStore.Protocol;
+
+/// <summary>Limits that both ends must agree on. Bytes unless said otherwise.</summary>
+public static class Limits
+{
+    public const int MaxKeyBytes = 2048;
+    public const int MaxValueBytes = 1 << 20;
+
+    /// <summary>One client request or reply frame: value, key, batch items and envelope.</summary>
+    public const int MaxRequestBytes = 4 << 20;
+
+    /// <summary>One frame between peers. Entries above it are impossible: a batch entry is cut at 256 KiB or one request.</summary>
+    public const int MaxPeerFrameBytes = 8 << 20;
+
+    public const int MaxContentTypeBytes = 127;
+    public const int MaxBatchItems = 512;
+    public const int MaxTimeoutMs = 60_000;
+    public const int SlotCount = 16_384;
+}

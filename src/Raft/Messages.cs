@@ -1,0 +1,53 @@
+namespace KvStore.Raft;
+
+/// <summary>A message between two replicas of one group, or from a replica's own storage to its core. Lost, repeated and reordered freely.</summary>
+/// <param name="From">Sender.</param>
+/// <param name="To">Receiver; a message for another replica id is ignored.</param>
+/// <param name="Term">Sender's term (for a pre-vote request and a granted answer to it: the term asked for).</param>
+public abstract record Message(ReplicaId From, ReplicaId To, ulong Term);
+
+/// <summary>Entries after (PrevIndex, PrevTerm), possibly none, and the leader's commit index.</summary>
+public sealed record AppendEntries(
+    ReplicaId From, ReplicaId To, ulong Term, ulong PrevIndex, ulong PrevTerm, ulong Commit, IReadOnlyList<Entry> Entries)
+    : Message(From, To, Term);
+
+/// <summary>
+/// Accepted: everything up to Index matches and is durable. Rejected: Index is the PrevIndex refused, and
+/// (HintIndex, HintTerm) the last entry here that could match, so that a leader skips a term a round (paper 5.3).
+/// </summary>
+public sealed record AppendResponse(
+    ReplicaId From, ReplicaId To, ulong Term, ulong Index, bool Rejected = false, ulong HintIndex = 0, ulong HintTerm = 0)
+    : Message(From, To, Term);
+
+/// <summary>One confirmation round. Commit is min(match of the receiver, leader's commit). Round counts up for ever within a leader's process.</summary>
+public sealed record Heartbeat(ReplicaId From, ReplicaId To, ulong Term, ulong Commit, ulong Round) : Message(From, To, Term);
+
+/// <summary>Sent in the leader's term only, so it confirms that the sender still followed that leader when it answered Round.</summary>
+public sealed record HeartbeatResponse(ReplicaId From, ReplicaId To, ulong Term, ulong Round) : Message(From, To, Term);
+
+/// <summary>A vote or, with PreVote, the question whether a vote would be given (thesis 9.6). Transfer lifts the stickiness to a live leader.</summary>
+public sealed record VoteRequest(
+    ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm, bool PreVote, bool Transfer = false)
+    : Message(From, To, Term);
+
+public sealed record VoteResponse(ReplicaId From, ReplicaId To, ulong Term, bool PreVote, bool Granted) : Message(From, To, Term);
+
+/// <summary>A follower asks for an index that covers every write acknowledged so far (thesis 6.4). Context is the asker's own number.</summary>
+public sealed record ReadIndexRequest(ReplicaId From, ReplicaId To, ulong Term, ulong Context) : Message(From, To, Term);
+
+public sealed record ReadIndexResponse(ReplicaId From, ReplicaId To, ulong Term, ulong Context, ulong Index) : Message(From, To, Term);
+
+/// <summary>The receiver is behind the leader's log: it must fetch this snapshot. The data travels on its own connection.</summary>
+public sealed record InstallSnapshot(ReplicaId From, ReplicaId To, ulong Term, SnapshotMetadata Snapshot) : Message(From, To, Term);
+
+/// <summary>The leader hands over: campaign now, without asking first (thesis 3.10).</summary>
+public sealed record TimeoutNow(ReplicaId From, ReplicaId To, ulong Term) : Message(From, To, Term);
+
+/// <summary>
+/// Local: storage reports that the log is durable up to (Index, EntryTerm). Term is the term in which the append was handed
+/// out: a completion of an older term must never trim the unstable log (the same index may hold another entry by now).
+/// </summary>
+public sealed record AppendSynced(ReplicaId From, ReplicaId To, ulong Term, ulong Index, ulong EntryTerm) : Message(From, To, Term);
+
+/// <summary>Local: a fetched snapshot is durable and the state machine holds it. True whatever the term.</summary>
+public sealed record SnapshotInstalled(ReplicaId From, ReplicaId To, ulong Term, SnapshotMetadata Snapshot) : Message(From, To, Term);

@@ -1,0 +1,37 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>Two queues per peer: control (heartbeats, votes, answers) is sent before appends in every turn.</summary>
+public enum Lane : byte
+{
+    Control,
+    Append,
+}
+
+/// <summary>
+/// The network as a node sees it. Implemented by Node over TCP and by the simulator over nothing. Any thread may call; no call
+/// blocks. Messages are delivered at most once, in order within a connection, or not at all.
+/// </summary>
+public interface ITransport
+{
+    /// <summary>Queues one payload (a peer batch, encoded) for a node. False: no connection or the lane is full, the payload is dropped.</summary>
+    bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload);
+
+    /// <summary>Passes a request on to another node over the binary protocol. Exactly one method of the completion is called, later, on any thread.</summary>
+    void Forward(NodeId to, KvRequest request, IForwardCompletion completion);
+}
+
+public interface IForwardCompletion
+{
+    void Replied(KvReply reply);
+
+    /// <summary>No reply will come. NotSent is a proof that the other node never saw the request.</summary>
+    void Lost(bool notSent);
+}
+
+/// <summary>Where a reply goes: called exactly once, on a worker's thread or inline in Submit; it must not block.</summary>
+public interface IReplySink
+{
+    void Complete(KvReply reply);
+}

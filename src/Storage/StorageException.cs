@@ -1,0 +1,54 @@
+namespace KvStore.Storage;
+
+/// <summary>The disk failed or holds what it must not hold. The node stops; nothing is retried.</summary>
+public class StorageException : Exception
+{
+    public StorageException()
+    {
+    }
+
+    public StorageException(string message)
+        : base(message)
+    {
+    }
+
+    public StorageException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+
+    public StorageException(string what, string path, long offset, int errno = 0)
+        : base(errno == 0 ? $"{what}: {path} at offset {offset}" : $"{what}: {path} at offset {offset} (errno {errno})")
+    {
+        Path = path;
+        Offset = offset;
+        Errno = errno;
+    }
+
+    public string? Path { get; }
+    public long Offset { get; }
+    public int Errno { get; }
+}
+
+/// <summary>Log or snapshot bytes that were durable are damaged: the node refuses to start rather than forget what it acknowledged.</summary>
+public sealed class CorruptStorageException : StorageException
+{
+    public CorruptStorageException()
+    {
+    }
+
+    public CorruptStorageException(string message)
+        : base(message)
+    {
+    }
+
+    public CorruptStorageException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+
+    public CorruptStorageException(string what, string path, long offset)
+        : base(what, path, offset)
+    {
+    }
+}
