@@ -1,0 +1,80 @@
+using System.Net;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Config;
+
+/// <summary>
+/// What cluster.json, the environment and the command line say together, checked. Every node of a cluster is given the same
+/// one.
+/// </summary>
+public sealed record ClusterConfig
+{
+    public required string ClusterId { get; init; }
+    public int ReplicationFactor { get; init; } = 3;
+    public int VirtualNodes { get; init; } = 1024;
+    public int Groups { get; init; } = 64;
+
+    /// <summary>Sorted by id, ordinal: the position decides the number of a node.</summary>
+    public required IReadOnlyList<NodeConfig> Nodes { get; init; }
+
+    public RaftSettings Raft { get; init; } = new();
+    public ReadSettings Reads { get; init; } = new();
+    public LimitSettings Limits { get; init; } = new();
+    public SecuritySettings Security { get; init; } = new();
+    public LogSettings Log { get; init; } = new();
+
+    public NodeConfig Node(string id) => Nodes.First(node => node.Id == id);
+
+    public NodeConfig Node(NodeId id) => Nodes[(int)id.Value - 1];
+
+    public NodeId NumberOf(string id) => new(1 + (uint)Nodes.ToList().FindIndex(node => node.Id == id));
+}
+
+/// <summary>One line of "nodes". A port may be 0 when all nodes run in one process: the system chooses it.</summary>
+public sealed record NodeConfig(string Id, IPEndPoint Http, IPEndPoint Peer, IPEndPoint Binary, string Zone, int Weight);
+
+public sealed record RaftSettings
+{
+    public int TickMs { get; init; } = 50;
+    public int HeartbeatMs { get; init; } = 100;
+    public int ElectionTimeoutMs { get; init; } = 1000;
+}
+
+public sealed record ReadSettings
+{
+    /// <summary>Level of a read that names none.</summary>
+    public ReadLevel Default { get; init; } = ReadLevel.Strong;
+
+    /// <summary>Bound of a bounded read that names none.</summary>
+    public int MaxStalenessMs { get; init; } = 5000;
+    public bool Lease { get; init; }
+}
+
+/// <summary>Bytes. Each may be lowered below what the protocol allows (<see cref="KvStore.Protocol.Limits"/>), never raised above it.</summary>
+public sealed record LimitSettings
+{
+    public int KeyBytes { get; init; } = KvStore.Protocol.Limits.MaxKeyBytes;
+    public int ValueBytes { get; init; } = KvStore.Protocol.Limits.MaxValueBytes;
+    public int RequestBytes { get; init; } = KvStore.Protocol.Limits.MaxRequestBytes;
+
+    /// <summary>Memory the node may plan with; 0 in the file means 60 % of what is available to the process.</summary>
+    public long MemoryBytes { get; init; }
+}
+
+public sealed record SecuritySettings
+{
+    /// <summary>Allows addresses other machines can reach although nothing authenticates them yet.</summary>
+    public bool Insecure { get; init; }
+}
+
+public enum LogFormat
+{
+    Text,
+    Json,
+}
+
+public sealed record LogSettings
+{
+    public Serilog.Events.LogEventLevel Level { get; init; } = Serilog.Events.LogEventLevel.Information;
+    public LogFormat Format { get; init; } = LogFormat.Text;
+}
