@@ -1,0 +1,533 @@
+using System.Buffers.Binary;
+using System.Text;
+using System.Text.Unicode;
+
+namespace KvStore.Protocol;
+
+/// <summary>
+/// Reads the MessagePack format from bytes nobody vouches for. Every TryRead returns true and moves on, or returns false, stays
+/// where it was and says why in <see cref="Result"/>. Nothing throws, and a length is compared with the bytes that are really
+/// there before anything of that size exists.
+/// </summary>
+public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
+{
+    private readonly ReadOnlySpan<byte> _bytes = bytes;
+    private int _position;
+
+    /// <summary>Why the last read returned false.</summary>
+    public DecodeResult Result { get; private set; }
+
+    /// <summary>Bytes read so far.</summary>
+    public readonly int Consumed => _position;
+
+    public readonly bool AtEnd => _position == _bytes.Length;
+
+    public readonly ReadOnlySpan<byte> Remaining => _bytes[_position..];
+
+    /// <summary>Consumes a nil if one is next; false only when there is no byte at all.</summary>
+    public bool TryReadNil(out bool wasNil)
+    {
+        wasNil = false;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        wasNil = _bytes[_position] == MessagePackCode.Nil;
+        _position += wasNil ? 1 : 0;
+        return true;
+    }
+
+    public bool TryRead(out bool value)
+    {
+        value = false;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        if (code is not (MessagePackCode.True or MessagePackCode.False))
+        {
+            return Fail(DecodeResult.Malformed);
+        }
+
+        value = code == MessagePackCode.True;
+        _position++;
+        return true;
+    }
+
+    /// <summary>Any integer form, as long as the value fits.</summary>
+    public bool TryRead(out ulong value)
+    {
+        if (!TryReadInteger(out value, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        return negative ? Fail(DecodeResult.Malformed) : Move(size);
+    }
+
+    public bool TryRead(out long value)
+    {
+        value = 0;
+        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        value = (long)bits;
+        return !negative && bits > long.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+    }
+
+    public bool TryRead(out uint value)
+    {
+        value = 0;
+        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        value = (uint)bits;
+        return negative || bits > uint.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+    }
+
+    public bool TryRead(out int value)
+    {
+        value = 0;
+        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        long wide = (long)bits;
+        value = (int)wide;
+        bool fits = negative ? wide >= int.MinValue : bits <= int.MaxValue;
+        return fits ? Move(size) : Fail(DecodeResult.Malformed);
+    }
+
+    public bool TryRead(out ushort value)
+    {
+        value = 0;
+        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        value = (ushort)bits;
+        return negative || bits > ushort.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+    }
+
+    public bool TryRead(out byte value)
+    {
+        value = 0;
+        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        value = (byte)bits;
+        return negative || bits > byte.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+    }
+
+    /// <summary>A float 64 or a float 32.</summary>
+    public bool TryRead(out double value)
+    {
+        value = 0;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        switch (_bytes[_position])
+        {
+            case MessagePackCode.Float64:
+                if (!Has(9))
+                {
+                    return false;
+                }
+
+                value = BinaryPrimitives.ReadDoubleBigEndian(_bytes[(_position + 1)..]);
+                return Move(9);
+            case MessagePackCode.Float32:
+                if (!Has(5))
+                {
+                    return false;
+                }
+
+                value = BinaryPrimitives.ReadSingleBigEndian(_bytes[(_position + 1)..]);
+                return Move(5);
+            default:
+                return Fail(DecodeResult.Malformed);
+        }
+    }
+
+    /// <summary>A bin of at most maxBytes; the span points into the input.</summary>
+    public bool TryReadBin(int maxBytes, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        return TryReadBinHeader(out uint length, out int header) && TryReadBody(header, length, maxBytes, out value);
+    }
+
+    /// <summary>A str of at most maxBytes, as its bytes; not checked to be UTF-8.</summary>
+    public bool TryReadUtf8(int maxBytes, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        return TryReadStrHeader(out uint length, out int header) && TryReadBody(header, length, maxBytes, out value);
+    }
+
+    /// <summary>A str of at most maxBytes. Bytes that are not UTF-8 are malformed.</summary>
+    public bool TryReadString(int maxBytes, out string value)
+    {
+        value = string.Empty;
+        int start = _position;
+        if (!TryReadUtf8(maxBytes, out var utf8))
+        {
+            return false;
+        }
+
+        if (!Utf8.IsValid(utf8))
+        {
+            _position = start;
+            return Fail(DecodeResult.Malformed);
+        }
+
+        value = Encoding.UTF8.GetString(utf8);
+        return true;
+    }
+
+    /// <summary>A bin of exactly 16 bytes, big-endian.</summary>
+    public bool TryRead(out UInt128 value)
+    {
+        bool ok = TryReadBin16(out var bytes);
+        value = ok ? BinaryPrimitives.ReadUInt128BigEndian(bytes) : default;
+        return ok;
+    }
+
+    /// <summary>A bin of exactly 16 bytes, in the order of the text form.</summary>
+    public bool TryRead(out Guid value)
+    {
+        bool ok = TryReadBin16(out var bytes);
+        value = ok ? new Guid(bytes, bigEndian: true) : default;
+        return ok;
+    }
+
+    /// <summary>
+    /// The number of elements that follow. An element has at least one byte, so a count above the bytes that remain asks for
+    /// more data and can never size an allocation.
+    /// </summary>
+    public bool TryReadArrayHeader(out int count) =>
+        TryReadCount(MessagePackCode.FixArray, MessagePackCode.Array16, MessagePackCode.Array32, bytesPerItem: 1, out count);
+
+    /// <summary>The number of key-value pairs that follow.</summary>
+    public bool TryReadMapHeader(out int count) =>
+        TryReadCount(MessagePackCode.FixMap, MessagePackCode.Map16, MessagePackCode.Map32, bytesPerItem: 2, out count);
+
+    public bool TryReadExt(int maxBytes, out sbyte type, out ReadOnlySpan<byte> value)
+    {
+        type = 0;
+        value = default;
+        if (!TryReadExtHeader(out uint length, out int header, out type))
+        {
+            return false;
+        }
+
+        return TryReadBody(header, length, maxBytes, out value);
+    }
+
+    /// <summary>Moves past one value of any type. Nesting costs no stack: what is counted is values still to pass.</summary>
+    public bool TrySkip()
+    {
+        int start = _position;
+        long pending = 1;
+        while (pending > 0)
+        {
+            if (!TrySkipHeaderAndBody(out long children))
+            {
+                _position = start;
+                return false;
+            }
+
+            pending += children - 1;
+        }
+
+        return true;
+    }
+
+    private bool TrySkipHeaderAndBody(out long children)
+    {
+        children = 0;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        switch (code)
+        {
+            case <= MessagePackCode.MaxPositiveFixInt or >= MessagePackCode.NegativeFixInt:
+            case MessagePackCode.Nil or MessagePackCode.True or MessagePackCode.False:
+                return Move(1);
+            case >= MessagePackCode.UInt8 and <= MessagePackCode.Int64:
+                return TryReadInteger(out _, out _, out int size) && Move(size);
+            case MessagePackCode.Float32 or MessagePackCode.Float64:
+                return TryRead(out double _);
+            case >= MessagePackCode.Bin8 and <= MessagePackCode.Bin32:
+                return TryReadBin(int.MaxValue, out _);
+            case (>= MessagePackCode.FixStr and < MessagePackCode.Nil) or (>= MessagePackCode.Str8 and <= MessagePackCode.Str32):
+                return TryReadUtf8(int.MaxValue, out _);
+            case (>= MessagePackCode.Ext8 and <= MessagePackCode.Ext32) or (>= MessagePackCode.FixExt1 and <= MessagePackCode.FixExt16):
+                return TryReadExt(int.MaxValue, out _, out _);
+            case (>= MessagePackCode.FixArray and < MessagePackCode.FixStr) or MessagePackCode.Array16 or MessagePackCode.Array32:
+                {
+                    bool ok = TryReadArrayHeader(out int count);
+                    children = count;
+                    return ok;
+                }
+
+            case (>= MessagePackCode.FixMap and < MessagePackCode.FixArray) or MessagePackCode.Map16 or MessagePackCode.Map32:
+                {
+                    bool ok = TryReadMapHeader(out int count);
+                    children = 2L * count;
+                    return ok;
+                }
+
+            default:
+                return Fail(DecodeResult.Malformed);
+        }
+    }
+
+    private bool TryReadBin16(out ReadOnlySpan<byte> bytes)
+    {
+        bytes = default;
+        if (!TryReadBinHeader(out uint length, out int header))
+        {
+            return false;
+        }
+
+        return length == 16 ? TryReadBody(header, length, 16, out bytes) : Fail(DecodeResult.Malformed);
+    }
+
+    // Two's complement bits; the caller checks the range and then moves by size.
+    private bool TryReadInteger(out ulong bits, out bool negative, out int size)
+    {
+        bits = 0;
+        negative = false;
+        size = 1;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        if (code <= MessagePackCode.MaxPositiveFixInt)
+        {
+            bits = code;
+            return true;
+        }
+
+        if (code >= MessagePackCode.NegativeFixInt)
+        {
+            bits = (ulong)(sbyte)code;
+            negative = true;
+            return true;
+        }
+
+        if (code is < MessagePackCode.UInt8 or > MessagePackCode.Int64)
+        {
+            return Fail(DecodeResult.Malformed);
+        }
+
+        bool signed = code >= MessagePackCode.Int8;
+        int width = 1 << (code - (signed ? MessagePackCode.Int8 : MessagePackCode.UInt8));
+        size = 1 + width;
+        if (!Has(size))
+        {
+            return false;
+        }
+
+        var body = _bytes.Slice(_position + 1, width);
+        long value = (width, signed) switch
+        {
+            (1, false) => body[0],
+            (1, true) => (sbyte)body[0],
+            (2, false) => BinaryPrimitives.ReadUInt16BigEndian(body),
+            (2, true) => BinaryPrimitives.ReadInt16BigEndian(body),
+            (4, false) => BinaryPrimitives.ReadUInt32BigEndian(body),
+            (4, true) => BinaryPrimitives.ReadInt32BigEndian(body),
+            _ => BinaryPrimitives.ReadInt64BigEndian(body),
+        };
+        bits = (ulong)value;
+        negative = signed && value < 0;
+        return true;
+    }
+
+    private bool TryReadStrHeader(out uint length, out int header)
+    {
+        length = 0;
+        header = 1;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        if (code is >= MessagePackCode.FixStr and < MessagePackCode.Nil)
+        {
+            length = (uint)(code & 0x1F);
+            return true;
+        }
+
+        return code switch
+        {
+            MessagePackCode.Str8 => TryReadLength(1, out length, out header),
+            MessagePackCode.Str16 => TryReadLength(2, out length, out header),
+            MessagePackCode.Str32 => TryReadLength(4, out length, out header),
+            _ => Fail(DecodeResult.Malformed),
+        };
+    }
+
+    private bool TryReadBinHeader(out uint length, out int header)
+    {
+        length = 0;
+        header = 1;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        return _bytes[_position] switch
+        {
+            MessagePackCode.Bin8 => TryReadLength(1, out length, out header),
+            MessagePackCode.Bin16 => TryReadLength(2, out length, out header),
+            MessagePackCode.Bin32 => TryReadLength(4, out length, out header),
+            _ => Fail(DecodeResult.Malformed),
+        };
+    }
+
+    private bool TryReadExtHeader(out uint length, out int header, out sbyte type)
+    {
+        length = 0;
+        header = 1;
+        type = 0;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        bool ok = true;
+        if (code is >= MessagePackCode.FixExt1 and <= MessagePackCode.FixExt16)
+        {
+            length = 1u << (code - MessagePackCode.FixExt1);
+        }
+        else
+        {
+            ok = code switch
+            {
+                MessagePackCode.Ext8 => TryReadLength(1, out length, out header),
+                MessagePackCode.Ext16 => TryReadLength(2, out length, out header),
+                MessagePackCode.Ext32 => TryReadLength(4, out length, out header),
+                _ => Fail(DecodeResult.Malformed),
+            };
+        }
+
+        if (!ok || !Has(header + 1))
+        {
+            return false;
+        }
+
+        type = (sbyte)_bytes[_position + header];
+        header++;
+        return true;
+    }
+
+    private bool TryReadCount(byte fix, byte code16, byte code32, int bytesPerItem, out int count)
+    {
+        count = 0;
+        if (!Has(1))
+        {
+            return false;
+        }
+
+        byte code = _bytes[_position];
+        uint length;
+        int header = 1;
+        if ((code & 0xF0) == fix)
+        {
+            length = (uint)(code & 0x0F);
+        }
+        else if (code != code16 && code != code32)
+        {
+            return Fail(DecodeResult.Malformed);
+        }
+        else if (!TryReadLength(code == code16 ? 2 : 4, out length, out header))
+        {
+            return false;
+        }
+
+        long remaining = _bytes.Length - _position - header;
+        if (length > int.MaxValue / bytesPerItem)
+        {
+            return Fail(DecodeResult.Malformed);
+        }
+
+        if ((long)length * bytesPerItem > remaining)
+        {
+            return Fail(DecodeResult.NeedMoreData);
+        }
+
+        count = (int)length;
+        return Move(header);
+    }
+
+    private bool TryReadLength(int width, out uint length, out int header)
+    {
+        length = 0;
+        header = 1 + width;
+        if (!Has(header))
+        {
+            return false;
+        }
+
+        var body = _bytes.Slice(_position + 1, width);
+        length = width switch
+        {
+            1 => body[0],
+            2 => BinaryPrimitives.ReadUInt16BigEndian(body),
+            _ => BinaryPrimitives.ReadUInt32BigEndian(body),
+        };
+        return true;
+    }
+
+    private bool TryReadBody(int header, uint length, int maxBytes, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        if (length > maxBytes)
+        {
+            return Fail(DecodeResult.Malformed);
+        }
+
+        if (length > _bytes.Length - _position - header)
+        {
+            return Fail(DecodeResult.NeedMoreData);
+        }
+
+        value = _bytes.Slice(_position + header, (int)length);
+        return Move(header + (int)length);
+    }
+
+    private bool Has(int count) => count <= _bytes.Length - _position || Fail(DecodeResult.NeedMoreData);
+
+    private bool Move(int count)
+    {
+        _position += count;
+        return true;
+    }
+
+    private bool Fail(DecodeResult result)
+    {
+        Result = result;
+        return false;
+    }
+}
