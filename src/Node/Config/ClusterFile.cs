@@ -1,0 +1,205 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+
+namespace KvStore.Node.Config;
+
+/// <summary>
+/// Reads cluster.json strictly: an unknown key, a key given twice or a value of the wrong kind is an error that names the
+/// path and, where one is close, the key that was probably meant.
+/// </summary>
+internal sealed class ClusterFile
+{
+    private readonly string _file;
+    private readonly Dictionary<string, string> _values = [];
+
+    private ClusterFile(string file) => _file = file;
+
+    /// <summary>Scalars by path, as text; only those the file mentions.</summary>
+    public IReadOnlyDictionary<string, string> Values => _values;
+
+    /// <summary>In the order of the file.</summary>
+    public IReadOnlyList<NodeConfig> Nodes { get; private set; } = [];
+
+    public static ClusterFile Read(string file)
+    {
+        byte[] bytes;
+        try
+        {
+            bytes = File.ReadAllBytes(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"cannot read {file}: {e.Message} Start in the folder of cluster.json, or name the file with --config FILE.", e);
+        }
+
+        return Parse(bytes, file);
+    }
+
+    public static ClusterFile Parse(ReadOnlyMemory<byte> json, string file)
+    {
+        var result = new ClusterFile(file);
+        try
+        {
+            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip });
+            result.ReadRoot(document.RootElement);
+        }
+        catch (JsonException e)
+        {
+            throw new ConfigurationException($"{file} is not valid JSON: {e.Message}", e);
+        }
+
+        return result;
+    }
+
+    private void ReadRoot(JsonElement root)
+    {
+        var sections = SettingTable.All.Select(setting => setting.Path.Split('.')[0]).Distinct();
+        foreach (var member in Members(root, string.Empty, [.. sections, "nodes", "$schema"]))
+        {
+            if (member.Name == "nodes")
+            {
+                ReadNodes(member.Value);
+            }
+            else if (member.Name != "$schema")
+            {
+                ReadSetting(member.Name, member.Value);
+            }
+        }
+
+        if (Nodes.Count == 0)
+        {
+            throw Error("nodes", "is missing", "list at least one node with id, http, peer and binary");
+        }
+    }
+
+    private void ReadSetting(string path, JsonElement value)
+    {
+        if (SettingTable.All.FirstOrDefault(setting => setting.Path == path) is { } setting)
+        {
+            _values[path] = Scalar(setting, value);
+            return;
+        }
+
+        var known = SettingTable.All.Where(inner => inner.Path.StartsWith(path + ".", StringComparison.Ordinal)).Select(inner => inner.Path.Split('.')[1]);
+        foreach (var member in Members(value, path, [.. known]))
+        {
+            ReadSetting($"{path}.{member.Name}", member.Value);
+        }
+    }
+
+    private string Scalar(Setting setting, JsonElement value)
+    {
+        var text = (setting.Kind, value.ValueKind) switch
+        {
+            (SettingKind.Number, JsonValueKind.Number) or (SettingKind.Flag, JsonValueKind.True or JsonValueKind.False) => value.GetRawText(),
+            (SettingKind.Text or SettingKind.Choice, JsonValueKind.String) => value.GetString()!,
+            _ => null,
+        };
+        return text is not null && setting.Reject(text) is null
+            ? text
+            : throw Error(setting.Path, $"is {value.GetRawText()}", "it must be " + (setting.Reject(text ?? "?") ?? "a plain value"));
+    }
+
+    private void ReadNodes(JsonElement list)
+    {
+        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > SettingTable.MaxNodes)
+        {
+            throw Error("nodes", "is not a list", $"write a JSON array of at most {SettingTable.MaxNodes} nodes");
+        }
+
+        var nodes = new List<NodeConfig>();
+        foreach (var item in list.EnumerateArray())
+        {
+            nodes.Add(ReadNode(item, $"nodes[{nodes.Count}]"));
+        }
+
+        if (nodes.GroupBy(node => node.Id, StringComparer.OrdinalIgnoreCase).FirstOrDefault(same => same.Count() > 1) is { } twice)
+        {
+            throw Error("nodes", $"names the id \"{twice.Key}\" more than once", "give every node its own id (case does not tell them apart)");
+        }
+
+        var taken = nodes.SelectMany(node => new[] { node.Http, node.Peer, node.Binary }).Where(address => address.Port != 0);
+        if (taken.GroupBy(address => address).FirstOrDefault(same => same.Count() > 1) is { } shared)
+        {
+            throw Error("nodes", $"uses the address {shared.Key} more than once", "give every http, peer and binary address its own port");
+        }
+
+        Nodes = nodes;
+    }
+
+    private NodeConfig ReadNode(JsonElement item, string path)
+    {
+        var text = new Dictionary<string, string>();
+        var weight = 1;
+        foreach (var member in Members(item, path, SettingTable.NodeKeys))
+        {
+            if (member.Name == "weight")
+            {
+                weight = member.Value.ValueKind == JsonValueKind.Number && member.Value.TryGetInt32(out var number) && number is >= 1 and <= SettingTable.MaxWeight
+                    ? number
+                    : throw Error($"{path}.weight", $"is {member.Value.GetRawText()}", $"it must be a whole number from 1 to {SettingTable.MaxWeight}");
+            }
+            else
+            {
+                text[member.Name] = member.Value.ValueKind == JsonValueKind.String
+                    ? member.Value.GetString()!
+                    : throw Error($"{path}.{member.Name}", $"is {member.Value.GetRawText()}", "it must be a text in quotes");
+            }
+        }
+
+        var id = text.GetValueOrDefault("id") ?? throw Error($"{path}.id", "is missing", "every node needs one");
+        if (!Names.IsValid(id))
+        {
+            throw Error($"{path}.id", $"is \"{id}\"", $"it must be {Names.Rule}");
+        }
+
+        var zone = text.GetValueOrDefault("zone", "default");
+        if (!Names.IsValid(zone))
+        {
+            throw Error($"{path}.zone", $"is \"{zone}\"", $"it must be {Names.Rule}");
+        }
+
+        return new NodeConfig(id, Address("http"), Address("peer"), Address("binary"), zone, weight);
+
+        IPEndPoint Address(string key)
+        {
+            var address = text.GetValueOrDefault(key) ?? throw Error($"{path}.{key}", "is missing", "every node needs one, such as 127.0.0.1:7101");
+            var colon = address.LastIndexOf(':');
+            return colon > 0 && IPAddress.TryParse(address[..colon].Trim('[', ']'), out var host)
+                && ushort.TryParse(address[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port)
+                ? new IPEndPoint(host, port)
+                : throw Error($"{path}.{key}", $"is \"{address}\"", "it must be an IP address and a port, such as 127.0.0.1:7101 or [::1]:7101");
+        }
+    }
+
+    private List<JsonProperty> Members(JsonElement element, string path, IReadOnlyList<string> known)
+    {
+        if (element.ValueKind != JsonValueKind.Object)
+        {
+            throw Error(path.Length == 0 ? "the file" : path, $"is not an object", "write { \"key\": value, ... }");
+        }
+
+        var members = new List<JsonProperty>();
+        foreach (var member in element.EnumerateObject())
+        {
+            var full = path.Length == 0 ? member.Name : $"{path}.{member.Name}";
+            if (!known.Contains(member.Name))
+            {
+                var nearest = Names.Nearest(member.Name, known);
+                throw Error(full, "is not a known key", nearest is null ? $"known here: {string.Join(", ", known)}" : $"did you mean \"{nearest}\"?");
+            }
+
+            if (members.Any(earlier => earlier.Name == member.Name))
+            {
+                throw Error(full, "is given twice", "keep one of them");
+            }
+
+            members.Add(member);
+        }
+
+        return members;
+    }
+
+    private ConfigurationException Error(string path, string what, string remedy) => new($"{_file}: {path} {what}; {remedy}");
+}

@@ -1,0 +1,147 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// Who the owner of a data directory is: the file "identity", written before anything else at the first start and the truth
+/// from then on. Its payload, in the envelope of <see cref="SmallFile"/>, version 1:
+/// <code>
+///  +------------+--------+------+-------------+-------+---------------------------------------------------+
+///  | logCreated | number | uuid | incarnation | name  | clusterId | virtualNodes | groups | rf | names      |
+///  | u8 0 or 1  | u32    | 16   | u64         | text  | text      | u32          | u32    | u32| u32, texts |
+///  +------------+--------+------+-------------+-------+---------------------------------------------------+
+///                                                      the layout
+/// </code>
+/// </summary>
+public sealed class NodeIdentity
+{
+    public const string FileName = "identity";
+
+    private const ushort Version = 1;
+    private const string LogFolder = "wal";
+
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+
+    private NodeIdentity(IFileSystem files, string directory, string name, NodeId number, Guid uuid, ClusterLayout layout)
+    {
+        _files = files;
+        _directory = directory;
+        Name = name;
+        Number = number;
+        Uuid = uuid;
+        Layout = layout;
+    }
+
+    private static ReadOnlySpan<byte> Magic => "KVIDENT\0"u8;
+
+    public string Name { get; }
+    public NodeId Number { get; }
+
+    /// <summary>Chosen at random at the first start. A node that comes back with another one has lost its data, its votes included.</summary>
+    public Guid Uuid { get; }
+    public ClusterLayout Layout { get; }
+
+    /// <summary>Counts the starts of this directory. Durable before the first stamp, vote or answer of the process.</summary>
+    public ulong Incarnation { get; private set; }
+
+    /// <summary>The log's first segment was durable once: from then on a missing log is a loss, not a first start.</summary>
+    public bool LogCreated { get; private set; }
+
+    /// <summary>
+    /// Takes possession of a node's folder at every start: creates the identity the first time, checks it against the
+    /// configuration later, and raises the incarnation. The caller holds the folder's lock.
+    /// </summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">The node's folder; it exists.</param>
+    /// <param name="name">The node as the configuration calls it.</param>
+    /// <param name="configured">The layout of the configuration.</param>
+    /// <param name="freshUuid">Becomes the uuid if this is the first start.</param>
+    public static NodeIdentity Open(IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid)
+    {
+        var hasLog = files.ListFiles($"{directory}/{LogFolder}").Count > 0;
+        var identity = Load(files, directory);
+        if (identity is null)
+        {
+            if (hasLog)
+            {
+                throw new IdentityException(
+                    $"{directory} holds a log but no identity file, so nobody can say whose it is; restore the identity file or start with an empty data directory");
+            }
+
+            var number = new NodeId(1 + (uint)configured.NodeNames.ToList().IndexOf(name));
+            Invariant.Check(!number.IsNone, "the configuration lists the node that is started");
+            identity = new NodeIdentity(files, directory, name, number, freshUuid, configured);
+        }
+        else
+        {
+            identity.CheckBelongsTo(name, configured);
+            if (identity.LogCreated && !hasLog)
+            {
+                throw new IdentityException(
+                    $"{directory} belongs to {name} but its log is gone, and with it the votes and entries {name} has promised to keep; restore {LogFolder}/, or remove {name} from the cluster and join it again with an empty data directory");
+            }
+        }
+
+        identity.Incarnation++;
+        identity.Save();
+        return identity;
+    }
+
+    /// <summary>Called once the first segment of the log is durable and before any vote or answer leaves.</summary>
+    public void MarkLogCreated()
+    {
+        if (!LogCreated)
+        {
+            LogCreated = true;
+            Save();
+        }
+    }
+
+    private void CheckBelongsTo(string name, ClusterLayout configured)
+    {
+        // A foreign cluster first: with it every other difference is to be expected and would only distract.
+        if (Layout.ClusterId == configured.ClusterId && Name != name)
+        {
+            throw new IdentityException($"{_directory} belongs to node {Name} but {name} was started in it; give every node a data directory of its own");
+        }
+
+        if (Layout.DifferenceFrom(configured) is { } difference)
+        {
+            throw new IdentityException($"{_directory}: {difference}; put the first value back into the configuration, or start with another data directory (--data)");
+        }
+    }
+
+    private static NodeIdentity? Load(IFileSystem files, string directory)
+    {
+        var path = $"{directory}/{FileName}";
+        if (SmallFile.Read(files, path, Magic, Version) is not { } payload)
+        {
+            return null;
+        }
+
+        var reader = new FieldReader(payload, path);
+        var logCreated = reader.Byte() != 0;
+        var number = new NodeId(reader.UInt32());
+        var uuid = reader.Uuid();
+        var incarnation = reader.UInt64();
+        var name = reader.Text();
+        var layout = ClusterLayout.Read(ref reader);
+        reader.End();
+        return new NodeIdentity(files, directory, name, number, uuid, layout) { Incarnation = incarnation, LogCreated = logCreated };
+    }
+
+    private void Save()
+    {
+        var writer = new FieldWriter();
+        writer.Byte(LogCreated ? (byte)1 : (byte)0);
+        writer.UInt32(Number.Value);
+        writer.Uuid(Uuid);
+        writer.UInt64(Incarnation);
+        writer.Text(Name);
+        Layout.Write(writer);
+        SmallFile.Replace(_files, _directory, FileName, Magic, Version, writer.Written);
+    }
+}

@@ -1,0 +1,113 @@
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>What a node says about itself when it connects.</summary>
+/// <param name="Node">Its number.</param>
+/// <param name="Uuid">Of its data directory.</param>
+/// <param name="Incarnation">Raised and synced at every start.</param>
+/// <param name="Process">Random per process: tells a reconnect from a second process that claims the same incarnation.</param>
+public readonly record struct PeerIdentity(NodeId Node, Guid Uuid, ulong Incarnation, ulong Process);
+
+public enum PeerAdmission : byte
+{
+    Admitted,
+
+    /// <summary>Another uuid than before: the peer has forgotten its votes and must not vote again under the old name.</summary>
+    DataLost,
+
+    /// <summary>An incarnation that was already passed: the data directory is an old copy.</summary>
+    OldCopy,
+}
+
+/// <summary>
+/// Which data directory and which start of it stood behind each peer so far: the file "peers". A peer is admitted only after
+/// what it says is durable here, so no vote of it can be counted and then forgotten about. Not thread-safe: the caller
+/// admits one peer at a time. Payload in the envelope of <see cref="SmallFile"/>, version 1:
+/// <code>
+///  +-------+------------------------------------------+
+///  | count | node | uuid | incarnation | process      |  count times, by node number
+///  | u32   | u32  | 16   | u64         | u64          |
+///  +-------+------------------------------------------+
+/// </code>
+/// </summary>
+public sealed class PeerBook
+{
+    public const string FileName = "peers";
+
+    private const ushort Version = 1;
+
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+    private readonly SortedDictionary<uint, PeerIdentity> _peers = [];
+
+    private PeerBook(IFileSystem files, string directory)
+    {
+        _files = files;
+        _directory = directory;
+    }
+
+    private static ReadOnlySpan<byte> Magic => "KVPEERS\0"u8;
+
+    public static PeerBook Open(IFileSystem files, string directory)
+    {
+        var book = new PeerBook(files, directory);
+        var path = $"{directory}/{FileName}";
+        if (SmallFile.Read(files, path, Magic, Version) is { } payload)
+        {
+            var reader = new FieldReader(payload, path);
+            for (var left = reader.Count(); left > 0; left--)
+            {
+                var peer = new PeerIdentity(new NodeId(reader.UInt32()), reader.Uuid(), reader.UInt64(), reader.UInt64());
+                book._peers[peer.Node.Value] = peer;
+            }
+
+            reader.End();
+        }
+
+        return book;
+    }
+
+    /// <summary>Decides about a peer. When it is admitted, what it said is durable on return.</summary>
+    public PeerAdmission Admit(PeerIdentity peer)
+    {
+        if (_peers.TryGetValue(peer.Node.Value, out var known))
+        {
+            if (known.Uuid != peer.Uuid)
+            {
+                return PeerAdmission.DataLost;
+            }
+
+            var sameProcess = known.Incarnation == peer.Incarnation && known.Process == peer.Process;
+            if (peer.Incarnation <= known.Incarnation && !sameProcess)
+            {
+                return PeerAdmission.OldCopy;
+            }
+
+            if (sameProcess)
+            {
+                return PeerAdmission.Admitted;
+            }
+        }
+
+        _peers[peer.Node.Value] = peer;
+        Save();
+        return PeerAdmission.Admitted;
+    }
+
+    private void Save()
+    {
+        var writer = new FieldWriter();
+        writer.UInt32((uint)_peers.Count);
+        foreach (var peer in _peers.Values)
+        {
+            writer.UInt32(peer.Node.Value);
+            writer.Uuid(peer.Uuid);
+            writer.UInt64(peer.Incarnation);
+            writer.UInt64(peer.Process);
+        }
+
+        SmallFile.Replace(_files, _directory, FileName, Magic, Version, writer.Written);
+    }
+}

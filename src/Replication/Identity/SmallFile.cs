@@ -1,0 +1,87 @@
+using System.Buffers.Binary;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// A file of a few hundred bytes that is replaced as a whole: written beside its place, synced, renamed over it, directory
+/// synced. After a crash there is the old content or the new one, never a mixture. Numbers little-endian.
+/// <code>
+///   0        8         10        12         16               16 + length
+///  +--------+---------+---------+----------+----------------+----------+
+///  | magic  | version | zero    | length   | payload        | crc32c   |
+///  | 8      | u16     | u16     | u32      | length bytes   | u32      |
+///  +--------+---------+---------+----------+----------------+----------+
+///            the checksum covers everything before it
+/// </code>
+/// The version rises when a field is added or changes its meaning; a program reads its own version and older ones.
+/// </summary>
+internal static class SmallFile
+{
+    private const int HeaderBytes = 16;
+    private const int MaxBytes = 1 << 20;
+
+    /// <summary>The payload, or null when there is no such file.</summary>
+    public static byte[]? Read(IFileSystem files, string path, ReadOnlySpan<byte> magic, ushort version)
+    {
+        if (!files.Exists(path))
+        {
+            return null;
+        }
+
+        using var file = files.Open(path);
+        if (file.Length is < HeaderBytes + sizeof(uint) or > MaxBytes)
+        {
+            throw new CorruptStorageException($"the file has {file.Length} bytes, which it cannot have", path, 0);
+        }
+
+        var bytes = new byte[file.Length];
+        file.Read(bytes, 0);
+        var body = bytes.AsSpan(0, bytes.Length - sizeof(uint));
+        if (Crc32C.Append(0, body) != BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(body.Length)))
+        {
+            throw new CorruptStorageException("the checksum is wrong", path, body.Length);
+        }
+
+        if (!body[..8].SequenceEqual(magic))
+        {
+            throw new CorruptStorageException("the file is something else", path, 0);
+        }
+
+        if (BinaryPrimitives.ReadUInt16LittleEndian(body[8..]) is var found && found != version)
+        {
+            throw new StorageException($"version {found} of this file is not known to this program (it knows {version}); start a newer program", path, 8);
+        }
+
+        return BinaryPrimitives.ReadUInt32LittleEndian(body[12..]) == body.Length - HeaderBytes
+            ? body[HeaderBytes..].ToArray()
+            : throw new CorruptStorageException("the length is wrong", path, 12);
+    }
+
+    public static void Replace(IFileSystem files, string directory, string name, ReadOnlySpan<byte> magic, ushort version, ReadOnlySpan<byte> payload)
+    {
+        var bytes = new byte[HeaderBytes + payload.Length + sizeof(uint)];
+        magic.CopyTo(bytes);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), version);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(12), (uint)payload.Length);
+        payload.CopyTo(bytes.AsSpan(HeaderBytes));
+        var body = bytes.AsSpan(0, HeaderBytes + payload.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(body.Length), Crc32C.Append(0, body));
+
+        var path = $"{directory}/{name}";
+        var temporary = $"{path}.tmp";
+        if (files.Exists(temporary))
+        {
+            files.Delete(temporary); // left by a crash before the rename
+        }
+
+        using (var file = files.Create(temporary))
+        {
+            file.Write(bytes, 0);
+            file.Sync();
+        }
+
+        files.Rename(temporary, path);
+        files.SyncDirectory(directory);
+    }
+}
