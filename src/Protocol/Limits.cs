@@ -12,6 +12,12 @@ public static class Limits
     /// <summary>One frame between peers. Entries above it are impossible: a batch entry is cut at 256 KiB or one request.</summary>
     public const int MaxPeerFrameBytes = 8 << 20;
 
+    /// <summary>The frames before both sides know each other.</summary>
+    public const int MaxHelloBytes = 4096;
+
+    /// <summary>A text inside a request or reply (content type, detail). Longer: the body is malformed; writers shorten details.</summary>
+    public const int MaxTextBytes = 4096;
+
     public const int MaxContentTypeBytes = 127;
     public const int MaxBatchItems = 512;
     public const int MaxTimeoutMs = 60_000;

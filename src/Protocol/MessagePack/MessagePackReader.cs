@@ -196,6 +196,25 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
         return true;
     }
 
+    /// <summary>A str of at most maxBytes, or nil.</summary>
+    public bool TryReadOptionalString(int maxBytes, out string? value)
+    {
+        value = null;
+        if (!TryReadNil(out bool none))
+        {
+            return false;
+        }
+
+        if (none)
+        {
+            return true;
+        }
+
+        bool ok = TryReadString(maxBytes, out string text);
+        value = ok ? text : null;
+        return ok;
+    }
+
     /// <summary>A bin of exactly 16 bytes, big-endian.</summary>
     public bool TryRead(out UInt128 value)
     {
@@ -249,6 +268,20 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
             }
 
             pending += children - 1;
+        }
+
+        return true;
+    }
+
+    /// <summary>Moves past count values; for the fields at the end of an array that a newer writer has added.</summary>
+    public bool TrySkip(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            if (!TrySkip())
+            {
+                return false;
+            }
         }
 
         return true;

@@ -1,0 +1,218 @@
+using System.Buffers;
+
+namespace KvStore.Protocol;
+
+/// <summary>
+/// Bodies of the handshake frames: MessagePack arrays with fields by position. A reader takes the fields it knows and passes
+/// over what follows them, so that a newer node may add at the end.
+/// <code>
+/// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, expectedPeer, features, credentials bin]
+/// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin]
+/// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch]
+/// HelloRefused       [reason, detail]
+/// </code>
+/// </summary>
+public static class HelloCodec
+{
+    private const int PeerRole = 1;
+    private const int ClientRole = 2;
+    private const int PeerFields = 12;
+    private const int ClientFields = 7;
+    private const int AckFields = 9;
+    private const int RefusedFields = 2;
+
+    public static void Encode(IBufferWriter<byte> output, PeerHello hello)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(PeerFields);
+        writer.Write(PeerRole);
+        writer.Write(hello.ProtocolMin);
+        writer.Write(hello.ProtocolMax);
+        writer.Write(hello.ClusterId);
+        writer.Write(hello.NodeName);
+        writer.Write(hello.NodeId.Value);
+        writer.Write(hello.Uuid);
+        writer.Write(hello.Incarnation);
+        writer.Write(hello.LayoutHash.Span);
+        writer.Write(hello.ExpectedPeer);
+        writer.Write(hello.Features);
+        writer.Write(hello.Credentials.Span);
+    }
+
+    public static void Encode(IBufferWriter<byte> output, ClientHello hello)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(ClientFields);
+        writer.Write(ClientRole);
+        writer.Write(hello.ProtocolMin);
+        writer.Write(hello.ProtocolMax);
+        writer.Write(hello.ClusterId);
+        writer.Write(hello.ClientName);
+        writer.Write(hello.Features);
+        writer.Write(hello.Credentials.Span);
+    }
+
+    public static void Encode(IBufferWriter<byte> output, HelloAck ack)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(AckFields);
+        writer.Write(ack.Protocol);
+        writer.Write(ack.ClusterId);
+        writer.Write(ack.NodeName);
+        writer.Write(ack.NodeId.Value);
+        writer.Write(ack.Uuid);
+        writer.Write(ack.Incarnation);
+        writer.Write(ack.LayoutHash.Span);
+        writer.Write(ack.Features);
+        writer.Write(ack.Epoch);
+    }
+
+    public static void Encode(IBufferWriter<byte> output, HelloRefused refused)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(RefusedFields);
+        writer.Write((int)refused.Reason);
+        writer.Write(refused.Detail);
+    }
+
+    /// <summary>Malformed also when the hello is a client's.</summary>
+    public static DecodeResult TryDecode(ReadOnlySpan<byte> payload, out PeerHello? hello)
+    {
+        hello = null;
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields) || !reader.TryRead(out int role)
+            || !reader.TryRead(out int min) || !reader.TryRead(out int max)
+            || !reader.TryReadString(Limits.MaxHelloBytes, out string clusterId))
+        {
+            return reader.Result;
+        }
+
+        if (role != PeerRole || fields < PeerFields)
+        {
+            return DecodeResult.Malformed;
+        }
+
+        if (!reader.TryReadString(Limits.MaxHelloBytes, out string nodeName) || !reader.TryRead(out uint nodeId)
+            || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash)
+            || !reader.TryReadString(Limits.MaxHelloBytes, out string expectedPeer) || !reader.TryRead(out ulong features)
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials) || !reader.TrySkip(fields - PeerFields))
+        {
+            return reader.Result;
+        }
+
+        hello = new PeerHello
+        {
+            ProtocolMin = min,
+            ProtocolMax = max,
+            ClusterId = clusterId,
+            NodeName = nodeName,
+            NodeId = new NodeId(nodeId),
+            Uuid = uuid,
+            Incarnation = incarnation,
+            LayoutHash = layoutHash.ToArray(),
+            ExpectedPeer = expectedPeer,
+            Features = features,
+            Credentials = credentials.ToArray(),
+        };
+        return DecodeResult.Ok;
+    }
+
+    /// <summary>Malformed also when the hello is a peer's.</summary>
+    public static DecodeResult TryDecode(ReadOnlySpan<byte> payload, out ClientHello? hello)
+    {
+        hello = null;
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields) || !reader.TryRead(out int role)
+            || !reader.TryRead(out int min) || !reader.TryRead(out int max)
+            || !reader.TryReadString(Limits.MaxHelloBytes, out string clusterId))
+        {
+            return reader.Result;
+        }
+
+        if (role != ClientRole || fields < ClientFields)
+        {
+            return DecodeResult.Malformed;
+        }
+
+        if (!reader.TryReadString(Limits.MaxHelloBytes, out string clientName) || !reader.TryRead(out ulong features)
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials) || !reader.TrySkip(fields - ClientFields))
+        {
+            return reader.Result;
+        }
+
+        hello = new ClientHello
+        {
+            ProtocolMin = min,
+            ProtocolMax = max,
+            ClusterId = clusterId,
+            ClientName = clientName,
+            Features = features,
+            Credentials = credentials.ToArray(),
+        };
+        return DecodeResult.Ok;
+    }
+
+    public static DecodeResult TryDecode(ReadOnlySpan<byte> payload, out HelloAck? ack)
+    {
+        ack = null;
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields))
+        {
+            return reader.Result;
+        }
+
+        if (fields < AckFields)
+        {
+            return DecodeResult.Malformed;
+        }
+
+        if (!reader.TryRead(out int protocol) || !reader.TryReadString(Limits.MaxHelloBytes, out string clusterId)
+            || !reader.TryReadString(Limits.MaxHelloBytes, out string nodeName) || !reader.TryRead(out uint nodeId)
+            || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash) || !reader.TryRead(out ulong features)
+            || !reader.TryRead(out ulong epoch) || !reader.TrySkip(fields - AckFields))
+        {
+            return reader.Result;
+        }
+
+        ack = new HelloAck
+        {
+            Protocol = protocol,
+            ClusterId = clusterId,
+            NodeName = nodeName,
+            NodeId = new NodeId(nodeId),
+            Uuid = uuid,
+            Incarnation = incarnation,
+            LayoutHash = layoutHash.ToArray(),
+            Features = features,
+            Epoch = epoch,
+        };
+        return DecodeResult.Ok;
+    }
+
+    /// <summary>A reason this version does not know is kept as its number: the sentence still says it.</summary>
+    public static DecodeResult TryDecode(ReadOnlySpan<byte> payload, out HelloRefused? refused)
+    {
+        refused = null;
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields))
+        {
+            return reader.Result;
+        }
+
+        if (fields < RefusedFields)
+        {
+            return DecodeResult.Malformed;
+        }
+
+        if (!reader.TryRead(out byte reason) || !reader.TryReadString(Limits.MaxHelloBytes, out string detail)
+            || !reader.TrySkip(fields - RefusedFields))
+        {
+            return reader.Result;
+        }
+
+        refused = new HelloRefused((HelloRefusal)reason, detail);
+        return DecodeResult.Ok;
+    }
+}
