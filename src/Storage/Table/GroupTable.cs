@@ -1,79 +1,382 @@
 using System.Buffers;
+using KvStore.Raft;
 
 namespace KvStore.Storage;
 
-/// <summary>STUB</summary>
-public sealed class SlabArena
+/// <summary>
+/// All virtual nodes of one group. One worker writes, in batches; any thread reads, without locks and without being counted.
+/// A batch becomes visible as a whole, by one store of the group's published moment.
+/// </summary>
+/// <remarks>
+/// <para>
+/// The writer knows no time. A record whose deadline has passed reads as absent at the published group time, but to
+/// <see cref="TryPeek"/>, <see cref="Put"/> and <see cref="Delete"/> it is there until it is deleted: what a command does must
+/// not depend on how many entries a replica put into one batch. The state machine deletes what is due at an entry's own time
+/// before it applies the entry.
+/// </para>
+/// <para>
+/// Bad arguments throw; an index, revision or group time that does not grow is a broken invariant.
+/// </para>
+/// </remarks>
+public sealed partial class GroupTable
 {
-    public SlabArena(int chunkBytes = 1 << 20) => throw new NotSupportedException();
-    public long ReservedBytes => throw new NotSupportedException();
-    public long LiveBytes => throw new NotSupportedException();
-    public long PinnedBytes => throw new NotSupportedException();
-    public int EvacuateStep(int maxBytes) => throw new NotSupportedException();
-}
+    public const int MaxKeyBytes = Record.MaxKeyBytes;
+    public const int MaxValueBytes = Record.MaxValueBytes;
 
-public readonly record struct RecordMeta(ulong ModRevision, ulong CreateRevision, ulong ExpiresAt, int ValueLength);
+    private readonly SlabArena _arena;
+    private readonly int _firstNode;
+    private readonly int[] _ordinals;
+    private readonly VirtualNodeTree[] _trees;
+    private readonly Publication _publication = new();
+    private readonly ActiveSnapshots _snapshots = new();
+    // The open batch: the new version of every key that had one before, in order.
+    private readonly List<Successor> _successors = [];
+    private ReadPoint _published;
+    private ulong _batchIndex;
+    private ulong _batchRevision;
+    private long _batchKeyCount;
+    private long _keyCount;
+    private bool _isRetired;
 
-public enum ReadOutcome : byte
-{
-    Found,
-    Absent,
-}
+    public GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes)
+    {
+        ArgumentNullException.ThrowIfNull(arena);
+        ArgumentOutOfRangeException.ThrowIfZero(virtualNodes.Length);
+        _arena = arena;
+        int[] nodes = virtualNodes.ToArray();
+        Array.Sort(nodes);
+        ArgumentOutOfRangeException.ThrowIfNegative(nodes[0]);
+        _firstNode = nodes[0];
+        _ordinals = new int[nodes[^1] - _firstNode + 1];
+        Array.Fill(_ordinals, -1);
+        _trees = new VirtualNodeTree[nodes.Length];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            ref int ordinal = ref _ordinals[nodes[i] - _firstNode];
+            if (ordinal >= 0)
+            {
+                throw new ArgumentException($"Virtual node {nodes[i]} is listed twice.", nameof(virtualNodes));
+            }
 
-/// <summary>STUB. All virtual nodes of one group.</summary>
-public sealed class GroupTable
-{
-    public GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes) => throw new NotSupportedException();
+            ordinal = i;
+            _trees[i] = new VirtualNodeTree(arena);
+        }
 
-    /// <summary>Index of the last published batch; acquire read, any thread.</summary>
-    public ulong AppliedIndex => throw new NotSupportedException();
+        arena.Attach(this);
+    }
+
+    /// <summary>Index of the last published batch; any thread.</summary>
+    public ulong AppliedIndex => _publication.Read().Index;
 
     /// <summary>Group time (ms) published with <see cref="AppliedIndex"/>.</summary>
-    public ulong GroupTime => throw new NotSupportedException();
+    public ulong GroupTime => _publication.Read().GroupTime;
 
-    public long KeyCount => throw new NotSupportedException();
-    public bool Owns(int virtualNode) => throw new NotSupportedException();
+    /// <summary>Keys as of the last published batch, those counted that have expired but are not deleted yet; any thread.</summary>
+    public long KeyCount => Volatile.Read(ref _keyCount);
 
-    // The owning worker only.
-    public void BeginBatch(ulong index) => throw new NotSupportedException();
-    public void Put(int virtualNode, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ulong revision, ulong expiresAt = 0) => throw new NotSupportedException();
-    public bool Delete(int virtualNode, ReadOnlySpan<byte> key, ulong revision) => throw new NotSupportedException();
-    public bool TryPeek(int virtualNode, ReadOnlySpan<byte> key, out RecordMeta meta, out ReadOnlySpan<byte> value) => throw new NotSupportedException();
-    public void PublishBatch(ulong groupTime) => throw new NotSupportedException();
+    internal bool IsBatchOpen { get; private set; }
 
-    // Any thread, lock-free; copies.
-    public ReadOutcome Get(int virtualNode, ReadOnlySpan<byte> key, IBufferWriter<byte> destination, out RecordMeta meta, out ulong atIndex) => throw new NotSupportedException();
-    public TableSnapshot Capture() => throw new NotSupportedException();
+    internal bool IsRetired => Volatile.Read(ref _isRetired);
 
-    public static GroupTable Build(SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows) => throw new NotSupportedException();
-}
+    internal int TreeCount => _trees.Length;
 
-/// <summary>Rows sorted by (virtual node, key), for building leaves directly.</summary>
-public interface ISortedRowSource
-{
-    bool MoveNext();
-    int VirtualNode { get; }
-    ReadOnlySpan<byte> Key { get; }
-    ReadOnlySpan<byte> Value { get; }
-    RecordMeta Meta { get; }
-}
+    public bool Owns(int virtualNode) => TryGetOrdinal(virtualNode, out _);
 
-/// <summary>STUB. One moment of a group's table: registered, so what it sees is kept until it is disposed.</summary>
-public sealed class TableSnapshot : IDisposable
-{
-    public ulong Index => throw new NotSupportedException();
-    public ulong GroupTime => throw new NotSupportedException();
-    public ReadOutcome Get(int virtualNode, ReadOnlySpan<byte> key, IBufferWriter<byte> destination, out RecordMeta meta) => throw new NotSupportedException();
-    public void ReadPage(int virtualNode, ReadOnlySpan<byte> fromInclusive, ReadOnlySpan<byte> toExclusive, bool keysOnly, int maxRows, int maxBytes, RowPage page) => throw new NotSupportedException();
-    public void Dispose() => throw new NotSupportedException();
-}
+    // ---- The owning worker ----
 
-/// <summary>STUB. Rows copied out of a snapshot; reusable.</summary>
-public sealed class RowPage
-{
-    public int Count => throw new NotSupportedException();
-    public bool IsLast => throw new NotSupportedException();
-    public ReadOnlySpan<byte> Key(int row) => throw new NotSupportedException();
-    public ReadOnlySpan<byte> Value(int row) => throw new NotSupportedException();
-    public RecordMeta Meta(int row) => throw new NotSupportedException();
+    public void BeginBatch(ulong index)
+    {
+        Invariant.Check(!IsBatchOpen, "one batch at a time");
+        Invariant.Check(!_isRetired, "a retired table is not written");
+        Invariant.Check(index > _published.Index, "the applied index grows");
+        IsBatchOpen = true;
+        _batchIndex = index;
+        _batchRevision = _published.Revision;
+        _batchKeyCount = _keyCount;
+    }
+
+    public void Put(int virtualNode, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ulong revision, ulong expiresAt = 0)
+    {
+        CheckSizes(key, value);
+        int ordinal = OrdinalOf(virtualNode);
+        VirtualNodeTree tree = _trees[ordinal];
+        AdvanceRevision(revision);
+        VirtualNodeTree.Place place = tree.Find(key);
+        ulong created = revision;
+        SlabReference old = SlabReference.None;
+        if (place.Exists)
+        {
+            old = tree.HeadAt(place);
+            Record head = _arena.Open(old, out RecordHeader header);
+            if (header.IsTombstone)
+            {
+                _batchKeyCount++;
+            }
+            else
+            {
+                created = head.Meta(header).CreateRevision;
+            }
+        }
+        else
+        {
+            _batchKeyCount++;
+        }
+
+        SlabReference version = Store(key, value, new RecordMeta(revision, created, expiresAt, value.Length), old, tombstone: false);
+        if (place.Exists)
+        {
+            tree.Swing(place, version);
+            _successors.Add(new Successor(ordinal, version));
+        }
+        else
+        {
+            tree.Insert(place, key, version);
+        }
+    }
+
+    /// <summary>False: there was no such key, and nothing was written.</summary>
+    public bool Delete(int virtualNode, ReadOnlySpan<byte> key, ulong revision)
+    {
+        CheckSizes(key, default);
+        int ordinal = OrdinalOf(virtualNode);
+        VirtualNodeTree tree = _trees[ordinal];
+        AdvanceRevision(revision);
+        VirtualNodeTree.Place place = tree.Find(key);
+        if (!place.Exists)
+        {
+            return false;
+        }
+
+        SlabReference old = tree.HeadAt(place);
+        _arena.Open(old, out RecordHeader header);
+        if (header.IsTombstone)
+        {
+            return false;
+        }
+
+        SlabReference tombstone = Store(key, default, new RecordMeta(revision, revision, 0, 0), old, tombstone: true);
+        tree.Swing(place, tombstone);
+        _successors.Add(new Successor(ordinal, tombstone));
+        _batchKeyCount--;
+        return true;
+    }
+
+    /// <summary>The newest version, that of the open batch included. The value lies in the table's memory: use it before the next call.</summary>
+    public bool TryPeek(int virtualNode, ReadOnlySpan<byte> key, out RecordMeta meta, out ReadOnlySpan<byte> value)
+    {
+        VirtualNodeTree tree = _trees[OrdinalOf(virtualNode)];
+        VirtualNodeTree.Place place = tree.Find(key);
+        if (place.Exists)
+        {
+            Record head = _arena.Open(tree.HeadAt(place), out RecordHeader header);
+            if (!header.IsTombstone)
+            {
+                meta = head.Meta(header);
+                value = head.Value(header);
+                return true;
+            }
+        }
+
+        meta = default;
+        value = default;
+        return false;
+    }
+
+    /// <summary>Makes the batch visible, then frees the versions it superseded, except those some snapshot sees.</summary>
+    public void PublishBatch(ulong groupTime)
+    {
+        Invariant.Check(IsBatchOpen, "a batch is opened before it is published");
+        Invariant.Check(groupTime >= _published.GroupTime, "group time never goes back");
+        Publish(_batchIndex, _batchRevision, groupTime, _batchKeyCount);
+        IsBatchOpen = false;
+
+        // After the publication and its fence, never before: a version is spared for a snapshot that is registered by now, and
+        // a snapshot that is registered later starts at the new index.
+        ulong[] snapshots = _snapshots.Current;
+        foreach (Successor successor in _successors)
+        {
+            FreePredecessor(successor, snapshots);
+        }
+
+        _successors.Clear();
+        int budget = ReleasesPerBatch * ReleaseCostBytes;
+        ReleaseStep(ref budget);
+    }
+
+    /// <summary>
+    /// Another table takes this one's place (a snapshot was installed, or the replica is gone). Reads that come later throw
+    /// <see cref="ObjectDisposedException"/>: the caller takes the group's table again. Open snapshots stay readable; when
+    /// there are none, <see cref="SlabArena.EvacuateStep"/> gives the records back piece by piece.
+    /// </summary>
+    public void Retire()
+    {
+        Invariant.Check(!IsBatchOpen, "a table is not retired within a batch");
+        Volatile.Write(ref _isRetired, true);
+
+        // As in a publication: either a new snapshot sees the flag, or it is seen before the first record goes.
+        Interlocked.MemoryBarrier();
+    }
+
+    // ---- Any thread ----
+
+    /// <summary>
+    /// Reads the newest published version; the value is appended to the destination, and atIndex is the applied index the
+    /// answer belongs to.
+    /// </summary>
+    public ReadOutcome Get(
+        int virtualNode, ReadOnlySpan<byte> key, IBufferWriter<byte> destination, out RecordMeta meta, out ulong atIndex) =>
+        Get<SoundReads>(virtualNode, key, destination, out meta, out atIndex);
+
+    internal ReadOutcome Get<TRules>(
+        int virtualNode, ReadOnlySpan<byte> key, IBufferWriter<byte> destination, out RecordMeta meta, out ulong atIndex)
+        where TRules : struct, IReadRules
+    {
+        VirtualNodeTree tree = _trees[OrdinalOf(virtualNode)];
+        while (true)
+        {
+            ObjectDisposedException.ThrowIf(IsRetired, this);
+            ReadPoint at = _publication.Read();
+            VirtualNodeTree.Lookup found = tree.Read<TRules>(key, at, destination, out meta, out bool walked);
+            if (found == VirtualNodeTree.Lookup.Stale || (walked && !_publication.IsCurrent(at)))
+            {
+                continue;
+            }
+
+            atIndex = at.Index;
+            if (found == VirtualNodeTree.Lookup.Absent)
+            {
+                return ReadOutcome.Absent;
+            }
+
+            destination.Advance(meta.ValueLength);
+            return ReadOutcome.Found;
+        }
+    }
+
+    /// <summary>Registers the current moment: what it sees is kept until the snapshot is disposed. Costs no copy.</summary>
+    public TableSnapshot Capture()
+    {
+        while (true)
+        {
+            ReadPoint at = _publication.Read();
+            _snapshots.Add(at.Revision);
+
+            // Only a moment that is still published after the registration could be seen is safe from the writer.
+            if (_publication.IsCurrent(at) && !IsRetired)
+            {
+                return new TableSnapshot(this, at);
+            }
+
+            _snapshots.Remove(at.Revision);
+            ObjectDisposedException.ThrowIf(IsRetired, this);
+        }
+    }
+
+    /// <summary>
+    /// A compact table from sorted rows: leaves are built once and full, no row goes through <see cref="Put"/>. Called by the
+    /// arena's owner. When the source fails, nothing stays behind in the arena.
+    /// </summary>
+    public static GroupTable Build(SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var table = new GroupTable(arena, virtualNodes);
+        var builder = new TreeBuilder(arena);
+        ulong revision = 0;
+        long count = 0;
+        int current = -1;
+        bool isComplete = false;
+        try
+        {
+            while (rows.MoveNext())
+            {
+                int ordinal = table.OrdinalOf(rows.VirtualNode);
+                Invariant.Check(ordinal >= current, "rows are sorted by virtual node");
+                if (ordinal != current && current >= 0)
+                {
+                    table._trees[current].SetRoot(builder.Finish());
+                }
+
+                current = ordinal;
+                CheckSizes(rows.Key, rows.Value);
+                RecordMeta meta = rows.Meta;
+                builder.Add(rows.Key, rows.Value, meta);
+                revision = Math.Max(revision, meta.ModRevision);
+                count++;
+            }
+
+            isComplete = true;
+        }
+        finally
+        {
+            if (current >= 0)
+            {
+                table._trees[current].SetRoot(builder.Finish());
+            }
+
+            if (!isComplete)
+            {
+                table.Retire();
+            }
+        }
+
+        table.Publish(index, revision, groupTime, count);
+        return table;
+    }
+
+    // ---- Snapshots read through these ----
+
+    internal VirtualNodeTree TreeOf(int virtualNode) => _trees[OrdinalOf(virtualNode)];
+
+    internal void Release(ReadPoint at) => _snapshots.Remove(at.Revision);
+
+    private static void CheckSizes(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(key.Length, MaxKeyBytes, nameof(key));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(value.Length, MaxValueBytes, nameof(value));
+    }
+
+    private bool TryGetOrdinal(int virtualNode, out int ordinal)
+    {
+        int at = virtualNode - _firstNode;
+        ordinal = (uint)at < (uint)_ordinals.Length ? _ordinals[at] : -1;
+        return ordinal >= 0;
+    }
+
+    private int OrdinalOf(int virtualNode)
+    {
+        if (!TryGetOrdinal(virtualNode, out int ordinal))
+        {
+            throw new ArgumentOutOfRangeException(nameof(virtualNode), virtualNode, "The group does not own this virtual node.");
+        }
+
+        return ordinal;
+    }
+
+    private void AdvanceRevision(ulong revision)
+    {
+        Invariant.Check(IsBatchOpen, "writes belong to a batch");
+
+        // Visibility is decided by revision: a version at or below the published revision would be seen before its batch is.
+        Invariant.Check(revision > _published.Revision && revision >= _batchRevision, "revisions grow from batch to batch");
+        _batchRevision = revision;
+    }
+
+    private SlabReference Store(
+        ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, RecordMeta meta, SlabReference previous, bool tombstone)
+    {
+        RecordHeader header = Record.HeaderFor(key.Length, value.Length, meta, tombstone);
+        SlabReference version = _arena.Allocate(ref header, out Record record);
+        record.Write(header, previous, meta, key, value);
+        return version;
+    }
+
+    private void Publish(ulong index, ulong revision, ulong groupTime, long keyCount)
+    {
+        _publication.Publish(index, revision, groupTime);
+        _published = _publication.Read();
+        Volatile.Write(ref _keyCount, keyCount);
+    }
+
+    /// <summary>A version that has taken the place of another one.</summary>
+    private readonly record struct Successor(int Tree, SlabReference Version);
 }

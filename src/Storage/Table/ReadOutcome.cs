@@ -1,0 +1,7 @@
+namespace KvStore.Storage;
+
+public enum ReadOutcome : byte
+{
+    Found,
+    Absent,
+}

@@ -1,0 +1,313 @@
+using System.Buffers;
+
+namespace KvStore.Storage;
+
+/// <summary>
+/// The ordered table of one virtual node: a directory over flat leaves. The structure has no versions, the records do: a leaf
+/// points to the newest version of each key, and versions point to older ones.
+/// </summary>
+/// <remarks>
+/// Orders. The writer: record bytes, then the reference in the leaf (release); all leaves of a batch, then the publication
+/// (release, full fence); after that it unlinks superseded versions (release), ends their generation, and only then may reuse
+/// their slots. The reader: the publication first, then root, leaf, reference and header (all acquire), then the bytes, then
+/// the header again. A reader that loaded the publication later could meet a leaf older than its index.
+/// </remarks>
+internal sealed class VirtualNodeTree(SlabArena arena)
+{
+    private LeafDirectory _root = new([Leaf.Empty().Block], []);
+
+    internal enum Lookup : byte
+    {
+        Found,
+        Absent,
+
+        /// <summary>The record was freed while it was looked at: start again from the root.</summary>
+        Stale,
+    }
+
+    public LeafDirectory Root => Volatile.Read(ref _root);
+
+    // ---- The owning worker ----
+
+    public Place Find(ReadOnlySpan<byte> key)
+    {
+        int leaf = _root.IndexOf(key);
+        int pair = _root[leaf].Find(arena, key, out bool exists);
+        return new Place(leaf, pair, exists);
+    }
+
+    public SlabReference HeadAt(Place place) => _root[place.Leaf].Reference(place.Pair);
+
+    public void Swing(Place place, SlabReference head) => _root[place.Leaf].Swing(place.Pair, head);
+
+    public void Insert(Place place, ReadOnlySpan<byte> key, SlabReference head)
+    {
+        Leaf leaf = _root[place.Leaf];
+        if (leaf.Count < Leaf.MaxPairs)
+        {
+            _root.Replace(place.Leaf, leaf.With(arena, place.Pair, key, head));
+            return;
+        }
+
+        Span<SlabReference> references = leaf.References(place.Pair, head, stackalloc SlabReference[Leaf.MaxPairs + 1]);
+        Span<SlabReference> left = references[..(references.Length / 2)];
+        Span<SlabReference> right = references[left.Length..];
+        byte[] separator = LeafDirectory.Separator(KeyOf(left[^1]), KeyOf(right[0]));
+        SetRoot(_root.WithSplit(place.Leaf, Leaf.Of(arena, left), separator, Leaf.Of(arena, right)));
+    }
+
+    public void Remove(Place place)
+    {
+        Leaf leaf = _root[place.Leaf];
+        if (leaf.Count == 1 && _root.Count > 1)
+        {
+            SetRoot(_root.Without(place.Leaf));
+        }
+        else
+        {
+            _root.Replace(place.Leaf, leaf.Count == 1 ? Leaf.Empty() : leaf.Without(place.Pair));
+        }
+    }
+
+    /// <summary>A table just built: the leaves are complete, nobody reads yet.</summary>
+    public void SetRoot(LeafDirectory root) => Volatile.Write(ref _root, root);
+
+    /// <summary>Moves the records of one leaf out of draining chunks. Answers where to go on; null at the end of the tree.</summary>
+    public byte[]? EvacuateLeaf(byte[] from, ref int budget)
+    {
+        int index = _root.IndexOf(from);
+        Leaf leaf = _root[index];
+        budget -= leaf.Block.Length * sizeof(ulong);
+        for (int pair = 0; pair < leaf.Count; pair++)
+        {
+            SlabReference head = leaf.Reference(pair);
+            if (!arena.IsDraining(head))
+            {
+                continue;
+            }
+
+            if (budget <= 0)
+            {
+                return from;
+            }
+
+            SlabReference copy = arena.Relocate(head);
+            leaf.Swing(pair, copy);
+            arena.Free(head);
+            arena.Open(copy, out RecordHeader header);
+            budget -= arena.SlotBytesOf(header);
+        }
+
+        return index == _root.Count - 1 ? null : _root.UpperBound(index);
+    }
+
+    private ReadOnlySpan<byte> KeyOf(SlabReference reference) => arena.Open(reference, out RecordHeader header).Key(header);
+
+    // ---- Any thread ----
+
+    /// <summary>
+    /// Reads the version of a key that is visible at a moment. A value is copied into a span of the destination; the caller
+    /// advances the destination when it takes the answer, so an attempt that failed leaves nothing behind.
+    /// </summary>
+    /// <remarks>
+    /// <c>walked</c>: the answer rests on more than the newest version, on an older one or on there being none. For a reader
+    /// without a registered snapshot it holds only if the moment is still the published one, for the writer frees what only
+    /// such readers could see: the chain may by then be shorter, or the pair gone from its leaf.
+    /// </remarks>
+    public Lookup Read<TRules>(
+        ReadOnlySpan<byte> key, ReadPoint at, IBufferWriter<byte> destination, out RecordMeta meta, out bool walked)
+        where TRules : struct, IReadRules
+    {
+        meta = default;
+        walked = false;
+        LeafDirectory directory = Root;
+        Lookup found = FindHead<TRules>(directory[directory.IndexOf(key)], key, out Record record, out RecordHeader header);
+        if (found == Lookup.Found)
+        {
+            found = FindVisible<TRules>(at, ref record, ref header, out walked);
+        }
+
+        if (found != Lookup.Found)
+        {
+            walked |= found == Lookup.Absent;
+            return found;
+        }
+
+        RecordMeta read = record.Meta(header);
+        bool isAbsent = IsAbsent(header, read, at);
+        Span<byte> target = default;
+        if (!isAbsent && header.ValueLength > 0)
+        {
+            target = destination.GetSpan(header.ValueLength);
+            record.Value(header).CopyTo(target);
+        }
+
+        if (TRules.RecheckGeneration && !record.IsUnchanged(header))
+        {
+            return Lookup.Stale;
+        }
+
+        if (isAbsent)
+        {
+            return Lookup.Absent;
+        }
+
+        meta = read;
+        return Lookup.Found;
+    }
+
+    /// <summary>Copies the rows of one leaf that are visible at a registered moment, from a key on.</summary>
+    public PageProgress ReadLeaf<TRules>(Leaf leaf, ReadOnlySpan<byte> from, ReadOnlySpan<byte> to, ReadPoint at, RowPage page)
+        where TRules : struct, IReadRules
+    {
+        for (int pair = 0; pair < leaf.Count; pair++)
+        {
+            if (!arena.TryOpen(leaf.Reference(pair), out Record record, out RecordHeader header))
+            {
+                return PageProgress.Stale;
+            }
+
+            // All versions have the same key; whether it is in range does not depend on which one is visible.
+            ReadOnlySpan<byte> key = record.Key(header);
+            bool isBelow = key.SequenceCompareTo(from) < 0;
+            bool isBeyond = !to.IsEmpty && key.SequenceCompareTo(to) >= 0;
+            if (TRules.RecheckGeneration && !record.IsUnchanged(header))
+            {
+                return PageProgress.Stale;
+            }
+
+            if (isBelow)
+            {
+                continue;
+            }
+
+            if (isBeyond)
+            {
+                return PageProgress.End;
+            }
+
+            Lookup found = FindVisible<TRules>(at, ref record, ref header, out _);
+            if (found == Lookup.Stale)
+            {
+                return PageProgress.Stale;
+            }
+
+            if (found == Lookup.Absent)
+            {
+                continue;
+            }
+
+            RecordMeta meta = record.Meta(header);
+            bool isAbsent = IsAbsent(header, meta, at);
+            bool fits = isAbsent || page.TryAppend(record.Key(header), record.Value(header), meta);
+            if (TRules.RecheckGeneration && !record.IsUnchanged(header))
+            {
+                return PageProgress.Stale;
+            }
+
+            if (!fits)
+            {
+                return PageProgress.Full;
+            }
+        }
+
+        return PageProgress.LeafDone;
+    }
+
+    private static bool IsAbsent(RecordHeader header, RecordMeta meta, ReadPoint at) =>
+        header.IsTombstone || (meta.ExpiresAt != 0 && meta.ExpiresAt <= at.GroupTime);
+
+    /// <summary>
+    /// The pair of a key in a block that may be out of date. No check of the common prefix: a key that lacks it is found to
+    /// differ when it is compared.
+    /// </summary>
+    private Lookup FindHead<TRules>(Leaf leaf, ReadOnlySpan<byte> key, out Record record, out RecordHeader header)
+        where TRules : struct, IReadRules
+    {
+        record = default;
+        header = default;
+        ulong word = Leaf.WordOf(key, leaf.Skip);
+        int low = 0;
+        int high = leaf.Count - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) >> 1;
+            int order = leaf.Word(middle).CompareTo(word);
+            if (order == 0)
+            {
+                if (!arena.TryOpen(leaf.Reference(middle), out record, out header))
+                {
+                    return Lookup.Stale;
+                }
+
+                order = record.Key(header).SequenceCompareTo(key);
+                if (TRules.RecheckGeneration && !record.IsUnchanged(header))
+                {
+                    return Lookup.Stale;
+                }
+
+                if (order == 0)
+                {
+                    return Lookup.Found;
+                }
+            }
+
+            if (order < 0)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return Lookup.Absent;
+    }
+
+    /// <summary>Walks from a version to the newest one visible at a moment.</summary>
+    private Lookup FindVisible<TRules>(ReadPoint at, ref Record record, ref RecordHeader header, out bool walked)
+        where TRules : struct, IReadRules
+    {
+        walked = false;
+        while (TRules.TestVisibility && record.ModRevision > at.Revision)
+        {
+            walked = true;
+            SlabReference previous = record.Previous;
+            if (TRules.RecheckGeneration && !record.IsUnchanged(header))
+            {
+                return Lookup.Stale;
+            }
+
+            if (previous.IsNone)
+            {
+                return Lookup.Absent;
+            }
+
+            if (!arena.TryOpen(previous, out record, out header))
+            {
+                return Lookup.Stale;
+            }
+        }
+
+        return Lookup.Found;
+    }
+
+    /// <summary>Where a key is, or belongs. Valid until the next change of the tree.</summary>
+    internal readonly record struct Place(int Leaf, int Pair, bool Exists);
+}
+
+/// <summary>How reading one leaf into a page ended.</summary>
+internal enum PageProgress : byte
+{
+    LeafDone,
+
+    /// <summary>The upper bound was reached.</summary>
+    End,
+
+    /// <summary>The next row does not fit.</summary>
+    Full,
+
+    /// <summary>A record was freed while it was read: what this leaf contributed is dropped, and the leaf is looked up again.</summary>
+    Stale,
+}
