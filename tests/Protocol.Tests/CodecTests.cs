@@ -150,6 +150,7 @@ public sealed class CodecTests
             NodeId = new NodeId(1),
             Uuid = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"),
             Incarnation = 9,
+            Process = 0xFEDC_BA98_7654_3210,
             LayoutHash = new byte[32],
             ExpectedPeer = "n2",
             Features = 5,

@@ -29,6 +29,9 @@ public sealed record PeerHello
     /// <summary>Raised at every start; a lower one is an old process or a restored copy.</summary>
     public required ulong Incarnation { get; init; }
 
+    /// <summary>Random per process: tells a reconnect from a second process that claims the same incarnation (a copied directory).</summary>
+    public required ulong Process { get; init; }
+
     /// <summary>Hash of cluster id, virtual nodes, groups, replication factor and names; see the cluster layout.</summary>
     public required ReadOnlyMemory<byte> LayoutHash { get; init; }
 
@@ -98,7 +101,7 @@ public enum HelloRefusal : byte
     /// <summary>A known name with another data directory: it has lost its data and must be removed and rejoined.</summary>
     UuidChanged = 7,
 
-    /// <summary>A lower incarnation than one seen before.</summary>
+    /// <summary>An incarnation already passed, or the same one from another process: the data directory is an old copy.</summary>
     IncarnationTooOld = 8,
     Unauthenticated = 9,
 

@@ -6,7 +6,7 @@ namespace KvStore.Protocol;
 /// Bodies of the handshake frames: MessagePack arrays with fields by position. A reader takes the fields it knows and passes
 /// over what follows them, so that a newer node may add at the end.
 /// <code>
-/// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, expectedPeer, features, credentials bin]
+/// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer, features, credentials bin]
 /// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin]
 /// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch]
 /// HelloRefused       [reason, detail]
@@ -16,7 +16,7 @@ public static class HelloCodec
 {
     private const int PeerRole = 1;
     private const int ClientRole = 2;
-    private const int PeerFields = 12;
+    private const int PeerFields = 13;
     private const int ClientFields = 7;
     private const int AckFields = 9;
     private const int RefusedFields = 2;
@@ -33,6 +33,7 @@ public static class HelloCodec
         writer.Write(hello.NodeId.Value);
         writer.Write(hello.Uuid);
         writer.Write(hello.Incarnation);
+        writer.Write(hello.Process);
         writer.Write(hello.LayoutHash.Span);
         writer.Write(hello.ExpectedPeer);
         writer.Write(hello.Features);
@@ -93,7 +94,7 @@ public static class HelloCodec
         }
 
         if (!reader.TryReadString(Limits.MaxHelloBytes, out string nodeName) || !reader.TryRead(out uint nodeId)
-            || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
+            || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation) || !reader.TryRead(out ulong process)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash)
             || !reader.TryReadString(Limits.MaxHelloBytes, out string expectedPeer) || !reader.TryRead(out ulong features)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials) || !reader.TrySkip(fields - PeerFields))
@@ -110,6 +111,7 @@ public static class HelloCodec
             NodeId = new NodeId(nodeId),
             Uuid = uuid,
             Incarnation = incarnation,
+            Process = process,
             LayoutHash = layoutHash.ToArray(),
             ExpectedPeer = expectedPeer,
             Features = features,
