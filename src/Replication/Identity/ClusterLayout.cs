@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
 
 namespace KvStore.Replication;
@@ -9,12 +8,12 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed record ClusterLayout(string ClusterId, int VirtualNodes, int Groups, int ReplicationFactor, IReadOnlyList<string> NodeNames)
 {
-    /// <summary>First 8 bytes, big-endian, of SHA-256 over the encoded layout: what two nodes compare when they meet.</summary>
-    public ulong Hash()
+    /// <summary>SHA-256 over the encoded layout: what two nodes compare when they meet.</summary>
+    public byte[] Hash()
     {
         var encoded = new FieldWriter();
         Write(encoded);
-        return BinaryPrimitives.ReadUInt64BigEndian(SHA256.HashData(encoded.Written));
+        return SHA256.HashData(encoded.Written);
     }
 
     internal void Write(FieldWriter writer)

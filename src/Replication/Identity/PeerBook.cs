@@ -10,17 +10,6 @@ namespace KvStore.Replication;
 /// <param name="Process">Random per process: tells a reconnect from a second process that claims the same incarnation.</param>
 public readonly record struct PeerIdentity(NodeId Node, Guid Uuid, ulong Incarnation, ulong Process);
 
-public enum PeerAdmission : byte
-{
-    Admitted,
-
-    /// <summary>Another uuid than before: the peer has forgotten its votes and must not vote again under the old name.</summary>
-    DataLost,
-
-    /// <summary>An incarnation that was already passed: the data directory is an old copy.</summary>
-    OldCopy,
-}
-
 /// <summary>
 /// Which data directory and which start of it stood behind each peer so far: the file "peers". A peer is admitted only after
 /// what it says is durable here, so no vote of it can be counted and then forgotten about. Not thread-safe: the caller
@@ -69,31 +58,34 @@ public sealed class PeerBook
         return book;
     }
 
-    /// <summary>Decides about a peer. When it is admitted, what it said is durable on return.</summary>
-    public PeerAdmission Admit(PeerIdentity peer)
+    /// <summary>
+    /// Null: the peer is admitted, and what it said is durable. UuidChanged: it has forgotten its votes and must not vote again
+    /// under the old name. IncarnationTooOld: what it said and voted since its copy was made is missing.
+    /// </summary>
+    public HelloRefusal? Admit(PeerIdentity peer)
     {
         if (_peers.TryGetValue(peer.Node.Value, out var known))
         {
             if (known.Uuid != peer.Uuid)
             {
-                return PeerAdmission.DataLost;
+                return HelloRefusal.UuidChanged;
             }
 
             var sameProcess = known.Incarnation == peer.Incarnation && known.Process == peer.Process;
             if (peer.Incarnation <= known.Incarnation && !sameProcess)
             {
-                return PeerAdmission.OldCopy;
+                return HelloRefusal.IncarnationTooOld;
             }
 
             if (sameProcess)
             {
-                return PeerAdmission.Admitted;
+                return null;
             }
         }
 
         _peers[peer.Node.Value] = peer;
         Save();
-        return PeerAdmission.Admitted;
+        return null;
     }
 
     private void Save()
