@@ -1,114 +1,317 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>STUB: everything a node is, put together over the seams. Threads, sockets and configuration stay outside.</summary>
-public sealed record StoreNodeOptions
-{
-    public required string ClusterId { get; init; }
-    public required NodeId Self { get; init; }
-
-    /// <summary>Name of each node, index = NodeId.Value - 1 (sorted).</summary>
-    public required IReadOnlyList<string> NodeNames { get; init; }
-    public required RoutingTable Routing { get; init; }
-
-    /// <summary>Folder of this node: wal/ and snap/ live in it.</summary>
-    public required string Directory { get; init; }
-
-    /// <summary>From the identity file, raised at every start.</summary>
-    public required ulong Incarnation { get; init; }
-    public required Guid Uuid { get; init; }
-    public required ulong Seed { get; init; }
-    public int Workers { get; init; } = 1;
-    public int TickMs { get; init; } = 50;
-    public int HeartbeatMs { get; init; } = 100;
-    public int ElectionTimeoutMs { get; init; } = 1000;
-    public WalOptions Wal { get; init; } = new();
-}
-
+/// <summary>
+/// Everything a node is, put together over the seams: files, network, clock and a seed come from outside, threads too. Node
+/// hosts it on an operating system, the simulator on nothing; neither decides anything.
+/// </summary>
 public sealed class StoreNode : IDisposable
 {
-    /// <summary>Recovers the node from its folder. Everything it then sends may be acted on: it is durable.</summary>
-    public static StoreNode Open(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events) => throw new NotSupportedException();
+    private readonly IReadOnlyDictionary<uint, Replica> _replicas;
+    private readonly IReadOnlyList<ShardLoop> _loops;
+    private readonly TimeProvider _time;
+    private readonly Action<NodeEvent> _events;
+    private readonly long _startTimestamp;
+    private long _inFlightBytes;
+    private int _inFlight;
+    private long _localReads;
+    private long _overloaded;
+    private long _payloadsDropped;
+    private bool _draining;
 
-    public IReadOnlyList<ShardLoop> Loops => throw new NotSupportedException();
-    public WriteAheadLog Log => throw new NotSupportedException();
+    private StoreNode(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events)
+    {
+        (Options, Transport, _time, _events) = (options, transport, time, events);
+        _startTimestamp = time.GetTimestamp();
+        Walls = new WallClocks(options.NodeNames.Count);
+        string walDirectory = $"{options.Directory}/wal";
+        files.CreateDirectory(walDirectory);
+        Log = WriteAheadLog.Open(
+            files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal);
+        Snapshots = new SnapshotQueue(files);
+        _loops = [.. Enumerable.Range(0, options.Workers).Select(n => new ShardLoop(this, n))];
+        var replicas = new Dictionary<uint, Replica>();
+        for (uint g = 1; g <= options.Routing.GroupCount; g++)
+        {
+            ShardLoop loop = LoopOf(new GroupId(g));
+            ReplicaPlacement[] own = [.. options.Routing.ReplicasOf(new GroupId(g)).Where(p => p.Node == options.Self)];
+            if (own.Length == 0)
+            {
+                loop.Add(new RemoteGroup(loop, new GroupId(g)));
+                continue;
+            }
+
+            var replica = OpenReplica(loop, new GroupId(g), new ReplicaId(own[0].ReplicaId), files);
+            replicas.Add(g, replica);
+            loop.Add(replica);
+            replica.PublishStatus();
+        }
+
+        _replicas = replicas;
+    }
+
+    /// <summary>Recovers the node from its folder. Everything it then sends may be acted on: it is durable.</summary>
+    /// <exception cref="CorruptStorageException">Acknowledged data is damaged; the message names file and offset.</exception>
+    public static StoreNode Open(
+        StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events) =>
+        new(options, files, transport, time, events);
+
+    public StoreNodeOptions Options { get; }
+
+    public NodeId Self => Options.Self;
+
+    public IReadOnlyList<ShardLoop> Loops => _loops;
+
+    public WriteAheadLog Log { get; }
 
     /// <summary>Snapshot work: RunOnce is called by Node's snapshot thread.</summary>
-    public SnapshotQueue Snapshots => throw new NotSupportedException();
+    public SnapshotQueue Snapshots { get; }
 
-    /// <summary>True once every local group has known a leader since start (and not draining).</summary>
-    public bool IsReady => throw new NotSupportedException();
+    public RoutingTable Routing => Options.Routing;
 
-    public RoutingTable Routing => throw new NotSupportedException();
-
-    /// <summary>The front door behind every front door. Any thread. The sink is completed exactly once.</summary>
-    public void Submit(KvRequest request, IReplySink sink) => throw new NotSupportedException();
-
-    /// <summary>A payload from a peer whose handshake is finished. The memory is copied before returning. False: the inbox is full, the payload is dropped.</summary>
-    public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload) => throw new NotSupportedException();
-
-    /// <summary>The connection to a peer is gone and could not be re-made within a heartbeat interval: evidence that its leaders are.</summary>
-    public void OnPeerLost(NodeId peer) => throw new NotSupportedException();
-
-    /// <summary>Refuses new requests with Draining; what is in flight is answered or fails honestly.</summary>
-    public void BeginDrain() => throw new NotSupportedException();
+    /// <summary>
+    /// Every local group has known a leader since start, not more than half of them have been without one for ten seconds, and
+    /// the node is not stopping.
+    /// </summary>
+    public bool IsReady
+    {
+        get
+        {
+            long before = ElapsedMs() - LeaderlessLimitMs;
+            return !Volatile.Read(ref _draining) && _replicas.Values.All(r => r.HasKnownLeader)
+                && _replicas.Values.Count(r => r.LeaderlessSinceMs < before) * 2 <= _replicas.Count;
+        }
+    }
 
     /// <summary>Requests submitted and not answered yet.</summary>
-    public int InFlight => throw new NotSupportedException();
+    public int InFlight => Volatile.Read(ref _inFlight);
 
-    /// <summary>One line per local group, ascending; a consistent copy, at most a turn old.</summary>
-    public IReadOnlyList<GroupStatus> Groups => throw new NotSupportedException();
+    /// <summary>One line per local group, ascending; each a consistent copy, at most a tick old.</summary>
+    public IReadOnlyList<GroupStatus> Groups => [.. _replicas.OrderBy(r => r.Key).Select(r => r.Value.Status!)];
 
-    public NodeCounters Counters => throw new NotSupportedException();
+    public NodeCounters Counters
+    {
+        get
+        {
+            long Sum(Func<LoopCounters, long> counter) => _loops.Sum(l => counter(l.Counters));
+            return new NodeCounters(
+                Sum(c => c.Requests), Sum(c => c.Forwards), Sum(c => c.Proposals), Sum(c => c.EntriesApplied), Sum(c => c.CommandsApplied),
+                Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.Elections),
+                Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
+                _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
+                _replicas.Values.Sum(r => (long)r.EntriesHeldBack), Log.Counters);
+        }
+    }
 
-    public void Dispose() => throw new NotSupportedException();
-}
+    internal ITransport Transport { get; }
 
-public sealed record GroupStatus(
-    GroupId Group, ulong ReplicaId, string Role, NodeId Leader, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex,
-    long LogBytes, long Keys, ulong SnapshotIndex);
+    internal WallClocks Walls { get; }
 
-/// <summary>Totals since start, for /metrics and load reports.</summary>
-public readonly record struct NodeCounters(
-    long Requests, long Forwards, long Proposals, long EntriesApplied, long CommandsApplied, long ReadRounds, long StrongReads,
-    long LocalReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive, WalCounters Wal);
+    /// <summary>This node's wall clock is further off the others' median than <see cref="WallClocks.MaxOffsetMs"/>.</summary>
+    internal bool ClockIsOff { get; private set; }
 
-/// <summary>A step worth a log line: group, term and index where they mean something.</summary>
-public sealed record NodeEvent(NodeEventKind Kind, GroupId Group, ulong Term, ulong Index, string Text);
+    /// <summary>
+    /// The front door behind every front door. Any thread. The sink is completed exactly once, here or later: an eventual
+    /// read at once from the table, without a queue; anything else by the loop that owns the group.
+    /// </summary>
+    public void Submit(KvRequest request, IReplySink sink)
+    {
+        if (Volatile.Read(ref _draining))
+        {
+            sink.Complete(Replies.Draining());
+            return;
+        }
 
-public enum NodeEventKind
-{
-    Recovered,
-    BecameLeader,
-    LeaderChanged,
-    LostLeadership,
-    Campaigning,
-    SnapshotTaken,
-    LogCompacted,
-    LogHeldBack,
-    PeerLost,
-}
+        if (RequestRules.Violation(request, Routing) is { } refusal)
+        {
+            sink.Complete(refusal);
+            return;
+        }
 
-/// <summary>STUB: the loop that owns some of the node's groups.</summary>
-public sealed class ShardLoop
-{
-    /// <summary>Called (any thread) when work arrives while the loop may be asleep.</summary>
-    public Action? Wake { get; set; }
+        int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
+        GroupId group = Routing.GroupOf(virtualNode);
+        if (request is { Operation: KvOperation.Get, Level: ReadLevel.Eventual } && _replicas.TryGetValue(group.Value, out Replica? replica))
+        {
+            Interlocked.Increment(ref _localReads);
+            sink.Complete(replica.Read(request, virtualNode, ServedPath.Local));
+            return;
+        }
 
-    /// <summary>One turn. True: there is more to do at once. Otherwise sleep until Wake or NextDueMs.</summary>
-    public bool RunOnce() => throw new NotSupportedException();
+        if (!TryAdmit(request))
+        {
+            Interlocked.Increment(ref _overloaded);
+            sink.Complete(Replies.Overloaded($"this node has {Options.MaxInFlightRequests} requests in flight"));
+            return;
+        }
 
-    /// <summary>Milliseconds from now until the next tick is due.</summary>
-    public int NextDueMs => throw new NotSupportedException();
-}
+        LoopOf(group).Post(new RequestItem(request, sink, group, virtualNode, ElapsedMs() + request.TimeoutMs, this));
+    }
 
-/// <summary>STUB: snapshots waiting to be written, one step at a time.</summary>
-public sealed class SnapshotQueue
-{
-    public Action? Wake { get; set; }
+    /// <summary>A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.</summary>
+    public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload)
+    {
+        var messages = new List<PeerMessage>();
+        if (!PeerPayload.TryRead(payload.Span, out ulong wallMs, messages))
+        {
+            return false;
+        }
 
-    /// <summary>Writes about maxBytes of the snapshot in progress. False: nothing to do.</summary>
-    public bool RunOnce(int maxBytes) => throw new NotSupportedException();
+        if (_loops.Count == 1)
+        {
+            Deliver(_loops[0], new PeerMessages(from, wallMs, payload.Length, messages));
+            return true;
+        }
+
+        foreach (IGrouping<int, PeerMessage> part in messages.GroupBy(m => LoopOf(m.Group).Number))
+        {
+            Deliver(_loops[part.Key], new PeerMessages(from, wallMs, payload.Length, [.. part]));
+        }
+
+        return true;
+    }
+
+    /// <summary>The connection to a peer is gone and could not be re-made within a heartbeat interval: evidence that its leaders are.</summary>
+    public void OnPeerLost(NodeId peer)
+    {
+        Report(new NodeEvent(NodeEventKind.PeerLost, default, 0, 0, $"lost {NameOf(peer)}"));
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Post(new PeerLost(peer));
+        }
+    }
+
+    /// <summary>Refuses new requests with Draining; what is in flight is answered or fails honestly.</summary>
+    public void BeginDrain() => Volatile.Write(ref _draining, true);
+
+    /// <summary>
+    /// The end of a stop, after the last turn of every loop and after the transport is closed: what is still in flight gets its
+    /// honest answer, not applied or indeterminate.
+    /// </summary>
+    public void AbandonRequests()
+    {
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.AbandonAll();
+        }
+    }
+
+    public void Dispose()
+    {
+        Snapshots.Dispose();
+        Log.Dispose();
+    }
+
+    internal string NameOf(NodeId node) => node.IsNone ? "nobody" : Options.NodeNames[(int)node.Value - 1];
+
+    internal void Report(NodeEvent nodeEvent) => _events(nodeEvent);
+
+    internal long ElapsedMs() => (long)_time.GetElapsedTime(_startTimestamp).TotalMilliseconds;
+
+    internal ulong StampTicks() => (ulong)_time.GetTimestamp();
+
+    internal ulong WallMs() => (ulong)_time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <summary>The client id of a loop's own writes: new in every process, so that sequences can start again at 1.</summary>
+    internal UInt128 WriterId(int loop)
+    {
+        Span<byte> uuid = stackalloc byte[16];
+        Options.Uuid.TryWriteBytes(uuid);
+        UInt128 node = new(BitConverter.ToUInt64(uuid), BitConverter.ToUInt64(uuid[8..]));
+        return node + (((UInt128)Options.Incarnation << 16) | (uint)loop);
+    }
+
+    internal void RequestEnded(KvRequest request)
+    {
+        Interlocked.Decrement(ref _inFlight);
+        Interlocked.Add(ref _inFlightBytes, -ChargedBytes(request));
+    }
+
+    /// <summary>Once a tick: compares this node's wall clock with the others'.</summary>
+    internal void CheckClock()
+    {
+        Span<uint> all = stackalloc uint[Options.NodeNames.Count];
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = (uint)i + 1;
+        }
+
+        long offset = Walls.MedianOffsetMs(all, Self.Value);
+        bool off = Math.Abs(offset) > WallClocks.MaxOffsetMs;
+        if (off && !ClockIsOff)
+        {
+            Report(new NodeEvent(NodeEventKind.ClockOff, default, 0, 0, $"this node's clock is {-offset} ms off the others' median; set it"));
+        }
+
+        ClockIsOff = off;
+    }
+
+    private static long ChargedBytes(KvRequest request)
+    {
+        long bytes = request.Key.Length + request.Value.Length;
+        foreach (KvRequest item in request.Items)
+        {
+            bytes += item.Key.Length + item.Value.Length;
+        }
+
+        return bytes;
+    }
+
+    private ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
+
+    private bool TryAdmit(KvRequest request)
+    {
+        int count = Interlocked.Increment(ref _inFlight);
+        long bytes = Interlocked.Add(ref _inFlightBytes, ChargedBytes(request));
+        if (count <= Options.MaxInFlightRequests && bytes <= Options.MaxInFlightBytes)
+        {
+            return true;
+        }
+
+        RequestEnded(request);
+        return false;
+    }
+
+    private void Deliver(ShardLoop loop, PeerMessages messages)
+    {
+        if (!loop.TryPostPeerMessages(messages))
+        {
+            Interlocked.Increment(ref _payloadsDropped);
+        }
+    }
+
+    private Replica OpenReplica(ShardLoop loop, GroupId group, ReplicaId id, IFileSystem files)
+    {
+        string directory = $"{Options.Directory}/snap/{group.Value}";
+        files.CreateDirectory(directory);
+        ConfState voters = ConfState.Of(Routing.ReplicasOf(group).Select(p => new ReplicaId(p.ReplicaId)));
+        var startingMark = new SnapshotMetadata(FirstIndexBefore, FirstTerm, LastClock: 0, voters);
+        GroupLog log = Log.OpenGroup(group.Value, startingMark);
+        int[] virtualNodes = Routing.VirtualNodesOf(group);
+        KvStateMachine machine = log.SnapshotFile is { } file
+            ? Restore(loop, files, $"{directory}/{file}", virtualNodes)
+            : new KvStateMachine(new GroupTable(loop.Arena, virtualNodes), virtualNodes, log.Snapshot, startGroupTime: 0);
+        Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
+        Report(new NodeEvent(
+            NodeEventKind.Recovered, group, log.RecoveredHardState.Term, log.LastIndex,
+            $"recovered: snapshot {log.Snapshot.Index}, log {log.FirstIndex} to {log.LastIndex}"));
+        return new Replica(loop, group, id, log, machine, directory);
+    }
+
+    private static KvStateMachine Restore(ShardLoop loop, IFileSystem files, string path, int[] virtualNodes)
+    {
+        using SnapshotReader reader = SnapshotReader.Open(files, path);
+        GroupTable table = GroupTable.Build(loop.Arena, virtualNodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
+        var machine = new KvStateMachine(table, virtualNodes, reader.Header.Metadata, reader.Header.GroupTime);
+        machine.RestoreSections(reader.Sections);
+        return machine;
+    }
+
+    private const long LeaderlessLimitMs = 10_000;
+
+    /// <summary>A new group's log starts behind a mark at index 5, term 5: a replica with nothing is told from one with a start.</summary>
+    private const ulong FirstIndexBefore = 5;
+    private const ulong FirstTerm = 5;
 }

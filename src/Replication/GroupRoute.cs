@@ -1,0 +1,182 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// How a loop gets a request for one group answered: by its own replica, or through another node. A request waits here while
+/// nobody is known to lead, and comes back here whenever an attempt ended without an answer.
+/// </summary>
+internal abstract class GroupRoute(ShardLoop loop, GroupId group)
+{
+    private readonly List<RequestItem> _waiting = [];
+
+    public GroupId Group => group;
+
+    protected ShardLoop Loop => loop;
+
+    /// <summary>The node believed to lead the group; None when unknown.</summary>
+    public abstract NodeId LeaderNode { get; }
+
+    /// <summary>Gets the request answered, or lets it wait.</summary>
+    public abstract void Accept(RequestItem item);
+
+    protected void Wait(RequestItem item) => _waiting.Add(item);
+
+    /// <summary>Tries again everything that waits: the leader may have changed, or a tick has passed.</summary>
+    protected void RetryWaiting()
+    {
+        if (_waiting.Count == 0)
+        {
+            return;
+        }
+
+        RequestItem[] items = [.. _waiting];
+        _waiting.Clear();
+        foreach (RequestItem item in items)
+        {
+            if (!item.IsCompleted)
+            {
+                Accept(item);
+            }
+        }
+    }
+
+    /// <summary>Ends what has waited past its deadline.</summary>
+    public virtual void Expire(long nowMs)
+    {
+        for (int i = _waiting.Count - 1; i >= 0; i--)
+        {
+            if (nowMs >= _waiting[i].DeadlineMs)
+            {
+                Loop.Complete(_waiting[i], DeadlineReply(_waiting[i]));
+                _waiting.RemoveAt(i);
+            }
+        }
+    }
+
+    /// <summary>The node stops: everything that waits is answered honestly.</summary>
+    public virtual void Abandon()
+    {
+        foreach (RequestItem item in _waiting)
+        {
+            Loop.Abandon(item);
+        }
+
+        _waiting.Clear();
+    }
+
+    public virtual void OnTick(long nowMs)
+    {
+        Expire(nowMs);
+        RetryWaiting();
+    }
+
+    protected void Forward(RequestItem item, NodeId to, long nowMs)
+    {
+        if (item.Request.HopsLeft == 0)
+        {
+            Loop.Complete(item, item.MayHaveApplied
+                ? Replies.Indeterminate($"group {Group} changed its leader")
+                : Replies.WrongNode(Group, to));
+            return;
+        }
+
+        int left = (int)Math.Min(item.DeadlineMs - nowMs, Limits.MaxTimeoutMs);
+        if (left <= 0)
+        {
+            Loop.Complete(item, DeadlineReply(item));
+            return;
+        }
+
+        Loop.Forward(item, to, item.Request with { HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
+    }
+
+    /// <summary>Another node answered, or its connection broke.</summary>
+    public void OnForwarded(RequestItem item, NodeId to, KvReply? reply, bool notSent, long nowMs)
+    {
+        if (reply is null)
+        {
+            item.MayHaveApplied |= item.Request.IsWrite && !notSent;
+            OnHint(NodeId.None);
+            RetryLater(item, nowMs);
+            return;
+        }
+
+        switch (reply.Code)
+        {
+            case ErrorCode.WrongNode or ErrorCode.NoLeader or ErrorCode.Starting or ErrorCode.Draining or ErrorCode.Timeout:
+                OnHint(reply.LeaderHint);
+                if (!reply.LeaderHint.IsNone && reply.LeaderHint != to && reply.LeaderHint != Loop.Node.Self)
+                {
+                    Forward(item, reply.LeaderHint, nowMs);
+                    return;
+                }
+
+                RetryLater(item, nowMs);
+                return;
+
+            case ErrorCode.Indeterminate:
+                // Safe to send again: the id makes the second copy find the first one's record.
+                item.MayHaveApplied = true;
+                RetryLater(item, nowMs);
+                return;
+
+            default:
+                Loop.Complete(item, WithPath(FinalReply(item, reply)));
+                return;
+        }
+    }
+
+    protected abstract void OnHint(NodeId leader);
+
+    /// <summary>The honest answer to a request whose time is over.</summary>
+    protected KvReply DeadlineReply(RequestItem item)
+    {
+        if (item.Request.IsWrite)
+        {
+            return item.MayHaveApplied
+                ? Replies.Indeterminate("the deadline passed after the write was handed over")
+                : Replies.NoLeader(Group, LeaderNode);
+        }
+
+        return LeaderNode.IsNone ? Replies.NoLeader(Group, LeaderNode) : Replies.ReadTimeout(Group);
+    }
+
+    /// <summary>A refusal of the last attempt proves nothing about an earlier attempt that vanished.</summary>
+    protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
+        item.MayHaveApplied && reply.Code == ErrorCode.Overloaded
+            ? Replies.Indeterminate("an earlier attempt vanished and the last one was refused as overloaded")
+            : reply;
+
+    private void RetryLater(RequestItem item, long nowMs)
+    {
+        if (nowMs >= item.DeadlineMs)
+        {
+            Loop.Complete(item, DeadlineReply(item));
+            return;
+        }
+
+        Wait(item);
+    }
+
+    private static KvReply WithPath(KvReply reply) =>
+        reply.Evidence is { } evidence ? reply with { Evidence = evidence with { Path = ServedPath.Forwarded } } : reply;
+}
+
+/// <summary>A group this node holds no replica of: every request is passed on.</summary>
+internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
+{
+    private readonly IReadOnlyList<ReplicaPlacement> _replicas = loop.Node.Routing.ReplicasOf(group);
+    private NodeId _leader;
+    private int _next;
+
+    public override NodeId LeaderNode => _leader;
+
+    public override void Accept(RequestItem item)
+    {
+        NodeId to = _leader.IsNone ? _replicas[_next++ % _replicas.Count].Node : _leader;
+        Forward(item, to, Loop.NowMs);
+    }
+
+    protected override void OnHint(NodeId leader) => _leader = leader;
+}

@@ -1,0 +1,20 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>A step worth a log line: group, term and index where they mean something. Raised on a loop's thread; must not block.</summary>
+public sealed record NodeEvent(NodeEventKind Kind, GroupId Group, ulong Term, ulong Index, string Text);
+
+public enum NodeEventKind
+{
+    Recovered,
+    BecameLeader,
+    LeaderChanged,
+    LostLeadership,
+    Campaigning,
+    SnapshotTaken,
+    LogCompacted,
+    LogHeldBack,
+    PeerLost,
+    ClockOff,
+}

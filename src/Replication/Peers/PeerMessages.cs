@@ -1,0 +1,21 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+
+namespace KvStore.Replication;
+
+/// <summary>One Raft message and the group it is for. LowestVoterMatch comes with heartbeats: how far every voter's log reaches.</summary>
+internal readonly record struct PeerMessage(GroupId Group, Message Message, ulong LowestVoterMatch = 0);
+
+/// <summary>A decoded peer payload, or the part of it that belongs to one loop.</summary>
+internal sealed class PeerMessages(NodeId from, ulong wallMs, long bytes, List<PeerMessage> messages) : InboxItem
+{
+    public NodeId From => from;
+
+    /// <summary>The sender's wall clock, unix milliseconds.</summary>
+    public ulong WallMs => wallMs;
+
+    /// <summary>What this item is charged with in the inbox limit.</summary>
+    public long Bytes => bytes;
+
+    public List<PeerMessage> Messages => messages;
+}

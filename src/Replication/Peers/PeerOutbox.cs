@@ -1,0 +1,122 @@
+using System.Buffers;
+using KvStore.Protocol;
+using KvStore.Raft;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// What one turn sends to one node: at most one payload of heartbeats, one of answers, one of other control messages, and the
+/// appends, in that order. An append payload is cut when it would pass <see cref="MaxPayloadBytes"/>.
+/// </summary>
+internal sealed class PeerOutbox(NodeId to)
+{
+    private readonly Section _heartbeats = new();
+    private readonly Section _answers = new();
+    private readonly Section _control = new();
+    private readonly Section _appends = new();
+    private readonly List<(GroupId Group, ReplicaId Replica)> _appendTargets = [];
+    private ulong _round;
+
+    public bool IsEmpty => _heartbeats.Count + _answers.Count + _control.Count + _appends.Count == 0;
+
+    public void Add(StoreNode node, Replica from, Message message, ulong wallMs)
+    {
+        ulong epoch = node.Routing.Epoch;
+        switch (message)
+        {
+            case Heartbeat heartbeat:
+                Invariant.Check(_heartbeats.Count == 0 || _round == heartbeat.Round, "a turn starts one round");
+                _round = heartbeat.Round;
+                PeerPayload.WriteHeartbeat(_heartbeats.Items, from.Group, epoch, heartbeat, from.LowestVoterMatch);
+                _heartbeats.Count++;
+                break;
+
+            case HeartbeatResponse answer:
+                PeerPayload.WriteAnswer(_answers.Items, from.Group, epoch, answer);
+                _answers.Count++;
+                break;
+
+            case AppendEntries { Entries.Count: > 0 }:
+                if (_appends.Items.WrittenCount > MaxPayloadBytes)
+                {
+                    FlushAppends(node, wallMs);
+                }
+
+                PeerPayload.WriteMessage(_appends.Items, from.Group, epoch, message);
+                _appends.Count++;
+                _appendTargets.Add((from.Group, message.To));
+                break;
+
+            default:
+                PeerPayload.WriteMessage(_control.Items, from.Group, epoch, message);
+                _control.Count++;
+                break;
+        }
+    }
+
+    /// <summary>Hands everything to the transport. Appends that it does not take are reported, so that their followers are probed.</summary>
+    public void Flush(StoreNode node, ulong wallMs, ulong stampTicks)
+    {
+        if (_heartbeats.Count > 0)
+        {
+            Send(node, Lane.Control, _heartbeats, PeerPayload.HeartbeatsKind, wallMs, [_round]);
+        }
+
+        if (_answers.Count > 0)
+        {
+            Send(node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks]);
+        }
+
+        if (_control.Count > 0)
+        {
+            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, []);
+        }
+
+        FlushAppends(node, wallMs);
+    }
+
+    /// <summary>Replicas whose appends were dropped since the last call.</summary>
+    public List<(GroupId Group, ReplicaId Replica)> Dropped { get; } = [];
+
+    private void FlushAppends(StoreNode node, ulong wallMs)
+    {
+        if (_appends.Count > 0 && !Send(node, Lane.Append, _appends, PeerPayload.MessagesKind, wallMs, []))
+        {
+            Dropped.AddRange(_appendTargets);
+        }
+
+        _appendTargets.Clear();
+    }
+
+    private bool Send(StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra)
+    {
+        var head = new ArrayBufferWriter<byte>(64);
+        var writer = new MessagePackWriter(head);
+        writer.WriteArrayHeader(4 + extra.Length);
+        writer.Write((uint)PeerPayload.Version);
+        writer.Write((uint)kind);
+        writer.Write(wallMs);
+        foreach (ulong field in extra)
+        {
+            writer.Write(field);
+        }
+
+        writer.WriteArrayHeader(section.Count);
+        byte[] payload = GC.AllocateUninitializedArray<byte>(head.WrittenCount + section.Items.WrittenCount);
+        head.WrittenSpan.CopyTo(payload);
+        section.Items.WrittenSpan.CopyTo(payload.AsSpan(head.WrittenCount));
+        section.Items.ResetWrittenCount();
+        section.Count = 0;
+        return node.Transport.Send(to, lane, payload);
+    }
+
+    /// <summary>Items of one kind, encoded as they come; the count is written in front of them at the end of the turn.</summary>
+    private sealed class Section
+    {
+        public ArrayBufferWriter<byte> Items { get; } = new();
+        public int Count { get; set; }
+    }
+
+    /// <summary>Appends to one peer in one payload; each message is at most 256 KiB, or one larger entry.</summary>
+    private const int MaxPayloadBytes = 1 << 20;
+}

@@ -1,0 +1,416 @@
+using System.Buffers;
+using KvStore.Protocol;
+using KvStore.Raft;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// The encoding of Raft messages between nodes: one payload carries many groups. MessagePack, positional:
+/// <code>
+/// payload    = [version, kind, wallMs, extra…, items]          version 1
+/// messages   = [1, 1, wallMs, [item…]]                         item = [type, group, epoch, from, to, term, fields…]
+/// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit,
+///                                                                      lowestMatch, provedCommit, stampIncarnation, stampTicks]
+/// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…]]   item = [group, epoch, from, to, term, round]
+/// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
+/// </code>
+/// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
+/// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later heartbeat as proof of
+/// freshness. Fields that a receiver does not use yet are zero. Decoding never throws: a peer that sends nonsense costs a
+/// closed connection.
+/// </summary>
+internal static class PeerPayload
+{
+    public const byte Version = 1;
+    public const byte MessagesKind = 1;
+    public const byte HeartbeatsKind = 2;
+    public const byte AnswersKind = 3;
+
+    private const int HeaderFields = 3;
+    private const int MaxEntriesPerAppend = 1 << 16;
+
+    private enum MessageType : byte
+    {
+        AppendEntries = 1,
+        AppendResponse = 2,
+        VoteRequest = 3,
+        VoteResponse = 4,
+        ReadIndexRequest = 5,
+        ReadIndexResponse = 6,
+        InstallSnapshot = 7,
+        TimeoutNow = 8,
+    }
+
+    /// <summary>Writes one message of the general kind; heartbeats and their answers have kinds of their own.</summary>
+    public static void WriteMessage(IBufferWriter<byte> output, GroupId group, ulong epoch, Message message)
+    {
+        var writer = new MessagePackWriter(output);
+        switch (message)
+        {
+            case AppendEntries append:
+                WriteHead(writer, MessageType.AppendEntries, group, epoch, message, fields: 4);
+                writer.Write(append.PrevIndex);
+                writer.Write(append.PrevTerm);
+                writer.Write(append.Commit);
+                writer.WriteArrayHeader(append.Entries.Count);
+                foreach (Entry entry in append.Entries)
+                {
+                    WriteEntry(writer, entry);
+                }
+
+                break;
+
+            case AppendResponse response:
+                WriteHead(writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
+                writer.Write(response.Index);
+                writer.Write(response.Rejected);
+                writer.Write(response.HintIndex);
+                writer.Write(response.HintTerm);
+                break;
+
+            case VoteRequest vote:
+                WriteHead(writer, MessageType.VoteRequest, group, epoch, message, fields: 4);
+                writer.Write(vote.LastIndex);
+                writer.Write(vote.LastTerm);
+                writer.Write(vote.PreVote);
+                writer.Write(vote.Transfer);
+                break;
+
+            case VoteResponse vote:
+                WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 2);
+                writer.Write(vote.PreVote);
+                writer.Write(vote.Granted);
+                break;
+
+            case ReadIndexRequest read:
+                WriteHead(writer, MessageType.ReadIndexRequest, group, epoch, message, fields: 1);
+                writer.Write(read.Context);
+                break;
+
+            case ReadIndexResponse read:
+                WriteHead(writer, MessageType.ReadIndexResponse, group, epoch, message, fields: 2);
+                writer.Write(read.Context);
+                writer.Write(read.Index);
+                break;
+
+            case InstallSnapshot install:
+                WriteHead(writer, MessageType.InstallSnapshot, group, epoch, message, fields: 4);
+                writer.Write(install.Snapshot.Index);
+                writer.Write(install.Snapshot.Term);
+                writer.Write(install.Snapshot.LastClock);
+                WriteConfiguration(writer, install.Snapshot.Configuration);
+                break;
+
+            case TimeoutNow:
+                WriteHead(writer, MessageType.TimeoutNow, group, epoch, message, fields: 0);
+                break;
+
+            default:
+                throw new InvariantViolationException($"{message.GetType().Name} never crosses the network");
+        }
+    }
+
+    public static void WriteHeartbeat(IBufferWriter<byte> output, GroupId group, ulong epoch, Heartbeat heartbeat, ulong lowestMatch)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(10);
+        WriteAddress(writer, group, epoch, heartbeat);
+        writer.Write(heartbeat.Commit);
+        writer.Write(lowestMatch);
+        writer.Write(0);
+        writer.Write(0);
+        writer.Write(0);
+    }
+
+    public static void WriteAnswer(IBufferWriter<byte> output, GroupId group, ulong epoch, HeartbeatResponse answer)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(6);
+        WriteAddress(writer, group, epoch, answer);
+        writer.Write(answer.Round);
+    }
+
+    /// <summary>Decodes a payload of any kind. False: malformed, the connection it came over is not to be trusted.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> payload, out ulong wallMs, List<PeerMessage> messages)
+    {
+        wallMs = 0;
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields) || fields < HeaderFields + 1 || !reader.TryRead(out byte version)
+            || version != Version || !reader.TryRead(out byte kind) || !reader.TryRead(out wallMs))
+        {
+            return false;
+        }
+
+        ulong round = 0;
+        switch (kind)
+        {
+            case MessagesKind:
+                break;
+            case HeartbeatsKind when reader.TryRead(out round):
+                break;
+            case AnswersKind when reader.TryRead(out ulong _) && reader.TryRead(out ulong _):
+                break;
+            default:
+                return false;
+        }
+
+        if (!reader.TryReadArrayHeader(out int items))
+        {
+            return false;
+        }
+
+        for (int i = 0; i < items; i++)
+        {
+            bool read = kind switch
+            {
+                MessagesKind => TryReadMessage(ref reader, messages),
+                HeartbeatsKind => TryReadHeartbeat(ref reader, round, messages),
+                _ => TryReadAnswer(ref reader, messages),
+            };
+            if (!read)
+            {
+                return false;
+            }
+        }
+
+        return reader.AtEnd;
+    }
+
+    private static void WriteHead(MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
+    {
+        writer.WriteArrayHeader(6 + fields);
+        writer.Write((uint)type);
+        WriteAddress(writer, group, epoch, message);
+    }
+
+    private static void WriteAddress(MessagePackWriter writer, GroupId group, ulong epoch, Message message)
+    {
+        writer.Write(group.Value);
+        writer.Write(epoch);
+        writer.Write(message.From.Value);
+        writer.Write(message.To.Value);
+        writer.Write(message.Term);
+    }
+
+    private static void WriteEntry(MessagePackWriter writer, Entry entry)
+    {
+        writer.WriteArrayHeader(6);
+        writer.Write(entry.Term);
+        writer.Write((uint)entry.Kind);
+        writer.Write((uint)entry.FeatureLevel);
+        writer.Write(entry.Clock);
+        writer.Write(entry.Count);
+        writer.Write(entry.Payload.Span);
+    }
+
+    private static void WriteConfiguration(MessagePackWriter writer, ConfState configuration)
+    {
+        writer.WriteArrayHeader(5);
+        WriteReplicas(writer, configuration.Voters);
+        WriteReplicas(writer, configuration.VotersOutgoing);
+        WriteReplicas(writer, configuration.Learners);
+        WriteReplicas(writer, configuration.LearnersNext);
+        writer.Write(configuration.AutoLeave);
+    }
+
+    private static void WriteReplicas(MessagePackWriter writer, IReadOnlyList<ReplicaId> replicas)
+    {
+        writer.WriteArrayHeader(replicas.Count);
+        foreach (ReplicaId replica in replicas)
+        {
+            writer.Write(replica.Value);
+        }
+    }
+
+    private static bool TryReadAddress(ref MessagePackReader reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
+    {
+        (group, from, to) = (default, default, default);
+        if (!reader.TryRead(out uint groupValue) || !reader.TryRead(out ulong _) | !reader.TryRead(out ulong fromValue)
+            | !reader.TryRead(out ulong toValue) | !reader.TryRead(out term))
+        {
+            term = 0;
+            return false;
+        }
+
+        (group, from, to) = (new GroupId(groupValue), new ReplicaId(fromValue), new ReplicaId(toValue));
+        return true;
+    }
+
+    private static bool TryReadHeartbeat(ref MessagePackReader reader, ulong round, List<PeerMessage> messages)
+    {
+        if (!reader.TryReadArrayHeader(out int fields) || fields != 10
+            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
+            || !reader.TryRead(out ulong commit) || !reader.TryRead(out ulong lowestMatch) || !reader.TryRead(out ulong _)
+            || !reader.TryRead(out ulong _) || !reader.TryRead(out ulong _))
+        {
+            return false;
+        }
+
+        messages.Add(new PeerMessage(group, new Heartbeat(from, to, term, commit, round), lowestMatch));
+        return true;
+    }
+
+    private static bool TryReadAnswer(ref MessagePackReader reader, List<PeerMessage> messages)
+    {
+        if (!reader.TryReadArrayHeader(out int fields) || fields != 6
+            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
+            || !reader.TryRead(out ulong round))
+        {
+            return false;
+        }
+
+        messages.Add(new PeerMessage(group, new HeartbeatResponse(from, to, term, round)));
+        return true;
+    }
+
+    private static bool TryReadMessage(ref MessagePackReader reader, List<PeerMessage> messages)
+    {
+        if (!reader.TryReadArrayHeader(out int fields) || fields < 6 || !reader.TryRead(out byte type)
+            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term))
+        {
+            return false;
+        }
+
+        Message? message = null;
+        switch ((MessageType)type, fields - 6)
+        {
+            case (MessageType.AppendEntries, 4):
+                if (reader.TryRead(out ulong prevIndex) && reader.TryRead(out ulong prevTerm) && reader.TryRead(out ulong commit)
+                    && TryReadEntries(ref reader, prevIndex, out Entry[]? entries))
+                {
+                    message = new AppendEntries(from, to, term, prevIndex, prevTerm, commit, entries);
+                }
+
+                break;
+
+            case (MessageType.AppendResponse, 4):
+                if (reader.TryRead(out ulong index) && reader.TryRead(out bool rejected) && reader.TryRead(out ulong hintIndex)
+                    && reader.TryRead(out ulong hintTerm))
+                {
+                    message = new AppendResponse(from, to, term, index, rejected, hintIndex, hintTerm);
+                }
+
+                break;
+
+            case (MessageType.VoteRequest, 4):
+                if (reader.TryRead(out ulong lastIndex) && reader.TryRead(out ulong lastTerm) && reader.TryRead(out bool preVote)
+                    && reader.TryRead(out bool transfer))
+                {
+                    message = new VoteRequest(from, to, term, lastIndex, lastTerm, preVote, transfer);
+                }
+
+                break;
+
+            case (MessageType.VoteResponse, 2):
+                if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted))
+                {
+                    message = new VoteResponse(from, to, term, preVoteAnswer, granted);
+                }
+
+                break;
+
+            case (MessageType.ReadIndexRequest, 1):
+                if (reader.TryRead(out ulong asked))
+                {
+                    message = new ReadIndexRequest(from, to, term, asked);
+                }
+
+                break;
+
+            case (MessageType.ReadIndexResponse, 2):
+                if (reader.TryRead(out ulong answered) && reader.TryRead(out ulong readIndex))
+                {
+                    message = new ReadIndexResponse(from, to, term, answered, readIndex);
+                }
+
+                break;
+
+            case (MessageType.InstallSnapshot, 4):
+                if (reader.TryRead(out ulong snapshotIndex) && reader.TryRead(out ulong snapshotTerm) && reader.TryRead(out ulong lastClock)
+                    && TryReadConfiguration(ref reader, out ConfState? configuration))
+                {
+                    message = new InstallSnapshot(
+                        from, to, term, new SnapshotMetadata(snapshotIndex, snapshotTerm, lastClock, configuration));
+                }
+
+                break;
+
+            case (MessageType.TimeoutNow, 0):
+                message = new TimeoutNow(from, to, term);
+                break;
+        }
+
+        if (message is null)
+        {
+            return false;
+        }
+
+        messages.Add(new PeerMessage(group, message));
+        return true;
+    }
+
+    private static bool TryReadEntries(
+        ref MessagePackReader reader, ulong prevIndex, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Entry[]? entries)
+    {
+        entries = null;
+        if (!reader.TryReadArrayHeader(out int count) || count > MaxEntriesPerAppend)
+        {
+            return false;
+        }
+
+        var read = new Entry[count];
+        for (int i = 0; i < count; i++)
+        {
+            if (!reader.TryReadArrayHeader(out int fields) || fields != 6 || !reader.TryRead(out ulong term)
+                || !reader.TryRead(out byte kind) || kind > (byte)EntryKind.ConfChange || !reader.TryRead(out ushort featureLevel)
+                || !reader.TryRead(out ulong clock) || !reader.TryRead(out uint revisions) || revisions == 0
+                || !reader.TryReadBin(Limits.MaxPeerFrameBytes, out ReadOnlySpan<byte> payload))
+            {
+                return false;
+            }
+
+            read[i] = new Entry(term, prevIndex + 1 + (ulong)i, (EntryKind)kind, featureLevel, clock, revisions, payload.ToArray());
+        }
+
+        entries = read;
+        return true;
+    }
+
+    private static bool TryReadConfiguration(
+        ref MessagePackReader reader, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ConfState? configuration)
+    {
+        configuration = null;
+        if (!reader.TryReadArrayHeader(out int fields) || fields != 5 || !TryReadReplicas(ref reader, out ReplicaId[] voters)
+            || !TryReadReplicas(ref reader, out ReplicaId[] outgoing) || !TryReadReplicas(ref reader, out ReplicaId[] learners)
+            || !TryReadReplicas(ref reader, out ReplicaId[] learnersNext) || !reader.TryRead(out bool autoLeave))
+        {
+            return false;
+        }
+
+        configuration = new ConfState(voters, outgoing, learners, learnersNext, autoLeave);
+        return true;
+    }
+
+    private static bool TryReadReplicas(ref MessagePackReader reader, out ReplicaId[] replicas)
+    {
+        replicas = [];
+        if (!reader.TryReadArrayHeader(out int count))
+        {
+            return false;
+        }
+
+        var read = new ReplicaId[count];
+        for (int i = 0; i < count; i++)
+        {
+            if (!reader.TryRead(out ulong value))
+            {
+                return false;
+            }
+
+            read[i] = new ReplicaId(value);
+        }
+
+        replicas = read;
+        return true;
+    }
+}

@@ -1,0 +1,302 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>What other threads may know of a replica: one immutable object, replaced when role, term or leader change.</summary>
+internal sealed record ReplicaView(Role Role, ulong Term, NodeId Leader)
+{
+    public ServedRole ServedRole => Role == Role.Leader ? ServedRole.Leader : ServedRole.Follower;
+}
+
+/// <summary>
+/// One replica of one group: its Raft core, its log, its state machine, and the requests that wait for any of them. Owned by
+/// one loop; only <see cref="View"/>, <see cref="Status"/> and the table are read by other threads.
+/// </summary>
+internal sealed partial class Replica : GroupRoute
+{
+    private readonly RaftNode _raft;
+    private readonly GroupLog _log;
+    private readonly KvStateMachine _machine;
+    private readonly IReadOnlyList<ReplicaPlacement> _placement;
+    private readonly GroupClock _clock = new();
+    private readonly uint[] _voterNodes;
+    private readonly List<CommandResult> _results = [];
+    private readonly DurableWrites _writes = new();
+    private readonly string _snapshotDirectory;
+
+    private ReplicaView _view;
+    private GroupStatus? _status;
+    private long _leaderlessSinceMs;
+
+    public Replica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory)
+        : base(loop, group)
+    {
+        StoreNodeOptions options = loop.Node.Options;
+        _batch = new CommandBatchWriter(loop.Node.Routing.VirtualNodeCount);
+        _log = log;
+        _machine = machine;
+        _snapshotDirectory = snapshotDirectory;
+        _placement = loop.Node.Routing.ReplicasOf(group);
+        _voterNodes = [.. _placement.Select(p => p.Node.Value)];
+        HardState recovered = log.RecoveredHardState;
+        if (recovered == default)
+        {
+            recovered = new HardState(log.Snapshot.Term, ReplicaId.None, log.Snapshot.Index);
+        }
+
+        _raft = new RaftNode(
+            new RaftConfig { Id = id, ElectionTicks = options.ElectionTicks, Seed = options.Seed ^ (id.Value * 0x9E3779B97F4A7C15) },
+            log,
+            recovered,
+            log.Snapshot.Index,
+            GroupClockNow);
+        _view = new ReplicaView(_raft.Role, _raft.Term, NodeId.None);
+        _leaderlessSinceMs = loop.NowMs;
+        _lastSnapshotIndex = log.Snapshot.Index;
+        if (_placement[0].ReplicaId == id.Value)
+        {
+            // The preferred leader asks first, so that leaders start out spread as the placement wants them.
+            _raft.ForgetLeader(1);
+        }
+    }
+
+    public ReplicaId Id => _raft.Id;
+
+    public GroupTable Table => _machine.Table;
+
+    /// <summary>In the loop's list of replicas to look at this turn.</summary>
+    public bool IsDirty { get; set; }
+
+    /// <summary>The group has had a leader since this process started.</summary>
+    public bool HasKnownLeader { get; private set; }
+
+    /// <summary>Since when the group has no known leader, on the node's elapsed clock; long.MaxValue while it has one.</summary>
+    public long LeaderlessSinceMs => Volatile.Read(ref _leaderlessSinceMs);
+
+    public ReplicaView View => Volatile.Read(ref _view);
+
+    public GroupStatus? Status => Volatile.Read(ref _status);
+
+    public bool IsLeader => _raft.Role == Role.Leader;
+
+    public override NodeId LeaderNode => NodeOf(_raft.Leader);
+
+    public bool HasReady => _raft.HasReady;
+
+    public NodeId NodeOf(ReplicaId replica)
+    {
+        foreach (ReplicaPlacement p in _placement)
+        {
+            if (p.ReplicaId == replica.Value)
+            {
+                return p.Node;
+            }
+        }
+
+        return NodeId.None;
+    }
+
+    public void Step(Message message)
+    {
+        _raft.Step(message);
+        NoticeLeader();
+    }
+
+    public override void OnTick(long nowMs)
+    {
+        // A node whose wall clock is far off the others' lets them campaign first: its ticks count a third while it follows.
+        if (!Loop.Node.ClockIsOff || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0)
+        {
+            _raft.Tick();
+            NoticeLeader();
+        }
+
+        RetryStaleReads(nowMs);
+        base.OnTick(nowMs);
+        MaybeSnapshot();
+    }
+
+    /// <summary>Starts a confirmation round: at every heartbeat interval, or because reads wait for one.</summary>
+    public bool StartRound(ulong round, bool onlyIfWanted)
+    {
+        if (_raft.Role != Role.Leader || (onlyIfWanted && !_raft.WantsRound))
+        {
+            return false;
+        }
+
+        _raft.StartRound(round);
+        return true;
+    }
+
+    public bool WantsRound => _raft.Role == Role.Leader && _raft.WantsRound;
+
+    /// <summary>The node that leads this group is known to be gone: elect without waiting for the timer.</summary>
+    public void OnPeerLost(NodeId peer)
+    {
+        if (IsLeader)
+        {
+            foreach (ReplicaPlacement p in _placement.Where(p => p.Node == peer))
+            {
+                _raft.ReportUnreachable(new ReplicaId(p.ReplicaId));
+            }
+
+            return;
+        }
+
+        if (LeaderNode != peer)
+        {
+            return;
+        }
+
+        bool first = _placement.First(p => p.Node != peer).ReplicaId == Id.Value;
+        _raft.ForgetLeader(first ? 0 : 1 + (int)(Loop.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Loop.Node.Options.TickMs)));
+        NoticeLeader();
+    }
+
+    public Ready TakeReady() => _raft.TakeReady();
+
+    /// <summary>Adds a Ready's writes to the turn's submission, and lets what depends on them wait for it.</summary>
+    public void Persist(Ready ready) => _writes.Add(this, ready);
+
+    public TurnWrite CurrentWrite() => Loop.CurrentWrite();
+
+    /// <summary>The append lane to this follower's node is full or down.</summary>
+    public void OnAppendDropped(ReplicaId follower) => _raft.ReportUnreachable(follower);
+
+    /// <summary>A submission with something of this replica is durable: the core may know it, and what waited may leave.</summary>
+    public void OnDurable(WalSubmission submission, TurnWrite.Part part)
+    {
+        _log.OnDurable(submission);
+        _writes.Completed(part);
+        if (part.Synced is not null)
+        {
+            Step(part.Synced);
+        }
+
+        SendAll(part.MessagesAfterSync);
+    }
+
+    public void SendAll(IReadOnlyList<Message> messages)
+    {
+        foreach (Message message in messages)
+        {
+            Loop.Send(this, message);
+        }
+    }
+
+    public void Append(WalSubmission submission, HardState? hardState, IReadOnlyList<Entry> entries) =>
+        submission.Append(_log, hardState, entries);
+
+    /// <summary>Applies what a Ready committed and answers whoever waited for it.</summary>
+    public void Apply(IReadOnlyList<Entry> committed)
+    {
+        foreach (Entry entry in committed)
+        {
+            PendingEntry? pending = TakePending(entry);
+            _results.Clear();
+            _machine.Apply(entry, pending is null ? null : _results);
+            _appliedBytesSinceSnapshot += entry.ChargedBytes;
+            Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
+            if (pending is not null)
+            {
+                Answer(pending, entry);
+            }
+        }
+
+        if (committed.Count > 0)
+        {
+            _raft.Applied(committed[^1].Index);
+            ServeReadsUpTo(_machine.AppliedIndex);
+        }
+    }
+
+    public void PublishStatus()
+    {
+        GroupStatus? old = _status;
+        ReplicaView view = _view;
+        ulong commit = _raft.CommitIndex;
+        if (old is not null && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
+            && old.Applied == _machine.AppliedIndex && old.SnapshotIndex == _lastSnapshotIndex && old.Role == RoleName(view.Role)
+            && old.FirstIndex == _log.FirstIndex)
+        {
+            return;
+        }
+
+        Volatile.Write(ref _status, new GroupStatus(
+            Group, Id.Value, RoleName(view.Role), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
+            _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex));
+    }
+
+    protected override void OnHint(NodeId leader)
+    {
+        // A replica believes its own core; the hint only saves a remote group a guess.
+    }
+
+    private static string RoleName(Role role) => role switch
+    {
+        Role.Leader => "leader",
+        Role.Follower => "follower",
+        _ => "candidate",
+    };
+
+    private ulong GroupClockNow()
+    {
+        StoreNode node = Loop.Node;
+        long medianWall = (long)node.WallMs() + node.Walls.MedianOffsetMs(_voterNodes, node.Self.Value);
+        ulong lastMs = _log.LastClock(_log.LastIndex) >> 16;
+        return _clock.Now(_raft.Term, Loop.NowMs, (ulong)Math.Max(0, medianWall), Math.Max(lastMs, _machine.GroupTime)) << 16;
+    }
+
+    private void NoticeLeader()
+    {
+        ReplicaView old = _view;
+        if (old.Role == _raft.Role && old.Term == _raft.Term && old.Leader == LeaderNode)
+        {
+            return;
+        }
+
+        var view = new ReplicaView(_raft.Role, _raft.Term, LeaderNode);
+        Volatile.Write(ref _view, view);
+        HasKnownLeader |= !view.Leader.IsNone;
+        if (old.Leader.IsNone != view.Leader.IsNone)
+        {
+            Volatile.Write(ref _leaderlessSinceMs, view.Leader.IsNone ? Loop.NowMs : long.MaxValue);
+        }
+
+        Report(old, view);
+        if (old.Role == Role.Leader || old.Leader != view.Leader)
+        {
+            RequeueReads();
+        }
+
+        if (!view.Leader.IsNone)
+        {
+            RetryWaiting();
+        }
+    }
+
+    private void Report(ReplicaView old, ReplicaView view)
+    {
+        if (view.Role == Role.Leader && old.Role != Role.Leader)
+        {
+            Loop.Report(NodeEventKind.BecameLeader, Group, view.Term, _raft.LastIndex, "became leader");
+        }
+        else if (old.Role == Role.Leader && view.Role != Role.Leader)
+        {
+            Loop.Report(NodeEventKind.LostLeadership, Group, view.Term, _raft.LastIndex, "is leader no more");
+        }
+        else if (view.Role == Role.Candidate && old.Role != Role.Candidate)
+        {
+            Loop.Report(NodeEventKind.Campaigning, Group, view.Term, _raft.LastIndex, "campaigns");
+        }
+        else if (!view.Leader.IsNone && view.Leader != old.Leader)
+        {
+            Loop.Report(NodeEventKind.LeaderChanged, Group, view.Term, _raft.LastIndex, $"follows {Loop.Node.NameOf(view.Leader)}");
+        }
+    }
+
+    /// <summary>Failover by evidence: a follower that is not first in the placement waits a random part of this before it asks for votes.</summary>
+    private const int MaxForgetDelayMs = 200;
+}

@@ -1,0 +1,41 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>A request on its way through one loop: what was asked, who waits, and what is known about what became of it.</summary>
+internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId group, int virtualNode, long deadlineMs, StoreNode node) : InboxItem
+{
+    private bool _completed;
+
+    /// <summary>As asked; a write that came without an id has one once its loop has seen it.</summary>
+    public KvRequest Request { get; set; } = request;
+
+    public GroupId Group => group;
+    public int VirtualNode => virtualNode;
+
+    /// <summary>On the node's elapsed clock, milliseconds.</summary>
+    public long DeadlineMs => deadlineMs;
+
+    /// <summary>
+    /// Handed to a core or to another node, and no proof has come back that it was not applied. From here on a failure is
+    /// <see cref="ErrorCode.Indeterminate"/>, never "not applied".
+    /// </summary>
+    public bool MayHaveApplied { get; set; }
+
+    /// <summary>The sequence this loop gave it; 0 when the caller brought an id.</summary>
+    public ulong OwnSequence { get; set; }
+
+    public bool IsCompleted => _completed;
+
+    public void Complete(KvReply reply)
+    {
+        if (_completed)
+        {
+            return;
+        }
+
+        _completed = true;
+        node.RequestEnded(Request);
+        sink.Complete(reply);
+    }
+}

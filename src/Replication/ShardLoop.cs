@@ -1,0 +1,514 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// The loop that owns some of a node's groups. One turn: drain the inbox, step the cores, one submission to the log for all
+/// groups, one frame per peer and lane, apply what is committed, complete reads. Nothing in a turn blocks, waits or locks;
+/// the clock is read once, at its start. A thread of Node turns it in production, the scheduler does in simulation.
+/// </summary>
+public sealed class ShardLoop
+{
+    private readonly Inbox _inbox = new();
+    private readonly SortedDictionary<uint, GroupRoute> _groups = [];
+    private readonly List<Replica> _replicas = [];
+    private readonly List<Replica> _dirty = [];
+    private readonly List<(Replica Replica, Ready Ready)> _turn = [];
+    private readonly PeerOutbox[] _outboxes;
+    private readonly LoopCounters _counters = new();
+    private InboxItem? _taken;
+    private TurnWrite? _write;
+    private long _lastTickMs;
+    private long _lastHeartbeatMs;
+    private ulong _round;
+    private ulong _random;
+    private long _peerInboxBytes;
+
+    internal ShardLoop(StoreNode node, int number)
+    {
+        Node = node;
+        Number = number;
+        _random = node.Options.Seed + (ulong)number;
+        NowMs = node.ElapsedMs();
+        _lastTickMs = NowMs;
+        _lastHeartbeatMs = NowMs;
+        _round = node.Options.Incarnation << RoundCounterBits;
+        Arena = new SlabArena();
+        Ids = new WriteIds(node.WriterId(number));
+        _outboxes = [.. Enumerable.Range(1, node.Options.NodeNames.Count).Select(n => new PeerOutbox(new NodeId((uint)n)))];
+    }
+
+    /// <summary>Called (any thread) when work arrives while the loop may be asleep.</summary>
+    public Action? Wake { get; set; }
+
+    public int Number { get; }
+
+    /// <summary>Milliseconds from now until the next tick is due.</summary>
+    public int NextDueMs => (int)Math.Clamp(_lastTickMs + Node.Options.TickMs - Node.ElapsedMs(), 0, Node.Options.TickMs);
+
+    internal StoreNode Node { get; }
+
+    internal SlabArena Arena { get; }
+
+    internal WriteIds Ids { get; }
+
+    /// <summary>This turn's time on the node's elapsed clock.</summary>
+    internal long NowMs { get; private set; }
+
+    internal long TickNumber { get; private set; }
+
+    internal IReadOnlyList<Replica> Replicas => _replicas;
+
+    internal LoopCounters Counters => _counters;
+
+    internal long TableBytesPerGroup => _replicas.Count == 0 ? 0 : Arena.LiveBytes / _replicas.Count;
+
+    /// <summary>One turn. True: there is more to do at once. Otherwise sleep until Wake or NextDueMs.</summary>
+    public bool RunOnce()
+    {
+        NowMs = Node.ElapsedMs();
+        DrainInbox();
+        RunTimers();
+        foreach (Replica replica in _dirty)
+        {
+            replica.FlushRequests();
+        }
+
+        StartRounds();
+        TakeReadies();
+        SubmitWrite();
+        Flush();
+        ApplyAndServe();
+        return _dirty.Count > 0 || _taken is not null || !_inbox.IsEmpty;
+    }
+
+    internal void Add(GroupRoute route)
+    {
+        _groups.Add(route.Group.Value, route);
+        if (route is Replica replica)
+        {
+            _replicas.Add(replica);
+            MarkDirty(replica);
+        }
+    }
+
+    internal void Post(InboxItem item)
+    {
+        if (_inbox.Post(item))
+        {
+            Wake?.Invoke();
+        }
+    }
+
+    /// <summary>False: peers have sent more than this loop has looked at; the payload is dropped and Raft sends it again.</summary>
+    internal bool TryPostPeerMessages(PeerMessages messages)
+    {
+        if (Interlocked.Add(ref _peerInboxBytes, messages.Bytes) > Node.Options.MaxPeerInboxBytes)
+        {
+            Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
+            return false;
+        }
+
+        Post(messages);
+        return true;
+    }
+
+    internal void MarkDirty(Replica replica)
+    {
+        if (!replica.IsDirty)
+        {
+            replica.IsDirty = true;
+            _dirty.Add(replica);
+        }
+    }
+
+    internal void Send(Replica from, Message message)
+    {
+        NodeId to = from.NodeOf(message.To);
+        if (!to.IsNone && to != Node.Self)
+        {
+            _outboxes[to.Value - 1].Add(Node, from, message, Node.WallMs());
+        }
+    }
+
+    internal void Complete(RequestItem item, KvReply reply)
+    {
+        if (item.OwnSequence != 0)
+        {
+            Ids.Answered(item.OwnSequence);
+            item.OwnSequence = 0;
+        }
+
+        if (reply.Code == ErrorCode.Overloaded)
+        {
+            _counters.Overloaded++;
+        }
+
+        item.Complete(reply);
+    }
+
+    /// <summary>Answers a request that this stopping node will not finish.</summary>
+    internal void Abandon(RequestItem item) => Complete(
+        item, item.MayHaveApplied ? Replies.Indeterminate("the node stopped after the write was handed over") : Replies.Draining());
+
+    /// <summary>After the last turn, on the thread that stops the node: nothing stays unanswered.</summary>
+    internal void AbandonAll()
+    {
+        for (InboxItem? item = _taken ?? _inbox.TakeAll(); item is not null; item = item.Next ?? _inbox.TakeAll())
+        {
+            if (item is RequestItem request)
+            {
+                Abandon(request);
+            }
+            else if (item is ForwardReturn forwarded)
+            {
+                forwarded.Item.MayHaveApplied |= forwarded.Item.Request.IsWrite && !forwarded.NotSent;
+                if (forwarded.Reply is { Evidence: not null } reply)
+                {
+                    Complete(forwarded.Item, reply);
+                }
+                else
+                {
+                    Abandon(forwarded.Item);
+                }
+            }
+        }
+
+        _taken = null;
+        foreach (GroupRoute route in _groups.Values)
+        {
+            route.Abandon();
+        }
+    }
+
+    internal void Forward(RequestItem item, NodeId to, KvRequest request)
+    {
+        _counters.Forwards++;
+        Node.Transport.Forward(to, request, new ForwardReturn(this, item, to));
+    }
+
+    internal void Report(NodeEventKind kind, GroupId group, ulong term, ulong index, string text)
+    {
+        if (kind == NodeEventKind.BecameLeader)
+        {
+            _counters.Elections++;
+        }
+
+        Node.Report(new NodeEvent(kind, group, term, index, text));
+    }
+
+    /// <summary>SplitMix64, seeded by the node: the same seed gives the same delays.</summary>
+    internal ulong NextRandom()
+    {
+        _random += 0x9E3779B97F4A7C15;
+        ulong z = _random;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+
+    internal void CountProposed() => _counters.Proposals++;
+
+    internal void CountApplied(uint commands)
+    {
+        _counters.EntriesApplied++;
+        _counters.CommandsApplied += commands;
+    }
+
+    internal void CountStrongReads(int reads) => _counters.StrongReads += reads;
+
+    internal void WriteSnapshot(SnapshotJob job) => Node.Snapshots.Add(job);
+
+    internal void Compact(Replica replica, GroupLog log, SnapshotMetadata snapshot, string file, ulong keepFrom)
+    {
+        TurnWrite write = CurrentWrite();
+        write.Submission.Compact(log, snapshot, file, keepFrom);
+        write.Add(replica, synced: null);
+    }
+
+    internal void DeleteSnapshotWhenDurable(string directory, string file) =>
+        CurrentWrite().Deletions.Add(new SnapshotJob(directory, file));
+
+    internal TurnWrite CurrentWrite() => _write ??= new TurnWrite(this);
+
+    private void DrainInbox()
+    {
+        _taken ??= _inbox.TakeAll();
+        for (int n = 0; _taken is not null && n < MaxItemsPerTurn; n++)
+        {
+            InboxItem item = _taken;
+            _taken = item.Next;
+            item.Next = null;
+            Handle(item);
+        }
+    }
+
+    private void Handle(InboxItem item)
+    {
+        switch (item)
+        {
+            case RequestItem request:
+                OnRequest(request);
+                break;
+            case PeerMessages messages:
+                OnPeerMessages(messages);
+                break;
+            case TurnWrite write:
+                OnDurable(write);
+                break;
+            case ForwardReturn forwarded:
+                _groups[forwarded.Item.Group.Value].OnForwarded(forwarded.Item, forwarded.To, forwarded.Reply, forwarded.NotSent, NowMs);
+                break;
+            case PeerLost lost:
+                OnPeerLost(lost.Peer);
+                break;
+            case SnapshotWritten snapshot:
+                snapshot.Replica.OnSnapshotWritten(snapshot.Header.Metadata, snapshot.File);
+                break;
+            default:
+                throw new InvariantViolationException($"a loop does not know {item.GetType().Name}");
+        }
+    }
+
+    private void OnRequest(RequestItem item)
+    {
+        _counters.Requests++;
+        if (_groups.TryGetValue(item.Group.Value, out GroupRoute? route))
+        {
+            route.Accept(item);
+        }
+        else
+        {
+            Complete(item, Replies.WrongNode(item.Group, NodeId.None));
+        }
+    }
+
+    private void OnPeerMessages(PeerMessages messages)
+    {
+        Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
+        Node.Walls.Observe(messages.From.Value, messages.WallMs, Node.WallMs());
+        foreach (PeerMessage message in messages.Messages)
+        {
+            if (_groups.TryGetValue(message.Group.Value, out GroupRoute? route) && route is Replica replica
+                && message.Message.To == replica.Id && replica.NodeOf(message.Message.From) == messages.From)
+            {
+                replica.LearnLowestVoterMatch(message.LowestVoterMatch);
+                replica.Step(message.Message);
+                MarkDirty(replica);
+            }
+            else
+            {
+                _counters.StrayMessages++;
+            }
+        }
+    }
+
+    private void OnDurable(TurnWrite write)
+    {
+        foreach (TurnWrite.Part part in write.Parts)
+        {
+            part.Replica.OnDurable(write.Submission, part);
+            MarkDirty(part.Replica);
+        }
+
+        write.Deletions.ForEach(Node.Snapshots.Add);
+    }
+
+    private void OnPeerLost(NodeId peer)
+    {
+        foreach (Replica replica in _replicas)
+        {
+            replica.OnPeerLost(peer);
+            MarkDirty(replica);
+        }
+    }
+
+    /// <summary>Ticks owed after a stall are capped, so that a paused process does not wake up into an election.</summary>
+    private void RunTimers()
+    {
+        int tickMs = Node.Options.TickMs;
+        long owed = (NowMs - _lastTickMs) / tickMs;
+        if (owed <= 0)
+        {
+            return;
+        }
+
+        _lastTickMs += owed * tickMs;
+        for (long tick = Math.Min(owed, MaxTicksPerTurn); tick > 0; tick--)
+        {
+            TickNumber++;
+            Node.CheckClock();
+            foreach (GroupRoute route in _groups.Values)
+            {
+                route.OnTick(NowMs);
+                if (route is Replica replica)
+                {
+                    MarkDirty(replica);
+                    replica.PublishStatus();
+                }
+            }
+        }
+    }
+
+    /// <summary>
+    /// One confirmation round a turn at most, shared by all groups that need one: every led group when the heartbeat is due,
+    /// otherwise those with waiting reads. Rounds count up across restarts (incarnation above, counter below), so an answer
+    /// to a round of an earlier process confirms nothing.
+    /// </summary>
+    private void StartRounds()
+    {
+        bool due = NowMs - _lastHeartbeatMs >= Node.Options.HeartbeatMs;
+        if (due)
+        {
+            _lastHeartbeatMs = NowMs;
+        }
+        else if (!_dirty.Exists(r => r.WantsRound))
+        {
+            return;
+        }
+
+        ulong round = _round + 1;
+        bool started = false;
+        foreach (Replica replica in due ? _replicas : _dirty)
+        {
+            if (replica.StartRound(round, onlyIfWanted: !due))
+            {
+                started = true;
+            }
+        }
+
+        if (due)
+        {
+            _replicas.ForEach(MarkDirty);
+        }
+
+        if (started)
+        {
+            _round = round;
+            _counters.ReadRounds++;
+        }
+    }
+
+    /// <summary>While the log takes no more, cores keep what they have: back-pressure ends at the uncommitted limit.</summary>
+    private void TakeReadies()
+    {
+        if (_write is not null && !_write.Submission.IsEmpty && !Node.Log.TrySubmit(_write.Submission))
+        {
+            return;
+        }
+
+        _write = null;
+        foreach (Replica replica in _dirty)
+        {
+            replica.IsDirty = false;
+            if (!replica.HasReady)
+            {
+                continue;
+            }
+
+            Ready ready = replica.TakeReady();
+            replica.SendAll(ready.Messages);
+            if (ready.MustSync || ready.MessagesAfterSync.Count > 0)
+            {
+                replica.Persist(ready);
+            }
+
+            _turn.Add((replica, ready));
+        }
+
+        _dirty.Clear();
+    }
+
+    private void SubmitWrite()
+    {
+        if (_write is not null && (_write.Submission.IsEmpty || Node.Log.TrySubmit(_write.Submission)))
+        {
+            _write = null;
+        }
+    }
+
+    private void Flush()
+    {
+        foreach (PeerOutbox outbox in _outboxes)
+        {
+            if (outbox.IsEmpty)
+            {
+                continue;
+            }
+
+            outbox.Flush(Node, Node.WallMs(), Node.StampTicks());
+            foreach ((GroupId group, ReplicaId replica) in outbox.Dropped)
+            {
+                ((Replica)_groups[group.Value]).OnAppendDropped(replica);
+            }
+
+            outbox.Dropped.Clear();
+        }
+    }
+
+    private void ApplyAndServe()
+    {
+        foreach ((Replica replica, Ready ready) in _turn)
+        {
+            replica.Apply(ready.Committed);
+            replica.ServeProvedReads(ready.Reads);
+            if (replica.HasReady)
+            {
+                MarkDirty(replica);
+            }
+        }
+
+        _turn.Clear();
+    }
+
+    /// <summary>Inbox items looked at in one turn; the rest waits for the next, so heartbeats are never starved.</summary>
+    private const int MaxItemsPerTurn = 1024;
+
+    private const int MaxTicksPerTurn = 2;
+
+    /// <summary>Low bits of a round that count within one process; the bits above are its incarnation.</summary>
+    internal const int RoundCounterBits = 40;
+}
+
+/// <summary>A forwarded request came back: a reply, or the news that none will come.</summary>
+internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to) : InboxItem, IForwardCompletion
+{
+    public RequestItem Item => item;
+    public NodeId To => to;
+    public KvReply? Reply { get; private set; }
+    public bool NotSent { get; private set; }
+
+    public void Replied(KvReply reply)
+    {
+        Reply = reply;
+        loop.Post(this);
+    }
+
+    public void Lost(bool notSent)
+    {
+        NotSent = notSent;
+        loop.Post(this);
+    }
+}
+
+internal sealed class PeerLost(NodeId peer) : InboxItem
+{
+    public NodeId Peer => peer;
+}
+
+/// <summary>Written by the loop only; others read whatever value is there.</summary>
+internal sealed class LoopCounters
+{
+    public long Requests;
+    public long Forwards;
+    public long Proposals;
+    public long EntriesApplied;
+    public long CommandsApplied;
+    public long ReadRounds;
+    public long StrongReads;
+    public long Elections;
+    public long Overloaded;
+    public long StrayMessages;
+}

@@ -1,0 +1,45 @@
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>What a node is told about itself. Times in milliseconds, limits in bytes unless their name says otherwise.</summary>
+public sealed record StoreNodeOptions
+{
+    public required string ClusterId { get; init; }
+    public required NodeId Self { get; init; }
+
+    /// <summary>Name of each node, index = NodeId.Value - 1 (sorted).</summary>
+    public required IReadOnlyList<string> NodeNames { get; init; }
+    public required RoutingTable Routing { get; init; }
+
+    /// <summary>Folder of this node: wal/ and snap/ live in it.</summary>
+    public required string Directory { get; init; }
+
+    /// <summary>From the identity file, raised at every start; at most 2^24.</summary>
+    public required ulong Incarnation { get; init; }
+    public required Guid Uuid { get; init; }
+    public required ulong Seed { get; init; }
+    public int Workers { get; init; } = 1;
+    public int TickMs { get; init; } = 50;
+    public int HeartbeatMs { get; init; } = 100;
+    public int ElectionTimeoutMs { get; init; } = 1000;
+    public WalOptions Wal { get; init; } = new();
+
+    /// <summary>Requests submitted and not answered; beyond it <see cref="StoreNode.Submit"/> answers Overloaded.</summary>
+    public int MaxInFlightRequests { get; init; } = 16_384;
+
+    /// <summary>Key and value bytes of those requests; beyond it Overloaded.</summary>
+    public long MaxInFlightBytes { get; init; } = 128L << 20;
+
+    /// <summary>Peer payload bytes a loop has been handed and not looked at; beyond it payloads are dropped and counted.</summary>
+    public long MaxPeerInboxBytes { get; init; } = 64L << 20;
+
+    /// <summary>A group is snapshotted when its log has grown by this much, or by half its table if that is more.</summary>
+    public long SnapshotMinLogBytes { get; init; } = 16L << 20;
+
+    /// <summary>... or by so many entries.</summary>
+    public ulong SnapshotMinEntries { get; init; } = 50_000;
+
+    internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
+}
