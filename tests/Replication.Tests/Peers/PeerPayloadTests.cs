@@ -1,0 +1,99 @@
+using System.Buffers;
+using KvStore.Protocol;
+using KvStore.Raft;
+
+namespace KvStore.Replication.Tests.Peers;
+
+public sealed class PeerPayloadTests
+{
+    private static readonly ReplicaId A = new(1);
+    private static readonly ReplicaId B = new(2);
+
+    public static TheoryData<Message> EveryMessage() =>
+    [
+        new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 0)]),
+        new AppendEntries(A, B, 7, 10, 6, 9, []),
+        new AppendResponse(B, A, 7, 12),
+        new AppendResponse(B, A, 7, 12, Rejected: true, HintIndex: 8, HintTerm: 5),
+        new VoteRequest(A, B, 8, 12, 7, PreVote: true),
+        new VoteRequest(A, B, 8, 12, 7, PreVote: false, Transfer: true),
+        new VoteResponse(B, A, 8, PreVote: true, Granted: false),
+        new ReadIndexRequest(B, A, 7, 42),
+        new ReadIndexResponse(A, B, 7, 42, 12),
+        new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })),
+        new TimeoutNow(A, B, 7),
+    ];
+
+    [Theory]
+    [MemberData(nameof(EveryMessage))]
+    public void A_message_reads_back_as_it_was_written(Message message)
+    {
+        PeerMessage read = Assert.Single(Read(General(message)));
+        Assert.Equal(new GroupId(3), read.Group);
+        if (message is AppendEntries sent)
+        {
+            var append = Assert.IsType<AppendEntries>(read.Message);
+            Assert.Equal(sent with { Entries = append.Entries }, append);
+            Assert.Equal(sent.Entries.Count, append.Entries.Count);
+            foreach ((Entry expected, Entry actual) in sent.Entries.Zip(append.Entries))
+            {
+                Assert.Equal(expected with { Payload = actual.Payload }, actual);
+                Assert.Equal(expected.Payload.ToArray(), actual.Payload.ToArray());
+            }
+        }
+        else
+        {
+            Assert.Equal(message, read.Message);
+        }
+    }
+
+    [Fact]
+    public void Every_prefix_of_a_payload_is_refused()
+    {
+        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 3)]));
+        for (int length = 0; length < payload.Length; length++)
+        {
+            Assert.False(PeerPayload.TryRead(payload.AsSpan(0, length), out _, []));
+        }
+    }
+
+    [Fact]
+    public void Flipped_bits_are_read_or_refused_and_never_throw()
+    {
+        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 20), Entry(12, 3)]));
+        for (int bit = 0; bit < payload.Length * 8; bit++)
+        {
+            byte[] damaged = [.. payload];
+            damaged[bit / 8] ^= (byte)(1 << (bit % 8));
+            PeerPayload.TryRead(damaged, out _, []);
+        }
+    }
+
+    [Fact]
+    public void A_local_message_never_crosses_the_network() =>
+        Assert.Throws<InvariantViolationException>(() => General(new AppendSynced(A, A, 1, 1, 1)));
+
+    private static Entry Entry(ulong index, int bytes) =>
+        new(7, index, EntryKind.Command, 1, index << 16, 2, Enumerable.Range(0, bytes).Select(b => (byte)b).ToArray());
+
+    private static byte[] General(Message message)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(4);
+        writer.Write((uint)PeerPayload.Version);
+        writer.Write((uint)PeerPayload.MessagesKind);
+        writer.Write(123456UL);
+        writer.WriteArrayHeader(1);
+        PeerPayload.WriteMessage(output, new GroupId(3), 1, message);
+        return output.WrittenSpan.ToArray();
+    }
+
+    private static List<PeerMessage> Read(byte[] payload)
+    {
+        var messages = new List<PeerMessage>();
+        Assert.True(PeerPayload.TryRead(payload, out ulong wallMs, messages));
+        Assert.Equal(123456UL, wallMs);
+        return messages;
+    }
+}
