@@ -17,8 +17,8 @@ public class StorageException : Exception
     {
     }
 
-    public StorageException(string what, string path, long offset, int errno = 0)
-        : base(errno == 0 ? $"{what}: {path} at offset {offset}" : $"{what}: {path} at offset {offset} (errno {errno})")
+    public StorageException(string what, string path, long offset, int errno = 0, Exception? inner = null)
+        : base(errno == 0 ? $"{what}: {path} at offset {offset}" : $"{what}: {path} at offset {offset} (errno {errno})", inner)
     {
         Path = path;
         Offset = offset;
@@ -27,6 +27,8 @@ public class StorageException : Exception
 
     public string? Path { get; }
     public long Offset { get; }
+
+    /// <summary>The operating system's error number, 0 when the failure is not one of its calls.</summary>
     public int Errno { get; }
 }
 
@@ -49,6 +51,29 @@ public sealed class CorruptStorageException : StorageException
 
     public CorruptStorageException(string what, string path, long offset)
         : base(what, path, offset)
+    {
+    }
+}
+
+/// <summary>The log in this directory belongs to another cluster or another node. Nothing is damaged: the directory is the wrong one.</summary>
+public sealed class ForeignLogException : StorageException
+{
+    public ForeignLogException()
+    {
+    }
+
+    public ForeignLogException(string message)
+        : base(message)
+    {
+    }
+
+    public ForeignLogException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+
+    public ForeignLogException(string what, string path)
+        : base(what, path, 0)
     {
     }
 }
