@@ -1,109 +1,523 @@
+using System.Text;
 using KvStore.Raft;
 
 namespace KvStore.Storage;
 
-/// <summary>STUB. Limits of the log.</summary>
-public sealed record WalOptions
-{
-    public long SegmentBytes { get; init; } = 64L << 20;
-
-    /// <summary>Bytes queued in submissions and not yet gathered; beyond it <see cref="WriteAheadLog.TrySubmit"/> answers false.</summary>
-    public long MaxQueuedBytes { get; init; } = 128L << 20;
-
-    /// <summary>Largest group commit in bytes; what does not fit waits for the next.</summary>
-    public int MaxBatchBytes { get; init; } = 4 << 20;
-
-    /// <summary>Charged bytes of entries kept in memory over all groups; older ones are read back from their segment.</summary>
-    public long EntryCacheBytes { get; init; } = 256L << 20;
-}
-
-/// <summary>Whose log this is: written into every segment header and checked on recovery.</summary>
-public readonly record struct LogIdentity(string ClusterId, uint NodeId, Guid NodeUuid);
-
-/// <summary>STUB. What one shard-loop turn asks the log to make durable.</summary>
-public sealed class WalSubmission
-{
-    /// <summary>Called by <see cref="WriteAheadLog.Complete"/> on the log's thread once everything in it is durable.</summary>
-    public WalSubmission(Action<WalSubmission> durable) => throw new NotSupportedException();
-
-    /// <summary>Entries and/or hard state of a group, as a Ready hands them out. Entries replace the tail from their first index on.</summary>
-    public void Append(GroupLog log, HardState? hardState, IReadOnlyList<Entry> entries) => throw new NotSupportedException();
-
-    /// <summary>A durable snapshot file now stands for the log up to its index; the log before keepFrom is no longer needed.</summary>
-    public void Compact(GroupLog log, SnapshotMetadata snapshot, string snapshotFile, ulong keepFrom) => throw new NotSupportedException();
-
-    public bool IsEmpty => throw new NotSupportedException();
-    public long Bytes => throw new NotSupportedException();
-}
-
-/// <summary>STUB. One group's log: what recovery found plus what was made durable since. Owned by the group's worker.</summary>
-public sealed class GroupLog : ILogReader
-{
-    internal GroupLog(uint group) => Group = group;
-
-    public uint Group { get; }
-
-    /// <summary>Hard state found by recovery; default when the group is new.</summary>
-    public HardState RecoveredHardState => throw new NotSupportedException();
-
-    /// <summary>File name (under the snapshot folder) of <see cref="Snapshot"/>; null for the starting mark.</summary>
-    public string? SnapshotFile => throw new NotSupportedException();
-
-    public ulong FirstIndex => throw new NotSupportedException();
-    public ulong LastIndex => throw new NotSupportedException();
-    public SnapshotMetadata Snapshot => throw new NotSupportedException();
-
-    /// <summary>Charged bytes from FirstIndex to LastIndex.</summary>
-    public long LiveBytes => throw new NotSupportedException();
-
-    public ulong Term(ulong index) => throw new NotSupportedException();
-    public ulong LastClock(ulong index) => throw new NotSupportedException();
-    public IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes) => throw new NotSupportedException();
-
-    /// <summary>
-    /// The owner's half of a completion: takes over what the submission made durable for this group. Called by the owning
-    /// worker when the completion reaches it, in submission order, before it steps the core.
-    /// </summary>
-    public void OnDurable(WalSubmission submission) => throw new NotSupportedException();
-}
-
 /// <summary>
-/// STUB. The write-ahead log shared by all groups of a node. Workers submit; one thread (or the simulator) turns the crank:
-/// Gather, Write, Sync, Complete.
+/// The write-ahead log shared by all groups of a node. Workers submit; one thread (or the simulator) turns the crank:
+/// Gather, Write, Sync, Complete. Each is a step of its own, so that a crash can fall between any two. One batch is in
+/// flight at a time; batching comes from the sync's own duration, not from a timer.
+///
+/// Who owns what: the queue is everybody's (a lock-free stack). A <see cref="WalSubmission"/> belongs to whoever holds it.
+/// A <see cref="GroupLog"/> belongs to its worker; the <see cref="GroupTail"/> behind it, the segment files and everything
+/// else here to the log's thread. The only numbers both sides change are the live entries of a <see cref="Segment"/> and
+/// the cache's sum.
+///
+/// Any failure of the disk is final: the log refuses everything afterwards, and the node stops. A sync is never tried a
+/// second time, because after a failed one the system may have dropped the pages it could not write.
 /// </summary>
 public sealed class WriteAheadLog : IDisposable
 {
+    // A batch counts its items in 16 bits. A checkpoint has three per group, and there is at most one group per slot of the ring and the meta group.
+    private const int MaxItems = ushort.MaxValue;
+
+    /// <summary>Recovery writes all live entries again when they fit into this part of a segment; restarts then leave no trail of half-used files.</summary>
+    private const int RewriteShare = 4;
+
+    private enum Stage : byte
+    {
+        Idle,
+        Gathered,
+        Written,
+        Synced,
+    }
+
+    private readonly WalOptions _options;
+    private readonly LogIdentity _identity;
+    private readonly uint _identitySeed;
+    private readonly SegmentFiles _segments;
+    private readonly EntryCache _cache;
+    private readonly SortedDictionary<uint, GroupLog> _groups;
+
+    // The queue: submitters push onto the stack, the log's thread takes all of it and turns it round.
+    private WalSubmission? _queue;
+    private long _queuedBytes;
+    private bool _failed;
+
+    // The log's thread only.
+    private readonly Queue<WalSubmission> _pending = new();
+    private readonly List<WalSubmission> _gathered = [];
+    private readonly List<GroupTail> _tails = [];
+    private readonly BatchWriter _batch;
+    private readonly BatchWriter _checkpoint;
+    private bool _rollFirst;
+    private long _offset;
+    private ulong _lastLsn;
+    private ulong _syncedLsn;
+    private ulong _freeBelow;
+    private Stage _stage;
+
+    // Counters: written by the log's thread, read by any.
+    private long _syncs;
+    private long _batches;
+    private long _entries;
+    private long _bytes;
+    private int _liveSegments;
+    private readonly long _recoveredEntries;
+
+    private WriteAheadLog(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
+    {
+        if (Encoding.UTF8.GetByteCount(identity.ClusterId) > SegmentHeader.MaxClusterIdBytes)
+        {
+            throw new ArgumentException($"the cluster id is longer than {SegmentHeader.MaxClusterIdBytes} bytes", nameof(identity));
+        }
+
+        if (options.SegmentBytes < 4 * BatchFormat.BlockBytes || options.SegmentBytes > 1L << 30)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.SegmentBytes, "a segment has 16 KiB to 1 GiB");
+        }
+
+        _options = options;
+        _identity = identity;
+        _identitySeed = BatchFormat.IdentitySeed(identity);
+        _segments = new SegmentFiles(files, directory, options);
+        _cache = new EntryCache(options.EntryCacheBytes);
+        _batch = new BatchWriter(options.MaxBatchBytes);
+        _checkpoint = new BatchWriter(options.MaxBatchBytes);
+
+        Recovery found = Recovery.Run(files, directory, identity, _cache);
+        IsNew = found.Segments.Count == 0;
+        found.Segments.ForEach(_segments.Add);
+        _groups = found.Groups;
+        try
+        {
+            // What nobody needs goes first: the new segment may need its room.
+            found.Obsolete.ForEach(files.Delete);
+            _segments.DeleteSpares();
+            foreach (GroupLog log in _groups.Values)
+            {
+                _tails.Add(log.Tail);
+                _recoveredEntries += (long)(log.LastIndex + 1 - log.FirstIndex);
+            }
+
+            StartFresh(found);
+        }
+        catch
+        {
+            _segments.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>
     /// Recovers the log of a directory, or creates it. After it returns everything found is durable in a fresh segment, so it
     /// may be acted on. Throws <see cref="CorruptStorageException"/> when acknowledged data is damaged.
     /// </summary>
-    public static WriteAheadLog Open(IFileSystem files, string directory, LogIdentity identity, WalOptions options) => throw new NotSupportedException();
+    public static WriteAheadLog Open(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
+    {
+        Stack<string> missing = new();
+        for (string path = directory; !files.Exists(path); path = Parent(path))
+        {
+            missing.Push(path);
+        }
+
+        files.CreateDirectory(directory);
+        foreach (string created in missing)
+        {
+            files.SyncDirectory(Parent(created));
+        }
+
+        return new WriteAheadLog(files, directory, identity, options);
+    }
 
     /// <summary>True when Open created the log (no segment was there).</summary>
-    public bool IsNew => throw new NotSupportedException();
-
-    /// <summary>The log of a group: as recovered, or a new one starting at the mark.</summary>
-    public GroupLog OpenGroup(uint group, SnapshotMetadata startingMark) => throw new NotSupportedException();
-
-    /// <summary>Any worker. False when the queue is full: the worker keeps its submission and tries next turn.</summary>
-    public bool TrySubmit(WalSubmission submission) => throw new NotSupportedException();
+    public bool IsNew { get; }
 
     /// <summary>Called when work arrives in an empty queue (any thread).</summary>
     public Action? Wake { get; set; }
 
+    public WalCounters Counters => new(
+        Volatile.Read(ref _syncs), Volatile.Read(ref _batches), Volatile.Read(ref _entries), Volatile.Read(ref _bytes),
+        Volatile.Read(ref _liveSegments), _recoveredEntries);
+
+    /// <summary>
+    /// The log of a group: as recovered, or a new one starting at the mark. Not for several threads at once; the mark of a
+    /// group that is known already is ignored.
+    /// </summary>
+    public GroupLog OpenGroup(uint group, SnapshotMetadata startingMark)
+    {
+        if (!_groups.TryGetValue(group, out GroupLog? log))
+        {
+            log = new GroupLog(group, startingMark, _cache);
+            _groups.Add(group, log);
+        }
+
+        return log;
+    }
+
+    /// <summary>Any worker. False when the queue is full: the worker keeps its submission and tries next turn.</summary>
+    public bool TrySubmit(WalSubmission submission)
+    {
+        Invariant.Check(!submission.IsEmpty && submission.RecordCount <= MaxItems, "a submission has between one record and as many as a batch holds");
+        RefuseAfterFailure();
+        long queued = Interlocked.Add(ref _queuedBytes, submission.Bytes);
+        if (queued > _options.MaxQueuedBytes && queued > submission.Bytes)
+        {
+            Interlocked.Add(ref _queuedBytes, -submission.Bytes);
+            return false;
+        }
+
+        WalSubmission? head = Volatile.Read(ref _queue);
+        while (true)
+        {
+            submission.Next = head;
+            WalSubmission? seen = Interlocked.CompareExchange(ref _queue, submission, head);
+            if (ReferenceEquals(seen, head))
+            {
+                break;
+            }
+
+            head = seen;
+        }
+
+        if (head is null)
+        {
+            Wake?.Invoke();
+        }
+
+        return true;
+    }
+
     /// <summary>Takes what is queued into one buffer. False: nothing to do.</summary>
-    public bool Gather() => throw new NotSupportedException();
+    public bool Gather()
+    {
+        Invariant.Check(_stage == Stage.Idle, "one batch is in flight at a time");
+        RefuseAfterFailure();
+        TakeQueue();
+        if (_pending.Count == 0)
+        {
+            return false;
+        }
 
-    public void Write() => throw new NotSupportedException();
-    public void Sync() => throw new NotSupportedException();
+        long length = BatchFormat.HeaderBytes;
+        int records = 0;
+        while (_pending.TryPeek(out WalSubmission? next)
+            && (_gathered.Count == 0 || length + next.Bytes <= _options.MaxBatchBytes && records + next.RecordCount <= MaxItems))
+        {
+            length += next.Bytes;
+            records += next.RecordCount;
+            _gathered.Add(_pending.Dequeue());
+            Interlocked.Add(ref _queuedBytes, -next.Bytes);
+        }
 
-    /// <summary>Posts the completions of the batch that was synced, and frees segments nobody needs.</summary>
-    public void Complete() => throw new NotSupportedException();
+        // The checkpoint describes the groups as they are before this batch, so it is taken before the tails move on.
+        _rollFirst = _offset + BatchFormat.RoundToBlock(length) > _segments.Active.Length;
+        if (_rollFirst)
+        {
+            _checkpoint.Reset();
+            foreach (GroupTail tail in _tails)
+            {
+                AddCheckpoint(tail, tail.LastIndex);
+            }
+        }
 
-    public WalCounters Counters => throw new NotSupportedException();
+        _batch.Reset();
+        foreach (WalSubmission submission in _gathered)
+        {
+            foreach (WalItem item in submission.Items)
+            {
+                Encode(item);
+            }
+        }
 
-    public void Dispose() => throw new NotSupportedException();
+        Invariant.Check(_batch.Length == length, "a submission takes the bytes it was charged with");
+        _stage = Stage.Gathered;
+        return true;
+    }
+
+    /// <summary>Writes the batch, into a new segment when the present one has no room for it.</summary>
+    public void Write()
+    {
+        Invariant.Check(_stage == Stage.Gathered, "a batch is gathered before it is written");
+        OrFail(() =>
+        {
+            if (_rollFirst)
+            {
+                Roll();
+            }
+
+            long offset = _offset;
+            WriteBatch(_segments.Active, _batch, BatchFlags.None);
+            foreach (WalSubmission submission in _gathered)
+            {
+                submission.Placed(_segments.Active, offset);
+                _segments.Active.AddLive(submission.EntryCount);
+            }
+        });
+        _stage = Stage.Written;
+    }
+
+    /// <summary>Makes the batch durable. A failure is final.</summary>
+    public void Sync()
+    {
+        Invariant.Check(_stage == Stage.Written, "a batch is written before it is synced");
+        OrFail(_segments.Active.File.Sync);
+        _syncedLsn = _lastLsn;
+        Volatile.Write(ref _syncs, _syncs + 1);
+        _stage = Stage.Synced;
+    }
+
+    /// <summary>
+    /// Posts the completions of the batch that was synced. Then, when the batch was the first of its segment, retires the segments
+    /// nobody needs, and when the queue is empty, writes a seal: a batch without items, not synced, that witnesses the last
+    /// one. Without it, damage to the last batch of an idle log could not be told from a torn write.
+    /// </summary>
+    public void Complete()
+    {
+        Invariant.Check(_stage == Stage.Synced, "a batch is synced before it is completed");
+        _stage = Stage.Idle;
+        long entries = 0;
+        foreach (WalSubmission submission in _gathered)
+        {
+            entries += submission.EntryCount;
+            submission.Durable();
+        }
+
+        _gathered.Clear();
+        Volatile.Write(ref _batches, _batches + 1);
+        Volatile.Write(ref _entries, _entries + entries);
+        OrFail(() =>
+        {
+            if (_freeBelow > 0)
+            {
+                _segments.FreeBelow(_freeBelow);
+                _freeBelow = 0;
+                Volatile.Write(ref _liveSegments, _segments.Count);
+            }
+
+            bool idle = _pending.Count == 0 && Volatile.Read(ref _queue) is null;
+            if (idle && _offset + BatchFormat.BlockBytes <= _segments.Active.Length)
+            {
+                WriteSeal(_segments.Active);
+            }
+        });
+    }
+
+    public void Dispose() => _segments.Dispose();
+
+    private static string Parent(string path)
+    {
+        int slash = path.LastIndexOf('/');
+        return slash > 0 ? path[..slash] : slash == 0 ? "/" : ".";
+    }
+
+    private void TakeQueue()
+    {
+        WalSubmission? newest = Interlocked.Exchange(ref _queue, null);
+        WalSubmission? oldest = null;
+        while (newest is not null)
+        {
+            WalSubmission? next = newest.Next;
+            newest.Next = oldest;
+            oldest = newest;
+            newest = next;
+        }
+
+        while (oldest is not null)
+        {
+            _pending.Enqueue(oldest);
+            WalSubmission? next = oldest.Next;
+            oldest.Next = null;
+            oldest = next;
+        }
+    }
+
+    private void Encode(WalItem item)
+    {
+        GroupTail tail = item.Log.Tail;
+        if (!tail.IsWritten)
+        {
+            tail.IsWritten = true;
+            _tails.Add(tail);
+        }
+
+        if (item.HardState is { } state)
+        {
+            tail.HardState = state;
+            _batch.HardState(tail.Group, state);
+        }
+        else if (item.Entries is { } entries)
+        {
+            ulong first = entries[0].Index;
+            Invariant.Check(first > tail.Start.Index && first <= tail.LastIndex + 1, "entries continue the log or replace its tail");
+            item.FirstEntryAt = _batch.Entries(tail.Group, tail.Term(first - 1), entries);
+            foreach (Entry entry in entries)
+            {
+                tail.Append(entry.Index, entry.Term);
+            }
+        }
+        else
+        {
+            item.LastIndex = tail.Compact(item.Snapshot!, item.SnapshotFile, item.Start);
+            item.Start = tail.Start;
+            _batch.Mark(tail.Group, item.Snapshot!, item.SnapshotFile);
+            _batch.Compact(tail.Group, item.Start, item.LastIndex);
+        }
+    }
+
+    private void AddCheckpoint(GroupTail tail, ulong lastIndex)
+    {
+        _checkpoint.Mark(tail.Group, tail.Snapshot, tail.SnapshotFile);
+        _checkpoint.Compact(tail.Group, tail.Start, lastIndex);
+        _checkpoint.HardState(tail.Group, tail.HardState);
+    }
+
+    /// <summary>
+    /// Goes on in a new segment. Everything in the old one is synced, except perhaps a seal, which the new header disowns by
+    /// stating an earlier last LSN. The checkpoint at its start repeats what is known of every group, so that only live
+    /// entries keep old segments; a way to rewrite the few entries of a slow group would go here, next to the checkpoint.
+    /// </summary>
+    private void Roll()
+    {
+        ulong number = _segments.Active.Number + 1;
+        ulong oldestLive = _segments.OldestLive(number);
+        long needed = SegmentHeader.Bytes + BatchFormat.RoundToBlock(_checkpoint.Length) + BatchFormat.RoundToBlock(_batch.Length);
+        Segment next = _segments.Prepare(number, Math.Max(_options.SegmentBytes, needed));
+        _lastLsn = _syncedLsn;
+        WriteSegmentHeader(next, _syncedLsn, oldestLive);
+        _offset = SegmentHeader.Bytes;
+        WriteBatch(next, _checkpoint, BatchFlags.Checkpoint);
+        next.File.Sync();
+        _segments.Publish(next);
+        _syncedLsn = _lastLsn;
+
+        // The retired segments go when a batch behind the checkpoint is durable: it is the checkpoint's witness.
+        _freeBelow = oldestLive;
+        Volatile.Write(ref _liveSegments, _segments.Count);
+    }
+
+    /// <summary>
+    /// Opens the segment the log goes on in after recovery, and writes what is not known durable into it again: the state of every
+    /// group, and the entries of batches above the witnessed LSN. A kill leaves such batches readable in the page cache
+    /// although a power cut would still take them; the same holds after a failed sync. The old tail is never appended to. All of it
+    /// is durable before the file gets its name: another crash finds either the old end or the new segment, whole.
+    /// </summary>
+    private void StartFresh(Recovery found)
+    {
+        ulong number = found.Segments.Count == 0 ? 1 : found.Segments[^1].Number + 1;
+        Segment fresh = _segments.Prepare(number, _options.SegmentBytes);
+        _lastLsn = _syncedLsn = found.WitnessedLsn;
+        _offset = SegmentHeader.Bytes;
+
+        bool all = _groups.Values.Sum(log => log.LiveBytes) <= _options.SegmentBytes / RewriteShare;
+        Dictionary<uint, ulong> rewriteFrom = [];
+        _checkpoint.Reset();
+        foreach (GroupLog log in _groups.Values)
+        {
+            ulong from = all ? log.FirstIndex : FirstUnwitnessed(log, found);
+            rewriteFrom.Add(log.Group, from);
+            AddCheckpoint(log.Tail, from - 1);
+        }
+
+        WriteGrowing(fresh, _checkpoint, BatchFlags.Checkpoint);
+        foreach (GroupLog log in _groups.Values)
+        {
+            Rewrite(log, rewriteFrom[log.Group], fresh);
+        }
+
+        WriteSegmentHeader(fresh, found.WitnessedLsn, _segments.OldestLive(number));
+        fresh.File.Sync();
+        _syncedLsn = _lastLsn;
+
+        // The seal is synced, too: everything above was acknowledged once, so damage to it must be noticed from the first moment.
+        WriteSeal(fresh);
+        fresh.File.Sync();
+        _syncedLsn = _lastLsn;
+        _segments.Publish(fresh);
+        _segments.FreeBelow(_segments.OldestLive(number));
+        _liveSegments = _segments.Count;
+    }
+
+    /// <summary>Index of the first entry of a log that lies above the witnessed LSN. Such entries are always its last ones.</summary>
+    private static ulong FirstUnwitnessed(GroupLog log, Recovery found)
+    {
+        ulong from = log.LastIndex + 1;
+        while (from > log.FirstIndex && log.Slot(from - 1) is { } slot
+            && ReferenceEquals(slot.Segment, found.Segments[^1]) && slot.Offset >= found.UnwitnessedFrom)
+        {
+            from--;
+        }
+
+        return from;
+    }
+
+    private void Rewrite(GroupLog log, ulong from, Segment fresh)
+    {
+        while (from <= log.LastIndex)
+        {
+            IReadOnlyList<Entry> entries = log.Entries(from, log.LastIndex + 1, _options.MaxBatchBytes);
+            _batch.Reset();
+            long at = _offset + _batch.Entries(log.Group, log.Term(from - 1), entries);
+            WriteGrowing(fresh, _batch, BatchFlags.None);
+            foreach (Entry entry in entries)
+            {
+                log.Relocate(entry.Index, fresh, at);
+                at += EntryFormat.Size(entry.Payload.Length);
+            }
+
+            from += (ulong)entries.Count;
+        }
+    }
+
+    private void WriteGrowing(Segment segment, BatchWriter batch, BatchFlags flags)
+    {
+        // One block more, so that the seal always has room.
+        segment.Grow(_offset + BatchFormat.RoundToBlock(batch.Length) + BatchFormat.BlockBytes);
+        WriteBatch(segment, batch, flags);
+    }
+
+    private void WriteBatch(Segment segment, BatchWriter batch, BatchFlags flags)
+    {
+        ulong lsn = _lastLsn + 1;
+        ReadOnlySpan<byte> bytes = batch.Finish(BatchFormat.Seed(_identitySeed, segment.Number, _offset), lsn, _syncedLsn, flags);
+        segment.File.Write(bytes, _offset);
+        _lastLsn = lsn;
+        _offset += bytes.Length;
+        Volatile.Write(ref _bytes, _bytes + bytes.Length);
+    }
+
+    private void WriteSeal(Segment segment)
+    {
+        _batch.Reset();
+        WriteBatch(segment, _batch, BatchFlags.Seal);
+    }
+
+    private void WriteSegmentHeader(Segment segment, ulong previousLastLsn, ulong oldestLive)
+    {
+        byte[] block = new byte[SegmentHeader.Bytes];
+        new SegmentHeader(_identity, segment.Number, previousLastLsn, oldestLive).Write(block);
+        segment.File.Write(block, 0);
+    }
+
+    private void RefuseAfterFailure()
+    {
+        if (Volatile.Read(ref _failed))
+        {
+            throw new StorageException("the log has failed and accepts nothing more: the node must stop");
+        }
+    }
+
+    private void OrFail(Action step)
+    {
+        RefuseAfterFailure();
+        try
+        {
+            step();
+        }
+        catch (StorageException)
+        {
+            Volatile.Write(ref _failed, true);
+            throw;
+        }
+    }
 }
-
-/// <summary>Totals since start, read by any thread.</summary>
-public readonly record struct WalCounters(long Syncs, long Batches, long Entries, long Bytes, int LiveSegments, long RecoveredEntries);

@@ -1,0 +1,242 @@
+using KvStore.Raft;
+
+namespace KvStore.Storage;
+
+/// <summary>
+/// One group's log: what recovery found plus what was made durable since. Owned by the group's worker; what it shows changes
+/// only in <see cref="OnDurable"/>.
+/// </summary>
+public sealed class GroupLog : ILogReader
+{
+    private static readonly long EnvelopeBytes = new Entry(0, 0, EntryKind.NoOp, 0, 0, 1, default).ChargedBytes;
+
+    private readonly EntryCache _cache;
+    private readonly EntryTable _entries;
+    private readonly Queue<WalItem> _inFlight = new();
+    private LogStart _start;
+
+    // Entries from here on are cached; those before it are read from their segment. Invariant: FirstIndex <= it <= LastIndex + 1.
+    private ulong _cachedFrom;
+
+    internal GroupLog(uint group, SnapshotMetadata mark, EntryCache cache)
+    {
+        Group = group;
+        Snapshot = mark;
+        _cache = cache;
+        _start = LogStart.After(mark);
+        _entries = new EntryTable(_start.Index + 1);
+        _cachedFrom = _entries.First;
+        Tail = new GroupTail(group, mark, null, _start);
+    }
+
+    public uint Group { get; }
+
+    /// <summary>Hard state found by recovery; default when the group is new.</summary>
+    public HardState RecoveredHardState { get; private set; }
+
+    /// <summary>File name (under the snapshot folder) of <see cref="Snapshot"/>; null for the starting mark.</summary>
+    public string? SnapshotFile { get; private set; }
+
+    public ulong FirstIndex => _entries.First;
+
+    public ulong LastIndex => _entries.Last;
+
+    public SnapshotMetadata Snapshot { get; private set; }
+
+    /// <summary>Charged bytes from FirstIndex to LastIndex.</summary>
+    public long LiveBytes { get; private set; }
+
+    /// <summary>The log thread's knowledge of this group. Passed on by reference; not read here.</summary>
+    internal GroupTail Tail { get; private set; }
+
+    /// <summary>True once a record of this group is in the log or in a submission.</summary>
+    internal bool IsIntroduced { get; set; }
+
+    /// <summary>Where an entry is, without reading it.</summary>
+    internal EntrySlot Slot(ulong index) => _entries[index];
+
+    public ulong Term(ulong index) => index == _start.Index ? _start.Term : _entries[index].Term;
+
+    public ulong LastClock(ulong index) => index == _start.Index ? _start.LastClock : _entries[index].LastClock;
+
+    public IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes)
+    {
+        Invariant.Check(low >= FirstIndex && low < highExclusive && highExclusive <= LastIndex + 1, "entries are asked for within the log");
+        List<Entry> result = [];
+        long bytes = 0;
+        for (ulong index = low; index < highExclusive; index++)
+        {
+            bytes += ChargedBytes(in _entries[index]);
+            if (result.Count > 0 && bytes > maxBytes)
+            {
+                break;
+            }
+
+            result.Add(Read(index));
+        }
+
+        return result;
+    }
+
+    /// <summary>
+    /// The owner's half of a completion: takes over what the submission made durable for this group. Called by the owning
+    /// worker when the completion reaches it, in submission order, before it steps the core.
+    /// </summary>
+    public void OnDurable(WalSubmission submission)
+    {
+        while (_inFlight.TryPeek(out WalItem? item) && ReferenceEquals(item.Submission, submission))
+        {
+            _inFlight.Dequeue();
+            if (item.Snapshot is not null)
+            {
+                Snapshot = item.Snapshot;
+                SnapshotFile = item.SnapshotFile;
+                Cut(item.Start, item.LastIndex);
+            }
+            else if (item.Entries is not null)
+            {
+                Take(item.Entries, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
+            }
+        }
+    }
+
+    internal void Track(WalItem item) => _inFlight.Enqueue(item);
+
+    /// <summary>The log's start if everything before <paramref name="keepFrom"/> were cut; where it is already when that is gone.</summary>
+    internal LogStart StartBefore(ulong keepFrom)
+    {
+        ulong index = Math.Max(keepFrom, FirstIndex) - 1;
+        return new LogStart(index, Term(index), LastClock(index));
+    }
+
+    /// <summary>Reads an entry from memory or from its segment.</summary>
+    internal Entry Read(ulong index)
+    {
+        ref EntrySlot slot = ref _entries[index];
+        if (slot.Cached is { } cached)
+        {
+            return cached;
+        }
+
+        IFile file = slot.Segment!.File;
+        byte[] bytes = new byte[EntryFormat.HeaderBytes + slot.PayloadLength];
+        if (file.Read(bytes, slot.Offset) != bytes.Length || !EntryFormat.TryRead(bytes, Group, index, out Entry? entry))
+        {
+            throw new CorruptStorageException($"entry {index} of group {Group} fails its checksum", file.Path, slot.Offset);
+        }
+
+        return entry!;
+    }
+
+    // The three changes a record can make; recovery makes the same ones.
+
+    /// <summary>Leaves exactly the entries (start, last].</summary>
+    internal void Cut(LogStart start, ulong lastIndex)
+    {
+        CutAfter(lastIndex);
+        while (_entries.Count > 0 && FirstIndex <= start.Index)
+        {
+            Release(ref _entries[FirstIndex]);
+            _entries.RemoveFirst();
+        }
+
+        if (_entries.Count == 0)
+        {
+            _entries.RestartAt(start.Index + 1);
+        }
+
+        Invariant.Check(start.Index + 1 == FirstIndex, "a cut never brings entries back");
+        _start = start;
+        _cachedFrom = Math.Clamp(_cachedFrom, FirstIndex, LastIndex + 1);
+    }
+
+    internal void CutAfter(ulong lastIndex)
+    {
+        while (LastIndex > lastIndex && _entries.Count > 0)
+        {
+            Release(ref _entries[LastIndex]);
+            _entries.RemoveLast();
+        }
+
+        _cachedFrom = Math.Min(_cachedFrom, LastIndex + 1);
+    }
+
+    /// <summary>Adds an entry known to be durable at a place; the segment already counts it as live.</summary>
+    internal void Add(EntrySlot slot)
+    {
+        _entries.Add(slot);
+        LiveBytes += ChargedBytes(in slot);
+        if (slot.Cached is null)
+        {
+            _cachedFrom = LastIndex + 1;
+        }
+    }
+
+    // Recovery's own: nobody else has seen the log yet.
+
+    internal void Recover(HardState state) => RecoveredHardState = state;
+
+    internal void Recover(SnapshotMetadata snapshot, string? snapshotFile)
+    {
+        Snapshot = snapshot;
+        SnapshotFile = snapshotFile;
+    }
+
+    /// <summary>The entry has been written again elsewhere.</summary>
+    internal void Relocate(ulong index, Segment segment, long offset)
+    {
+        ref EntrySlot slot = ref _entries[index];
+        slot.Segment?.ReleaseLive(1);
+        segment.AddLive(1);
+        slot.Segment = segment;
+        slot.Offset = (uint)offset;
+    }
+
+    internal void FinishRecovery()
+    {
+        IsIntroduced = true;
+        Tail = new GroupTail(Group, Snapshot, SnapshotFile, _start) { IsWritten = true, HardState = RecoveredHardState };
+        for (ulong index = FirstIndex; index <= LastIndex; index++)
+        {
+            Tail.Append(index, _entries[index].Term);
+        }
+    }
+
+    private void Take(IReadOnlyList<Entry> entries, Segment segment, long offset)
+    {
+        CutAfter(entries[0].Index - 1);
+        foreach (Entry entry in entries)
+        {
+            Add(new EntrySlot
+            {
+                Segment = segment,
+                Offset = (uint)offset,
+                PayloadLength = entry.Payload.Length,
+                Term = entry.Term,
+                LastClock = entry.LastClock,
+                Cached = entry,
+            });
+            _cache.Charge(entry.ChargedBytes);
+            offset += EntryFormat.Size(entry.Payload.Length);
+        }
+
+        while (_cache.IsOver && _cachedFrom <= LastIndex)
+        {
+            ref EntrySlot oldest = ref _entries[_cachedFrom++];
+            _cache.Charge(-ChargedBytes(in oldest));
+            oldest.Cached = null;
+        }
+    }
+
+    private void Release(ref EntrySlot slot)
+    {
+        slot.Segment?.ReleaseLive(1);
+        LiveBytes -= ChargedBytes(in slot);
+        if (slot.Cached is not null)
+        {
+            _cache.Charge(-ChargedBytes(in slot));
+        }
+    }
+
+    private static long ChargedBytes(in EntrySlot slot) => slot.PayloadLength + EnvelopeBytes;
+}

@@ -1,0 +1,386 @@
+using KvStore.Raft;
+
+namespace KvStore.Storage;
+
+/// <summary>
+/// Reads the log of a directory. Which damage is a torn tail and which is lost data is decided by what the log itself has
+/// stated: synced LSNs in later batches, previous last LSNs in later headers.
+/// <list type="bullet">
+/// <item>A segment that is not the last is complete up to the LSN the next header states; an invalid batch before that is
+/// damage, what follows it is ignored.</item>
+/// <item>In the last segment the first invalid batch, where LSN x is expected, ends the log at x - 1, unless a later batch of the
+/// file was written when x was known durable: then it is damage.</item>
+/// <item>A last file with an invalid header was never used, unless it holds a batch valid under its own number: then it is damage.</item>
+/// <item>A number missing between the oldest live segment and the last is damage.</item>
+/// </list>
+/// Nothing is written here. What lies above <see cref="WitnessedLsn"/> may be in the page cache only (the process was
+/// killed, not the machine), so <see cref="WriteAheadLog.Open"/> writes it again before anybody acts on it.
+/// </summary>
+internal sealed class Recovery
+{
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+    private readonly LogIdentity _identity;
+    private readonly uint _identitySeed;
+    private readonly EntryCache _cache;
+    private byte[] _buffer = new byte[BatchFormat.BlockBytes];
+
+    private Recovery(IFileSystem files, string directory, LogIdentity identity, EntryCache cache)
+    {
+        _files = files;
+        _directory = directory;
+        _identity = identity;
+        _identitySeed = BatchFormat.IdentitySeed(identity);
+        _cache = cache;
+    }
+
+    /// <summary>Live segments, oldest first; empty when there is no log.</summary>
+    public List<Segment> Segments { get; } = [];
+
+    /// <summary>By group, so that everything derived from it has one order.</summary>
+    public SortedDictionary<uint, GroupLog> Groups { get; } = [];
+
+    /// <summary>Paths of segment files that hold nothing needed.</summary>
+    public List<string> Obsolete { get; } = [];
+
+    /// <summary>Highest LSN that something later in the log calls durable.</summary>
+    public ulong WitnessedLsn { get; private set; }
+
+    /// <summary>In the last segment, where the first batch above <see cref="WitnessedLsn"/> starts.</summary>
+    public long UnwitnessedFrom { get; private set; }
+
+    public static Recovery Run(IFileSystem files, string directory, LogIdentity identity, EntryCache cache)
+    {
+        Recovery recovery = new(files, directory, identity, cache);
+        List<IFile> opened = [];
+        try
+        {
+            recovery.Run(opened);
+            return recovery;
+        }
+        catch
+        {
+            opened.ForEach(file => file.Dispose());
+            throw;
+        }
+    }
+
+    private void Run(List<IFile> opened)
+    {
+        SortedDictionary<ulong, string> paths = [];
+        foreach (string name in _files.ListFiles(_directory))
+        {
+            if (SegmentHeader.TryParseFileName(name, out ulong number))
+            {
+                paths.Add(number, $"{_directory}/{name}");
+            }
+        }
+
+        DropNeverUsed(paths);
+        if (paths.Count == 0)
+        {
+            return;
+        }
+
+        ulong last = paths.Keys.Last();
+        SegmentHeader lastHeader = ReadHeader(paths[last], last)
+            ?? throw new CorruptStorageException("segment header is damaged", paths[last], 0);
+        List<SegmentHeader> headers = [];
+        for (ulong number = lastHeader.OldestLive; number <= last; number++)
+        {
+            if (!paths.TryGetValue(number, out string? path))
+            {
+                throw new CorruptStorageException("log segment is missing", $"{_directory}/{SegmentHeader.FileName(number)}", 0);
+            }
+
+            headers.Add(ReadHeader(path, number) ?? throw new CorruptStorageException("segment header is damaged", path, 0));
+            opened.Add(_files.Open(path));
+            Segments.Add(new Segment(number, opened[^1]));
+        }
+
+        Obsolete.AddRange(paths.Where(p => p.Key < lastHeader.OldestLive).Select(p => p.Value));
+        for (int i = 0; i < Segments.Count - 1; i++)
+        {
+            ReplayComplete(Segments[i], headers[i].PreviousLastLsn, headers[i + 1].PreviousLastLsn);
+        }
+
+        ReplayLast(Segments[^1], headers[^1].PreviousLastLsn);
+        foreach (GroupLog log in Groups.Values)
+        {
+            CheckWhole(log);
+            log.FinishRecovery();
+        }
+    }
+
+    private void DropNeverUsed(SortedDictionary<ulong, string> paths)
+    {
+        if (paths.Count == 0)
+        {
+            return;
+        }
+
+        (ulong number, string path) = paths.Last();
+        if (ReadHeader(path, number) is not null)
+        {
+            return;
+        }
+
+        using IFile file = _files.Open(path);
+        for (long offset = SegmentHeader.Bytes; offset < file.Length; offset += BatchFormat.BlockBytes)
+        {
+            if (TryReadBatch(file, number, offset, out _))
+            {
+                throw new CorruptStorageException("segment header is damaged, but the file has been used", path, 0);
+            }
+        }
+
+        // Not used means that the segment before it still is the last one; only the first of all has none before it.
+        if (number > 1 && !paths.ContainsKey(number - 1))
+        {
+            throw new CorruptStorageException(
+                "log segment is missing", $"{_directory}/{SegmentHeader.FileName(number - 1)}", 0);
+        }
+
+        paths.Remove(number);
+        Obsolete.Add(path);
+    }
+
+    private SegmentHeader? ReadHeader(string path, ulong number)
+    {
+        using IFile file = _files.Open(path);
+        byte[] block = new byte[SegmentHeader.Bytes];
+        if (file.Read(block, 0) < block.Length || !SegmentHeader.TryRead(block, path, out SegmentHeader header))
+        {
+            return null;
+        }
+
+        LogIdentity found = header.Identity;
+        if (found.ClusterId != _identity.ClusterId)
+        {
+            throw new ForeignLogException(
+                $"this log belongs to cluster '{found.ClusterId}', this node to '{_identity.ClusterId}': start with the right data directory", path);
+        }
+
+        if (found.NodeId != _identity.NodeId || found.NodeUuid != _identity.NodeUuid)
+        {
+            throw new ForeignLogException(
+                $"this log belongs to node {found.NodeId} ({found.NodeUuid}), this is node {_identity.NodeId} ({_identity.NodeUuid}): "
+                + "start with the right data directory, or remove the node from the cluster and let it join again with an empty one", path);
+        }
+
+        if (header.Segment != number || header.OldestLive > number)
+        {
+            throw new CorruptStorageException($"segment header belongs to segment {header.Segment}", path, 0);
+        }
+
+        return header;
+    }
+
+    private void ReplayComplete(Segment segment, ulong previousLsn, ulong lastLsn)
+    {
+        if (lastLsn < previousLsn)
+        {
+            throw new CorruptStorageException("the next segment's header contradicts this one", segment.File.Path, 0);
+        }
+
+        long offset = SegmentHeader.Bytes;
+        for (ulong lsn = previousLsn + 1; lsn <= lastLsn; lsn++)
+        {
+            if (!TryReadBatch(segment.File, segment.Number, offset, out BatchFormat batch) || batch.Lsn != lsn)
+            {
+                throw new CorruptStorageException(
+                    $"batch {lsn} is damaged; the next segment states that the log was durable up to {lastLsn}", segment.File.Path, offset);
+            }
+
+            Replay(segment, offset, batch);
+            offset += BatchFormat.RoundToBlock(batch.Length);
+        }
+
+        WitnessedLsn = lastLsn;
+    }
+
+    private void ReplayLast(Segment segment, ulong previousLsn)
+    {
+        ulong expected = previousLsn + 1;
+        long offset = SegmentHeader.Bytes;
+        List<long> starts = [];
+        WitnessedLsn = previousLsn;
+        while (TryReadBatch(segment.File, segment.Number, offset, out BatchFormat batch) && batch.Lsn == expected)
+        {
+            Replay(segment, offset, batch);
+            WitnessedLsn = Math.Max(WitnessedLsn, batch.SyncedLsn);
+            starts.Add(offset);
+            offset += BatchFormat.RoundToBlock(batch.Length);
+            expected++;
+        }
+
+        for (long later = offset + BatchFormat.BlockBytes; later < segment.File.Length; later += BatchFormat.BlockBytes)
+        {
+            if (TryReadBatch(segment.File, segment.Number, later, out BatchFormat witness) && witness.SyncedLsn >= expected)
+            {
+                throw new CorruptStorageException(
+                    $"batch {expected} is damaged; batch {witness.Lsn} states that the log was durable up to {witness.SyncedLsn}",
+                    segment.File.Path, offset);
+            }
+        }
+
+        int firstUnwitnessed = (int)(WitnessedLsn - previousLsn);
+        UnwitnessedFrom = firstUnwitnessed < starts.Count ? starts[firstUnwitnessed] : offset;
+    }
+
+    /// <summary>Reads the batch at an offset into the buffer. False: no valid batch of this segment starts there.</summary>
+    private bool TryReadBatch(IFile file, ulong segment, long offset, out BatchFormat batch)
+    {
+        uint seed = BatchFormat.Seed(_identitySeed, segment, offset);
+        int read = file.Read(_buffer.AsSpan(0, BatchFormat.BlockBytes), offset);
+        if (!BatchFormat.TryReadHeader(_buffer.AsSpan(0, read), seed, out batch) || batch.Length > file.Length - offset)
+        {
+            return false;
+        }
+
+        if (batch.Length > read)
+        {
+            if (batch.Length > _buffer.Length)
+            {
+                Array.Resize(ref _buffer, batch.Length);
+            }
+
+            read += file.Read(_buffer.AsSpan(read, batch.Length - read), offset + read);
+        }
+
+        return read >= batch.Length && BatchFormat.ItemsVerify(_buffer.AsSpan(0, batch.Length), seed);
+    }
+
+    // From here on the checksums have spoken: what does not fit together was written wrongly, or by a newer build.
+
+    private void Replay(Segment segment, long batchOffset, BatchFormat batch)
+    {
+        ReadOnlySpan<byte> bytes = _buffer.AsSpan(0, batch.Length);
+        int at = BatchFormat.HeaderBytes;
+        for (int item = 0; item < batch.Items; item++)
+        {
+            string path = segment.File.Path;
+            long offset = batchOffset + at;
+            if (!ItemFormat.TryReadHeader(bytes[at..], out ItemKind kind, out uint group, out int length))
+            {
+                throw new CorruptStorageException("log record has an impossible length", path, offset);
+            }
+
+            ReadOnlySpan<byte> record = bytes.Slice(at, length);
+            if (kind == ItemKind.SnapshotMark)
+            {
+                ReplayMark(group, record, path, offset);
+            }
+            else if (kind is ItemKind.Entries or ItemKind.HardState or ItemKind.Compact)
+            {
+                if (!Groups.TryGetValue(group, out GroupLog? log))
+                {
+                    throw new CorruptStorageException($"log record of group {group} comes before the group's mark", path, offset);
+                }
+
+                ReplayRecord(log, kind, record, segment, offset);
+            }
+            else
+            {
+                throw new StorageException($"log record kind {(ushort)kind} is not known here; start the build that wrote it", path, offset);
+            }
+
+            at += length;
+        }
+    }
+
+    private void ReplayMark(uint group, ReadOnlySpan<byte> record, string path, long offset)
+    {
+        if (!ItemFormat.TryReadMark(record, out SnapshotMetadata? snapshot, out string? file))
+        {
+            throw new CorruptStorageException("snapshot mark contradicts its length", path, offset);
+        }
+
+        if (!Groups.TryGetValue(group, out GroupLog? log))
+        {
+            log = new GroupLog(group, snapshot!, _cache);
+            Groups.Add(group, log);
+        }
+
+        log.Recover(snapshot!, file);
+    }
+
+    private static void ReplayRecord(GroupLog log, ItemKind kind, ReadOnlySpan<byte> record, Segment segment, long offset)
+    {
+        string path = segment.File.Path;
+        int minimum = kind switch
+        {
+            ItemKind.HardState => ItemFormat.HardStateBytes,
+            ItemKind.Compact => ItemFormat.CompactBytes,
+            _ => ItemFormat.EntriesPrefixBytes,
+        };
+        if (record.Length < minimum)
+        {
+            throw new CorruptStorageException("log record is too short for its kind", path, offset);
+        }
+
+        if (kind == ItemKind.HardState)
+        {
+            log.Recover(ItemFormat.ReadHardState(record));
+        }
+        else if (kind == ItemKind.Compact)
+        {
+            (LogStart start, ulong lastIndex) = ItemFormat.ReadCompact(record);
+            if (lastIndex < start.Index)
+            {
+                throw new CorruptStorageException("log cut ends before it starts", path, offset);
+            }
+
+            log.Cut(start, lastIndex);
+            while (log.LastIndex < lastIndex)
+            {
+                // A checkpoint speaks of entries in segments that were freed since. A later record must cut them.
+                log.Add(default);
+            }
+        }
+        else
+        {
+            ReplayEntries(log, record, segment, offset);
+        }
+    }
+
+    private static void ReplayEntries(GroupLog log, ReadOnlySpan<byte> record, Segment segment, long offset)
+    {
+        (uint count, ulong first, ulong previousTerm) = ItemFormat.ReadEntriesPrefix(record);
+        if (first <= log.FirstIndex - 1 || first > log.LastIndex + 1
+            || (first == log.FirstIndex || log.Slot(first - 1).Segment is not null) && log.Term(first - 1) != previousTerm)
+        {
+            throw new CorruptStorageException($"entries from {first} on do not continue the log of group {log.Group}", segment.File.Path, offset);
+        }
+
+        log.CutAfter(first - 1);
+        int at = ItemFormat.EntriesPrefixBytes;
+        for (uint i = 0; i < count; i++)
+        {
+            ReadOnlySpan<byte> rest = record[at..];
+            int payloadLength = EntryFormat.PayloadLength(rest);
+            if (payloadLength < 0 || payloadLength > rest.Length - EntryFormat.HeaderBytes)
+            {
+                throw new CorruptStorageException("entry contradicts the length of its record", segment.File.Path, offset + at);
+            }
+
+            EntrySlot slot = EntryFormat.ReadSlot(rest);
+            slot.Segment = segment;
+            slot.Offset = (uint)(offset + at);
+            segment.AddLive(1);
+            log.Add(slot);
+            at += EntryFormat.Size(payloadLength);
+        }
+    }
+
+    private void CheckWhole(GroupLog log)
+    {
+        for (ulong index = log.FirstIndex; index <= log.LastIndex; index++)
+        {
+            if (log.Slot(index).Segment is null)
+            {
+                throw new CorruptStorageException($"entry {index} of group {log.Group} is in no segment", Segments[0].File.Path, 0);
+            }
+        }
+    }
+}
