@@ -34,5 +34,5 @@ public sealed record Entry(
     /// <summary>Bytes this entry is charged with in every limit: its payload plus a flat cost for the envelope.</summary>
     public long ChargedBytes => Payload.Length + EnvelopeBytes;
 
-    private const int EnvelopeBytes = 64;
+    internal const int EnvelopeBytes = 64;
 }

@@ -1,100 +1,293 @@
 namespace KvStore.Raft;
 
-public enum Role : byte
-{
-    Follower,
-    PreCandidate,
-    Candidate,
-    Leader,
-}
-
-public enum ProposeOutcome : byte
-{
-    Accepted,
-    NotLeader,
-
-    /// <summary>Uncommitted bytes are at their limit.</summary>
-    Overloaded,
-
-    /// <summary>Leadership is being handed over.</summary>
-    Transferring,
-
-    /// <summary>A configuration change is still unapplied, or the change is not valid now.</summary>
-    ConfChangeRefused,
-}
-
-/// <summary>Outcome of a proposal; Index and Clock are set when it was accepted.</summary>
-public readonly record struct ProposeResult(ProposeOutcome Outcome, ulong Index = 0, ulong Clock = 0);
-
-/// <summary>STUB: public face of the core, to be implemented.</summary>
+/// <summary>
+/// One replica of one Raft group: a synchronous function of its inputs. Messages, ticks, proposals and storage completions go
+/// in; <see cref="TakeReady"/> says what to write, send, apply and answer. It knows no clock, thread, disk or socket.
+/// The numbers in comments are sections of the Raft paper and of Ongaro's thesis. docs/raft.md tells the whole story.
+/// </summary>
 public sealed partial class RaftNode
 {
+    private readonly RaftConfig _config;
+    private readonly Func<ulong> _groupClock;
+    private readonly RaftLog _log;
+    private readonly ProgressTracker _tracker;
+    private readonly List<Message> _messages = [];
+    private readonly List<Message> _messagesAfterSync = [];
+    private readonly List<ReadState> _reads = [];
+
+    // Invariant: changes only together with Term, or from nobody to somebody within a term.
+    private ReplicaId _vote;
+
+    /// <summary>The last one handed out for writing (or read at start).</summary>
+    private HardState _handedOut;
+
+    // The batch given to the state machine and not reported as applied yet.
+    private IReadOnlyList<Entry> _applying = [];
+
     /// <param name="config">Limits and timers.</param>
     /// <param name="log">Durable log; its Snapshot gives the configuration to start from.</param>
     /// <param name="hardState">As last written; default for a new replica.</param>
     /// <param name="applied">Index the state machine has (the snapshot's, after a restart).</param>
     /// <param name="groupClock">Group time now, as a revision; asked when a leader appends. The core stamps max(this, last revision in the log + 1).</param>
-    public RaftNode(RaftConfig config, ILogReader log, HardState hardState, ulong applied, Func<ulong> groupClock) => throw new NotSupportedException();
+    public RaftNode(RaftConfig config, ILogReader log, HardState hardState, ulong applied, Func<ulong> groupClock)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(config.ElectionTicks, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(config.MaxInflightAppends, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(config.MaxInflightBytes, 1);
+        SnapshotMetadata snapshot = log.Snapshot;
+        _config = config;
+        _groupClock = groupClock;
+        _random = new SeededRandom(config.Seed);
+        _pendingReads = new ReadIndexQueue(config.MaxPendingReads);
+        _uncommitted = new UncommittedBytes(config.MaxUncommittedBytes);
 
-    public ReplicaId Id => throw new NotSupportedException();
-    public Role Role => throw new NotSupportedException();
-    public ReplicaId Leader => throw new NotSupportedException();
-    public ulong Term => throw new NotSupportedException();
-    public ulong CommitIndex => throw new NotSupportedException();
-    public ulong AppliedIndex => throw new NotSupportedException();
-    public ulong LastIndex => throw new NotSupportedException();
-    public ConfState Configuration => throw new NotSupportedException();
+        // A snapshot can be newer than the last hard state: what it contains was committed, in a term that has begun.
+        Term = Math.Max(hardState.Term, snapshot.Term);
+        _vote = hardState.Term == Term ? hardState.Vote : ReplicaId.None;
+        ulong commit = Math.Max(hardState.Commit, snapshot.Index);
+        Invariant.Check(commit <= log.LastIndex, "the durable commit index is covered by the durable log");
+        Invariant.Check(applied >= snapshot.Index && applied <= commit, "the state machine starts between snapshot and commit");
+        _log = new RaftLog(log, commit, applied);
+        _tracker = new ProgressTracker(config, snapshot.Configuration);
+        _handedOut = new HardState(Term, _vote, commit);
+        ReplayConfChanges(snapshot.Index + 1, applied);
+        DrawElectionTimeout();
+    }
 
-    /// <summary>Leader only: an entry of this term is committed, so commit index and reads can be trusted.</summary>
-    public bool HasCommittedInTerm => throw new NotSupportedException();
+    public ReplicaId Id => _config.Id;
 
-    /// <summary>Leader only: reads wait for a round that has not been started; the owner starts one at the end of its turn.</summary>
-    public bool WantsRound => throw new NotSupportedException();
+    public Role Role { get; private set; }
 
-    /// <summary>Leader only: last round confirmed by a quorum in this term, started after an own-term commit; 0 when none.</summary>
-    public ulong ConfirmedRound => throw new NotSupportedException();
+    /// <summary>The leader of this term as far as it is known here.</summary>
+    public ReplicaId Leader { get; private set; }
 
-    /// <summary>Commit index read when <see cref="ConfirmedRound"/> was started.</summary>
-    public ulong ConfirmedCommit => throw new NotSupportedException();
+    public ulong Term { get; private set; }
 
-    /// <summary>Leader only: smallest match over all voters, running or not; a follower's match elsewhere is unknown (0).</summary>
-    public ulong LowestVoterMatch => throw new NotSupportedException();
+    public ulong CommitIndex => _log.Commit;
 
-    /// <summary>Replication progress per peer, in id order (empty unless leader). For status pages and tests.</summary>
-    public IReadOnlyList<ProgressStatus> Progress => throw new NotSupportedException();
+    public ulong AppliedIndex => _log.Applied;
 
-    public bool HasReady => throw new NotSupportedException();
+    public ulong LastIndex => _log.LastIndex;
 
-    public Ready TakeReady() => throw new NotSupportedException();
-    public void Tick() => throw new NotSupportedException();
-    public void Step(Message message) => throw new NotSupportedException();
-    public ProposeResult Propose(ReadOnlyMemory<byte> payload, uint count, ushort featureLevel) => throw new NotSupportedException();
+    /// <summary>In force after the last applied configuration entry.</summary>
+    public ConfState Configuration => _tracker.Configuration;
 
-    /// <summary>Starts heartbeat round <paramref name="round"/> (leader; ignored otherwise). Rounds strictly increase. Owner-driven, so that all groups of a node share one frame.</summary>
-    public void StartRound(ulong round) => throw new NotSupportedException();
+    public bool HasReady =>
+        _log.Unstable.HasEntriesToHandOut || CurrentHardState != _handedOut || _messages.Count > 0 || _messagesAfterSync.Count > 0
+        || _log.HasEntriesToApply || _reads.Count > 0 || _snapshotToHandOut;
 
-    /// <summary>Asks for a read proof; the answer arrives in Ready.Reads. At a follower the question travels to its leader. False: no leader known, or too many wait.</summary>
-    public bool ReadIndex(ulong context) => throw new NotSupportedException();
+    private HardState CurrentHardState => new(Term, _vote, _log.Commit);
+
+    /// <summary>
+    /// Everything to do now, handed out once. More may be taken while earlier writes are in flight; the owner completes writes
+    /// in the order it took them.
+    /// </summary>
+    public Ready TakeReady()
+    {
+        IReadOnlyList<Entry> entries = _log.Unstable.HandOut();
+        HardState hardState = CurrentHardState;
+        bool ballotChanged = hardState.Term != _handedOut.Term || hardState.Vote != _handedOut.Vote;
+        bool mustSync = entries.Count > 0 || ballotChanged;
+        bool write = mustSync || hardState.Commit != _handedOut.Commit;
+        _handedOut = hardState;
+        IReadOnlyList<Entry> committed = HandOutToApply();
+        SnapshotMetadata? snapshot = _snapshotToHandOut ? PendingSnapshot : null;
+        _snapshotToHandOut = false;
+        return new Ready
+        {
+            // The commit index as of this append goes with it. See HardState.
+            HardState = write ? hardState : null,
+            Entries = entries,
+            Snapshot = snapshot,
+            MustSync = mustSync,
+
+            // Even a write without entries vouches for the end of the log: writes complete in order, and the completion of an
+            // earlier one is refused when the term has changed since.
+            OnSynced = mustSync ? new AppendSynced(Id, Id, Term, _log.LastIndex, _log.LastTerm) : null,
+            Messages = TakeAll(_messages),
+            MessagesAfterSync = TakeAll(_messagesAfterSync),
+            Committed = committed,
+            Reads = TakeAll(_reads),
+        };
+    }
+
+    public void Step(Message message)
+    {
+        if (message.To != Id)
+        {
+            return;
+        }
+
+        switch (message)
+        {
+            case AppendSynced synced:
+                OnAppendSynced(synced);
+                return;
+            case SnapshotInstalled installed:
+                OnSnapshotInstalled(installed);
+                return;
+            default:
+                break;
+        }
+
+        if (!AdmitTerm(message))
+        {
+            return;
+        }
+
+        switch (message)
+        {
+            case VoteRequest request:
+                OnVoteRequest(request);
+                break;
+            case VoteResponse response:
+                OnVoteResponse(response);
+                break;
+            case AppendEntries append:
+                OnAppendEntries(append);
+                break;
+            case AppendResponse response:
+                OnAppendResponse(response);
+                break;
+            case Heartbeat heartbeat:
+                OnHeartbeat(heartbeat);
+                break;
+            case HeartbeatResponse response:
+                OnHeartbeatResponse(response);
+                break;
+            case ReadIndexRequest request:
+                OnReadIndexRequest(request);
+                break;
+            case ReadIndexResponse response:
+                OnReadIndexResponse(response);
+                break;
+            case InstallSnapshot install:
+                OnInstallSnapshot(install);
+                break;
+            case TimeoutNow timeout:
+                OnTimeoutNow(timeout);
+                break;
+            default:
+                Invariant.Check(false, "every message has a handler");
+                break;
+        }
+    }
+
+    /// <summary>
+    /// Appends a batch and sends it to every peer; it is durable nowhere yet. Followers do not pass proposals on: a proposal
+    /// lost on the way would be lost silently, and the request layer has the ids and deadlines to do better.
+    /// </summary>
+    public ProposeResult Propose(ReadOnlyMemory<byte> payload, uint count, ushort featureLevel)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(count);
+        if (Role != Role.Leader)
+        {
+            return new ProposeResult(ProposeOutcome.NotLeader);
+        }
+
+        if (!_transferTarget.IsNone)
+        {
+            return new ProposeResult(ProposeOutcome.Transferring);
+        }
+
+        return AppendAndBroadcast(EntryKind.Command, payload, count, featureLevel);
+    }
 
     /// <summary>The state machine has applied up to index.</summary>
-    public void Applied(ulong index) => throw new NotSupportedException();
+    public void Applied(ulong index)
+    {
+        ulong before = _log.Applied;
+        _log.AppliedTo(index);
+        foreach (Entry entry in _applying)
+        {
+            if (entry.Kind == EntryKind.ConfChange && entry.Index > before && entry.Index <= index)
+            {
+                ApplyConfChange(entry);
+            }
+        }
 
-    /// <summary>The runtime knows the leader is gone: become leaderless without raising the term and campaign (pre-vote first) after so many ticks.</summary>
-    public void ForgetLeader(int campaignAfterTicks) => throw new NotSupportedException();
+        LeaveJointWhenDue();
+    }
 
-    /// <summary>Campaign now (pre-vote first).</summary>
-    public void Campaign() => throw new NotSupportedException();
+    private IReadOnlyList<Entry> HandOutToApply()
+    {
+        if (!_log.HasEntriesToApply)
+        {
+            return [];
+        }
 
-    /// <summary>A frame to this peer was dropped or its connection broke: probe it again.</summary>
-    public void ReportUnreachable(ReplicaId peer) => throw new NotSupportedException();
+        _applying = _log.HandOutToApply(_config.MaxApplyBytes);
+        return _applying;
+    }
+
+    private static T[] TakeAll<T>(List<T> list)
+    {
+        if (list.Count == 0)
+        {
+            return [];
+        }
+
+        T[] taken = [.. list];
+        list.Clear();
+        return taken;
+    }
+
+    /// <summary>
+    /// Paper 5.1, with the two exceptions pre-vote and stickiness need. False: the message is of no use in this term; an answer
+    /// has been sent where silence would leave the sender stuck.
+    /// </summary>
+    private bool AdmitTerm(Message message)
+    {
+        if (message.Term < Term)
+        {
+            AnswerOlderTerm(message);
+            return false;
+        }
+
+        if (message.Term == Term)
+        {
+            return true;
+        }
+
+        switch (message)
+        {
+            // Thesis 4.2.3: while a leader is heard, nobody talks us into another election, and our term stays: a replica that
+            // was removed or cut off cannot depose a leader by its term alone.
+            case VoteRequest { Transfer: false } when HasHeardFromLeader:
+                return false;
+
+            // A pre-vote asks about a term that has not begun (thesis 9.6); so does the yes to it.
+            case VoteRequest { PreVote: true }:
+            case VoteResponse { PreVote: true, Granted: true }:
+                return true;
+
+            case AppendEntries or Heartbeat or InstallSnapshot:
+                BecomeFollower(message.Term, message.From);
+                return true;
+
+            default:
+                BecomeFollower(message.Term, ReplicaId.None);
+                return true;
+        }
+    }
+
+    private void AnswerOlderTerm(Message message)
+    {
+        switch (message)
+        {
+            // A leader of an older term that reaches us would otherwise never learn that we cannot follow it: our vote requests
+            // do not get past its followers' stickiness. The higher term in the answer makes it step down.
+            case AppendEntries or Heartbeat or InstallSnapshot:
+                _messagesAfterSync.Add(new AppendResponse(Id, message.From, Term, 0));
+                break;
+
+            // Likewise a pre-candidate with a shorter history: it must learn the term, or two of them refuse each other for ever.
+            case VoteRequest { PreVote: true }:
+                _messagesAfterSync.Add(new VoteResponse(Id, message.From, Term, PreVote: true, Granted: false));
+                break;
+
+            default:
+                break;
+        }
+    }
 }
-
-public enum ProgressState : byte
-{
-    Probe,
-    Replicate,
-    Snapshot,
-}
-
-/// <summary>A leader's view of one peer.</summary>
-public readonly record struct ProgressStatus(ReplicaId Id, ulong Match, ulong Next, ProgressState State, bool RecentActive, bool IsLearner);

@@ -1,0 +1,265 @@
+using KvStore.Raft.Quorum;
+
+namespace KvStore.Raft;
+
+/// <summary>Timers, votes and the change of roles: paper 5.2 and 5.4.1, thesis 3.10 (transfer), 6.4 (quorum check), 9.6 (pre-vote).</summary>
+public sealed partial class RaftNode
+{
+    private SeededRandom _random;
+
+    // Ticks since the leader was last heard (follower), since the campaign began (candidates), since the last quorum check (leader).
+    private int _electionElapsed;
+
+    // Invariant: drawn anew at every change of role or term, or two replicas that once collided would collide for ever.
+    private int _electionTimeout;
+
+    private ReplicaId _transferTarget;
+
+    /// <summary>Nobody who hears from a leader helps to depose it. Also true at the leader itself.</summary>
+    private bool HasHeardFromLeader => !Leader.IsNone && _electionElapsed < _config.ElectionTicks;
+
+    public void Tick()
+    {
+        _electionElapsed++;
+        if (Role == Role.Leader)
+        {
+            if (_electionElapsed >= _config.ElectionTicks)
+            {
+                _electionElapsed = 0;
+                OnQuorumCheck();
+            }
+        }
+        else if (_electionElapsed >= _electionTimeout && CanCampaign())
+        {
+            StartPreVote();
+        }
+    }
+
+    /// <summary>Campaign now (pre-vote first). Ignored by a leader and by whoever may not lead.</summary>
+    public void Campaign()
+    {
+        if (Role != Role.Leader && CanCampaign())
+        {
+            StartPreVote();
+        }
+    }
+
+    /// <summary>
+    /// The runtime knows the leader is gone: become leaderless without raising the term and campaign (pre-vote first) after so
+    /// many ticks. From now on other pre-votes are granted, too. Hearing from the leader again undoes it. Without a leader to
+    /// forget nothing happens: repeated evidence must not put the election off.
+    /// </summary>
+    public void ForgetLeader(int campaignAfterTicks)
+    {
+        if (Role != Role.Follower || Leader.IsNone)
+        {
+            return;
+        }
+
+        Leader = ReplicaId.None;
+        _electionElapsed = 0;
+        _electionTimeout = campaignAfterTicks;
+    }
+
+    /// <summary>
+    /// Hands leadership to a voter: brings it up to date, then lets it campaign at once (thesis 3.10). Proposals are refused
+    /// meanwhile, or the target would never be up to date; after one election timeout the leader gives up and goes on leading.
+    /// False: not the leader, or the target is no other voter.
+    /// </summary>
+    public bool TransferLeadership(ReplicaId target)
+    {
+        if (Role != Role.Leader || target == Id || !_tracker.IsVoter(target))
+        {
+            return false;
+        }
+
+        if (target != _transferTarget)
+        {
+            _transferTarget = target;
+            _electionElapsed = 0;
+            FinishTransferWhenCaughtUp(_tracker.Find(target)!);
+        }
+
+        return true;
+    }
+
+    private void OnQuorumCheck()
+    {
+        _transferTarget = ReplicaId.None;
+        if (!_tracker.IsQuorumActive)
+        {
+            // Others may have elected somebody by now. A leader that cannot know must not go on as if it did (thesis 6.2).
+            BecomeFollower(Term, ReplicaId.None);
+            return;
+        }
+
+        _tracker.ClearActivity();
+    }
+
+    private bool CanCampaign() =>
+        _tracker.IsVoter(Id)
+
+        // The state machine is about to be replaced.
+        && PendingSnapshot is null
+
+        // A committed configuration takes effect on apply. To campaign under an older one could gather a quorum that no longer
+        // is one (docs/raft.md, "two removals").
+        && !HasUnappliedConfChange();
+
+    /// <summary>Asks whether a campaign could be won. Nobody's term rises for the asking (thesis 9.6).</summary>
+    private void StartPreVote()
+    {
+        Role = Role.PreCandidate;
+        Leader = ReplicaId.None;
+        StartBallot();
+        _tracker.RecordVote(Id, granted: true);
+        foreach (ReplicaId voter in OtherVoters())
+        {
+            _messages.Add(new VoteRequest(Id, voter, Term + 1, _log.LastIndex, _log.LastTerm, PreVote: true));
+        }
+
+        OnBallotChanged();
+    }
+
+    private void StartElection(bool transfer)
+    {
+        BeginTerm(Term + 1);
+        Role = Role.Candidate;
+        _vote = Id;
+        StartBallot();
+
+        // The requests wait until term, vote and log are durable. If they did not, a candidate could crash, come back with an
+        // older term and a shorter log, ask for the same term again, and be elected by answers that were given to its earlier
+        // self. The own vote counts when the sync is reported: OnAppendSynced.
+        foreach (ReplicaId voter in OtherVoters())
+        {
+            _messagesAfterSync.Add(new VoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm, PreVote: false, transfer));
+        }
+    }
+
+    /// <summary>
+    /// Learners answer, too: a replica may be a voter already in a configuration it has not received yet, and an election can
+    /// depend on it.
+    /// </summary>
+    private void OnVoteRequest(VoteRequest message)
+    {
+        bool free = _vote == message.From || (_vote.IsNone && Leader.IsNone) || (message.PreVote && message.Term > Term);
+        bool granted = free && _log.IsUpToDate(message.LastIndex, message.LastTerm);
+        if (granted && !message.PreVote)
+        {
+            _vote = message.From;
+            _electionElapsed = 0;
+        }
+
+        // Yes to a pre-vote names the term asked for; everything else names ours.
+        ulong term = granted ? message.Term : Term;
+        _messagesAfterSync.Add(new VoteResponse(Id, message.From, term, message.PreVote, granted));
+    }
+
+    private void OnVoteResponse(VoteResponse message)
+    {
+        bool expected = message.PreVote
+            ? Role == Role.PreCandidate && (!message.Granted || message.Term == Term + 1)
+            : Role == Role.Candidate;
+        if (!expected)
+        {
+            return;
+        }
+
+        _tracker.RecordVote(message.From, message.Granted);
+        OnBallotChanged();
+    }
+
+    private void OnBallotChanged()
+    {
+        switch (_tracker.CountVotes())
+        {
+            case VoteResult.Won when Role == Role.PreCandidate:
+                StartElection(transfer: false);
+                break;
+            case VoteResult.Won:
+                BecomeLeader();
+                break;
+            case VoteResult.Lost:
+                BecomeFollower(Term, ReplicaId.None);
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void OnTimeoutNow(TimeoutNow message)
+    {
+        // Only a follower of the sender: a leader never deposes itself, and a campaign that runs already needs no push.
+        if (Role == Role.Follower && CanCampaign())
+        {
+            StartElection(transfer: true);
+        }
+    }
+
+    private void BecomeFollower(ulong term, ReplicaId leader)
+    {
+        BeginTerm(term);
+        Role = Role.Follower;
+        Leader = leader;
+    }
+
+    private void BecomeLeader()
+    {
+        Invariant.Check(Role == Role.Candidate, "only a candidate becomes leader");
+        BeginTerm(Term);
+        Role = Role.Leader;
+        Leader = Id;
+        _tracker.StartTerm(_log.LastIndex);
+
+        // Whatever is in the log may contain a configuration change; the next one waits until all of it is applied.
+        _pendingConfIndex = _log.LastIndex;
+
+        // Paper 5.4.2 and 8: nothing of an earlier term is committed, and no read proved, before an entry of this term is.
+        _termStart = _log.LastIndex + 1;
+        AppendEntry(EntryKind.NoOp, ReadOnlyMemory<byte>.Empty, 1, featureLevel: 0);
+        BroadcastAppend();
+    }
+
+    /// <summary>Hearing from the leader of this term; any other role of this term gives way.</summary>
+    private void FollowLeader(ReplicaId leader)
+    {
+        Invariant.Check(Role != Role.Leader && (Leader.IsNone || Leader == leader), "a term has one leader");
+        if (Leader == leader && Role == Role.Follower)
+        {
+            _electionElapsed = 0;
+            return;
+        }
+
+        BecomeFollower(Term, leader);
+    }
+
+    /// <summary>Forgets what belongs to a role; a new term also forgets the vote.</summary>
+    private void BeginTerm(ulong term)
+    {
+        Invariant.Check(term >= Term, "the term never goes back");
+        if (term > Term)
+        {
+            Term = term;
+            _vote = ReplicaId.None;
+        }
+
+        Leader = ReplicaId.None;
+        _transferTarget = ReplicaId.None;
+        StartBallot();
+        _tracker.EndTerm();
+        _uncommitted.Clear();
+        ForgetReads();
+    }
+
+    private void StartBallot()
+    {
+        _tracker.ClearVotes();
+        _electionElapsed = 0;
+        DrawElectionTimeout();
+    }
+
+    private void DrawElectionTimeout() => _electionTimeout = _random.Next(_config.ElectionTicks, 2 * _config.ElectionTicks);
+
+    private IEnumerable<ReplicaId> OtherVoters() => _tracker.Voters.Voters().Where(voter => voter != Id);
+}

@@ -1,0 +1,9 @@
+namespace KvStore.Raft;
+
+public enum Role : byte
+{
+    Follower,
+    PreCandidate,
+    Candidate,
+    Leader,
+}
