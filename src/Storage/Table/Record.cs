@@ -68,7 +68,9 @@ internal readonly record struct RecordHeader(ulong Word)
 internal readonly struct Record(ulong[] chunk, int offset)
 {
     public const int MaxKeyBytes = 2048;
-    public const int MaxValueBytes = 1 << 20;
+
+    /// <summary>A client's largest value (1 MiB) and 128 bytes for what is stored in front of it: its content type and that one's length.</summary>
+    public const int MaxValueBytes = (1 << 20) + 128;
 
     private const int PreviousWord = 0;
     private const int RevisionWord = 1;
