@@ -1,0 +1,41 @@
+using KvStore.Protocol;
+using KvStore.Replication;
+
+namespace KvStore.Node.Http;
+
+/// <summary>Probes: live means do not kill it, startup means wait, ready means send requests.</summary>
+internal sealed class HealthEndpoints(FrontDoor door)
+{
+    public static Task LiveAsync(HttpContext context) => WriteAsync(context, new HealthReport("live", 0, 0));
+
+    public Task StartupAsync(HttpContext context) => door.Store is { } store
+        ? WriteAsync(context, Report("started", store.Groups()))
+        : door.WriteProblemAsync(context, door.Starting());
+
+    public Task ReadyAsync(HttpContext context)
+    {
+        if (door.Store is not { } store)
+        {
+            return door.WriteProblemAsync(context, door.Starting());
+        }
+
+        if (store.IsReady())
+        {
+            return WriteAsync(context, Report("ready", store.Groups()));
+        }
+
+        HealthReport report = Report("", store.Groups());
+        return door.WriteProblemAsync(context, report.GroupsWithoutLeader > 0
+            ? new Problem(ErrorCode.NoLeader, $"{report.GroupsWithoutLeader} of {report.Groups} groups on {door.NodeName} know no leader.")
+            : new Problem(ErrorCode.Draining, $"Node {door.NodeName} is not taking requests."));
+    }
+
+    private static HealthReport Report(string status, IReadOnlyList<GroupStatus> groups) =>
+        new(status, groups.Count, groups.Count(group => group.Leader.IsNone));
+
+    private static Task WriteAsync(HttpContext context, HealthReport report)
+    {
+        context.Response.Headers.CacheControl = "no-store";
+        return context.Response.WriteAsJsonAsync(report, TopologyJson.Default.HealthReport, cancellationToken: context.RequestAborted);
+    }
+}

@@ -1,0 +1,57 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace KvStore.Node.Http;
+
+/// <summary>Every limit of the front doors that Kestrel keeps for us, and what a client sees when it is reached.</summary>
+internal static class HttpLimits
+{
+    /// <summary>Both doors together. Full: the connection is closed at once.</summary>
+    public const int MaxConnections = 8192;
+
+    /// <summary>A key of 2,048 bytes is at worst 6,144 characters of percent-encoding. Longer lines: 414.</summary>
+    public const int MaxRequestLineBytes = 8 * 1024;
+
+    /// <summary>All header lines of one request. Full: 431.</summary>
+    public const int MaxRequestHeadersBytes = 16 * 1024;
+
+    /// <summary>Full: 431.</summary>
+    public const int MaxRequestHeaderCount = 64;
+
+    /// <summary>Body of POST /v1/incr: two numbers in JSON. Full: 413 TooLarge.</summary>
+    public const int MaxIncrementBodyBytes = 1024;
+
+    /// <summary>
+    /// Handlers refuse a body at their own limit, naming it, long before this. What a client had already sent by then is read and
+    /// dropped, or a reset would overtake the answer; a body declared larger than this is not even that.
+    /// </summary>
+    public const long MaxRefusedBodyBytes = 64L << 20;
+
+    public const int MaxIdempotencyKeyChars = 128;
+
+    /// <summary>A client that sends or takes a body slower than this is cut off (408, or the connection is closed).</summary>
+    public const double MinBodyBytesPerSecond = 240;
+
+    public static readonly TimeSpan BodyRateGrace = TimeSpan.FromSeconds(5);
+
+    /// <summary>From the first byte of a request to the end of its headers. Late: 408.</summary>
+    public static readonly TimeSpan RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+
+    /// <summary>An idle connection is closed after this.</summary>
+    public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(130);
+
+    /// <summary>What Retry-After says when the store itself gave no time.</summary>
+    public const int DefaultRetryAfterMs = 1000;
+
+    public static void Apply(KestrelServerLimits limits)
+    {
+        limits.MaxConcurrentConnections = MaxConnections;
+        limits.MaxRequestLineSize = MaxRequestLineBytes;
+        limits.MaxRequestHeadersTotalSize = MaxRequestHeadersBytes;
+        limits.MaxRequestHeaderCount = MaxRequestHeaderCount;
+        limits.MaxRequestBodySize = MaxRefusedBodyBytes;
+        limits.MinRequestBodyDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
+        limits.MinResponseDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
+        limits.RequestHeadersTimeout = RequestHeadersTimeout;
+        limits.KeepAliveTimeout = KeepAliveTimeout;
+    }
+}

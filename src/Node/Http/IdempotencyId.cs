@@ -1,0 +1,69 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>
+/// The identity of a write that carries an Idempotency-Key. Its scope is (principal, method, first key): the same text on
+/// another key is another request.
+/// </summary>
+internal static class IdempotencyId
+{
+    /// <summary>Until requests are authenticated everybody is the same, nameless principal.</summary>
+    private const string Anonymous = "";
+
+    /// <param name="request">The write, complete but for its Id.</param>
+    /// <param name="method">HTTP method.</param>
+    /// <param name="idempotencyKey">The key without the quotes of its structured form.</param>
+    /// <param name="firstSentMs">Kv-First-Sent; 0 when absent.</param>
+    public static RequestId Of(KvRequest request, string method, string idempotencyKey, ulong firstSentMs) => new(
+        Client: BinaryPrimitives.ReadUInt128BigEndian(Name(method, request.Key.Span, idempotencyKey)),
+        Sequence: 0,
+        FirstSentMs: firstSentMs != 0 ? firstSentMs : TimeOfUuid7(idempotencyKey),
+        AckedBelow: 0,
+        Digest: Digest(request));
+
+    /// <summary>Milliseconds inside a version 7 UUID (RFC 9562 5.7): the first 48 bits. 0 for anything else.</summary>
+    public static ulong TimeOfUuid7(string text) =>
+        Guid.TryParseExact(text, "D", out Guid uuid) && uuid.Version == 7
+            ? Convert.ToUInt64(string.Concat(text.AsSpan(0, 8), text.AsSpan(9, 4)), 16)
+            : 0;
+
+    private static byte[] Name(string method, ReadOnlySpan<byte> key, string idempotencyKey)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Append(hash, Encoding.ASCII.GetBytes(Anonymous));
+        Append(hash, Encoding.ASCII.GetBytes(method));
+        Append(hash, key);
+        Append(hash, Encoding.ASCII.GetBytes(idempotencyKey));
+        return hash.GetHashAndReset();
+    }
+
+    // 0 means "no digest", so a digest that happens to be 0 becomes 1.
+    private static ulong Digest(KvRequest request)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> numbers = stackalloc byte[26];
+        numbers[0] = (byte)request.Operation;
+        numbers[1] = (byte)request.Condition.Kind;
+        BinaryPrimitives.WriteUInt64BigEndian(numbers[2..], request.Condition.Revision);
+        BinaryPrimitives.WriteInt64BigEndian(numbers[10..], request.Delta);
+        BinaryPrimitives.WriteInt64BigEndian(numbers[18..], request.Initial);
+        hash.AppendData(numbers);
+        Append(hash, Encoding.ASCII.GetBytes(request.ContentType ?? ""));
+        Append(hash, request.Value.Span);
+        ulong digest = BinaryPrimitives.ReadUInt64BigEndian(hash.GetHashAndReset());
+        return digest == 0 ? 1 : digest;
+    }
+
+    // Each part behind its length: ("a", "bc") and ("ab", "c") must not meet.
+    private static void Append(IncrementalHash hash, ReadOnlySpan<byte> part)
+    {
+        Span<byte> length = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(length, part.Length);
+        hash.AppendData(length);
+        hash.AppendData(part);
+    }
+}

@@ -1,0 +1,78 @@
+using System.Diagnostics;
+using System.Globalization;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>The response headers of the data routes.</summary>
+internal sealed class KvHeaders
+{
+    public const string Revision = "Kv-Revision";
+    public const string Consistency = "Kv-Consistency";
+    public const string Staleness = "Kv-Staleness";
+    public const string ServedBy = "Kv-Served-By";
+    public const string RingEpoch = "Kv-Ring-Epoch";
+    public const string Leader = "Kv-Leader";
+    public const string ServerTiming = "Server-Timing";
+
+    private static readonly string[] Levels = ["strong", "bounded", "session", "eventual"];
+    private static readonly string[] Paths = ["local", "waited", "forwarded"];
+
+    private EpochText _epoch = new(0);
+
+    public static string NameOf(ReadLevel level) => Levels[(int)level];
+
+    /// <summary>
+    /// What the answering replica says about itself. Everything that touched a group carries it; a reply that executed nothing
+    /// has no evidence and gets none.
+    /// </summary>
+    public void Set(HttpResponse response, KvReply reply, NodeDirectory nodes, long started)
+    {
+        IHeaderDictionary headers = response.Headers;
+        headers[ServerTiming] = string.Create(
+            CultureInfo.InvariantCulture, $"total;dur={Stopwatch.GetElapsedTime(started).TotalMilliseconds:0.###}");
+        if (reply.Epoch != 0)
+        {
+            headers[RingEpoch] = TextOf(reply.Epoch);
+        }
+
+        // On KeyNotFound there is no revision; the revision of the group's last write would be somebody else's.
+        if (reply.Revision != 0 && reply.Code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotOnAll)
+        {
+            headers[Revision] = reply.Revision.ToString();
+        }
+
+        if (reply.Evidence is { } evidence)
+        {
+            headers[Consistency] = NameOf(evidence.Level);
+            headers[Staleness] = StalenessOf(evidence);
+            headers[ServedBy] =
+                $"{nodes.ServedByPrefix(evidence.Node, evidence.Role)}{evidence.Group}; term={evidence.Term}; applied={evidence.Applied}; path={Paths[(int)evidence.Path]}";
+        }
+    }
+
+    /// <summary>0 for strong means: nothing acknowledged before the request arrived is missing. Not proved is "unknown", never a guess.</summary>
+    private static string StalenessOf(Evidence evidence) => evidence switch
+    {
+        { Level: ReadLevel.Strong } => "0",
+        { AgeMs: Evidence.AgeUnknown } => "unknown",
+        _ => evidence.AgeMs.ToString(),
+    };
+
+    private string TextOf(ulong epoch)
+    {
+        EpochText current = _epoch;
+        if (current.Epoch != epoch)
+        {
+            _epoch = current = new EpochText(epoch);
+        }
+
+        return current.Text;
+    }
+
+    private sealed class EpochText(ulong epoch)
+    {
+        public ulong Epoch { get; } = epoch;
+        public string Text { get; } = epoch.ToString();
+    }
+}

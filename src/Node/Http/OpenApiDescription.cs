@@ -1,0 +1,183 @@
+using System.Globalization;
+using Microsoft.OpenApi;
+
+namespace KvStore.Node.Http;
+
+/// <summary>
+/// The OpenAPI document. Plain request delegates have nothing the generator could read, so a transformer writes every path from
+/// the route table.
+/// </summary>
+internal static class OpenApiDescription
+{
+    private const string DocumentName = "v1";
+    private const string ProblemMediaType = "application/problem+json";
+
+    public static void Add(IServiceCollection services, IReadOnlyList<Route> routes, string nodeName) =>
+        services.AddOpenApi(DocumentName, options =>
+        {
+            options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1;
+            options.AddDocumentTransformer((document, _, _) =>
+            {
+                Describe(document, routes, nodeName);
+                return Task.CompletedTask;
+            });
+        });
+
+    public static void Map(WebApplication app) =>
+        app.MapOpenApi("/openapi/{documentName}.json").WithMetadata(new HttpMethodMetadata([HttpMethods.Get, HttpMethods.Head]));
+
+    private static void Describe(OpenApiDocument document, IReadOnlyList<Route> routes, string nodeName)
+    {
+        document.Info = new OpenApiInfo
+        {
+            Title = "KvStore",
+            Version = DocumentName,
+            Description = $"A sharded, Raft-replicated key-value store; this is node {nodeName}. Every answer says how fresh it is, every failure says what it did.",
+        };
+        document.Paths = [];
+        foreach (Route route in routes)
+        {
+            if (!document.Paths.TryGetValue(route.Path, out IOpenApiPathItem? item))
+            {
+                item = new OpenApiPathItem { Operations = [] };
+                document.Paths.Add(route.Path, item);
+            }
+
+            item.Operations!.Add(HttpMethod.Parse(route.Method), Describe(route));
+            if (route.Method == HttpMethods.Get)
+            {
+                item.Operations.Add(HttpMethod.Head, DescribeHead(route));
+            }
+        }
+    }
+
+    private static OpenApiOperation Describe(Route route)
+    {
+        OpenApiOperation operation = new()
+        {
+            Summary = route.Summary,
+            Tags = new HashSet<OpenApiTagReference> { new(route.Area) },
+            Parameters = [.. Parameters(route)],
+            Responses = [],
+        };
+        if (route.RequestMediaType is { } mediaType)
+        {
+            operation.RequestBody = new OpenApiRequestBody
+            {
+                Description = route.RequestDescription,
+                Required = false,
+                Content = new Dictionary<string, OpenApiMediaType> { [mediaType] = new() },
+            };
+        }
+
+        foreach (RouteAnswer answer in route.Answers)
+        {
+            operation.Responses.Add(answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: true));
+        }
+
+        return operation;
+    }
+
+    private static OpenApiOperation DescribeHead(Route route)
+    {
+        OpenApiOperation operation = Describe(route with { RequestMediaType = null });
+        operation.Summary = $"{route.Summary}: the headers alone";
+        operation.Responses = [];
+        foreach (RouteAnswer answer in route.Answers)
+        {
+            operation.Responses.Add(answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: false));
+        }
+
+        return operation;
+    }
+
+    private static OpenApiResponse Describe(RouteAnswer answer, bool withBody) => new()
+    {
+        Description = answer.Description,
+        Content = withBody && answer.MediaType is { } mediaType
+            ? new Dictionary<string, OpenApiMediaType>
+            {
+                [mediaType] = new() { Schema = mediaType == ProblemMediaType ? ProblemSchema() : null },
+            }
+            : null,
+    };
+
+    private static IEnumerable<OpenApiParameter> Parameters(Route route)
+    {
+        if (route.TakesKey)
+        {
+            yield return new OpenApiParameter
+            {
+                Name = "key",
+                In = ParameterLocation.Path,
+                Required = true,
+                Description = route.KeyForm == KeyForm.Text
+                    ? "The rest of the path, slashes included, percent-decoded once: 1 to 2048 bytes. '+' is a plus. Keys with '.' or '..' segments go to /v1/b64/."
+                    : "The key's bytes in base64url without padding.",
+                Schema = Text(),
+            };
+        }
+        else if (route.Path.Contains("{id}", StringComparison.Ordinal))
+        {
+            yield return new OpenApiParameter
+            {
+                Name = "id",
+                In = ParameterLocation.Path,
+                Required = true,
+                Description = "Number of the group, from 1.",
+                Schema = new OpenApiSchema { Type = JsonSchemaType.Integer },
+            };
+        }
+
+        foreach (RequestOption option in RequestOption.All)
+        {
+            if (!option.Offered || (option.Kinds & route.Options) == 0)
+            {
+                continue;
+            }
+
+            string description = $"{option.Summary} Accepted: {option.Accepts}.";
+            if (option.Header is { } header)
+            {
+                yield return new OpenApiParameter { Name = header, In = ParameterLocation.Header, Description = description, Schema = Text() };
+            }
+
+            if (option.Query is { } query)
+            {
+                yield return new OpenApiParameter
+                {
+                    Name = query,
+                    In = ParameterLocation.Query,
+                    Description = option.Header is null ? description : $"Twin of {option.Header}.",
+                    Schema = Text(),
+                };
+            }
+        }
+    }
+
+    private static OpenApiSchema Text() => new() { Type = JsonSchemaType.String };
+
+    private static OpenApiSchema ProblemSchema() => new()
+    {
+        Type = JsonSchemaType.Object,
+        Description = "RFC 9457",
+        Properties = new Dictionary<string, IOpenApiSchema>
+        {
+            ["type"] = Text(),
+            ["title"] = Text(),
+            ["status"] = new OpenApiSchema { Type = JsonSchemaType.Integer },
+            ["detail"] = Text(),
+            ["code"] = Text(),
+            ["retryable"] = new OpenApiSchema { Type = JsonSchemaType.Boolean },
+            ["outcome"] = new OpenApiSchema
+            {
+                Type = JsonSchemaType.String | JsonSchemaType.Null,
+                Description = "What it did to the data: not-applied is a proof; unknown means retry only with the same Idempotency-Key; null for reads.",
+            },
+            ["group"] = new OpenApiSchema { Type = JsonSchemaType.Integer | JsonSchemaType.Null },
+            ["leader"] = new OpenApiSchema { Type = JsonSchemaType.String | JsonSchemaType.Null },
+            ["retryAfterMs"] = new OpenApiSchema { Type = JsonSchemaType.Integer | JsonSchemaType.Null },
+            ["traceId"] = Text(),
+        },
+    };
+}

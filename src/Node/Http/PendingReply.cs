@@ -1,0 +1,63 @@
+using System.Threading.Tasks.Sources;
+using KvStore.Protocol;
+using KvStore.Replication;
+using Microsoft.Extensions.ObjectPool;
+
+namespace KvStore.Node.Http;
+
+/// <summary>
+/// The bridge from a worker's synchronous completion to an awaiting request: one pooled object, no Task per request. The awaiting
+/// request resumes on the thread pool, never on the worker that completed it; when Submit completes inline the await does not
+/// even suspend.
+/// </summary>
+internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
+{
+    private readonly ObjectPool<PendingReply> _pool;
+    private ManualResetValueTaskSourceCore<KvReply> _core = new() { RunContinuationsAsynchronously = true };
+
+    private PendingReply(ObjectPool<PendingReply> pool)
+    {
+        _pool = pool;
+    }
+
+    /// <summary>Await exactly once: the object goes back to the pool with the result.</summary>
+    public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, Action<KvRequest, IReplySink> submit, KvRequest request)
+    {
+        PendingReply pending = pool.Get();
+        ValueTask<KvReply> reply = new(pending, pending._core.Version);
+        submit(request, pending);
+        return reply;
+    }
+
+    public static ObjectPool<PendingReply> CreatePool(int retained)
+    {
+        Policy policy = new();
+        DefaultObjectPool<PendingReply> pool = new(policy, retained);
+        policy.Pool = pool;
+        return pool;
+    }
+
+    public void Complete(KvReply reply) => _core.SetResult(reply);
+
+    public KvReply GetResult(short token)
+    {
+        KvReply reply = _core.GetResult(token);
+        _core.Reset();
+        _pool.Return(this);
+        return reply;
+    }
+
+    public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    private sealed class Policy : IPooledObjectPolicy<PendingReply>
+    {
+        public ObjectPool<PendingReply>? Pool { get; set; }
+
+        public PendingReply Create() => new(Pool!);
+
+        public bool Return(PendingReply obj) => true;
+    }
+}

@@ -1,0 +1,158 @@
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>Every route of a node, once: the router and the OpenAPI document are both made from this table.</summary>
+internal static class Routes
+{
+    private const string Data = "Data";
+    private const string Topology = "Topology";
+    private const string Operations = "Operations";
+    private const string Json = "application/json";
+
+    private static readonly RouteAnswer[] EveryRequest =
+    [
+        RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable),
+        RouteAnswer.Problem(414, ErrorCode.TooLarge),
+        RouteAnswer.Problem(421, ErrorCode.WrongNode),
+        RouteAnswer.Problem(429, ErrorCode.Overloaded),
+        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.Starting, ErrorCode.Draining),
+        new(307, "Kv-Route: redirect, and another node leads: Location names the same path there."),
+    ];
+
+    private static readonly RouteAnswer[] EveryRead = [.. EveryRequest, RouteAnswer.Problem(504, ErrorCode.Timeout)];
+
+    private static readonly RouteAnswer[] EveryWrite =
+    [
+        .. EveryRequest,
+        RouteAnswer.Problem(409, ErrorCode.NotANumber, ErrorCode.IdempotencyInFlight, ErrorCode.IdempotencyExpired),
+        RouteAnswer.Problem(413, ErrorCode.TooLarge),
+        RouteAnswer.Problem(422, ErrorCode.IdempotencyReused),
+        RouteAnswer.Problem(504, ErrorCode.Indeterminate),
+        RouteAnswer.Problem(507, ErrorCode.DiskFull),
+    ];
+
+    private static readonly RouteAnswer ConditionFailed = RouteAnswer.Problem(412, ErrorCode.ConditionFailed);
+
+    public static IReadOnlyList<Route> Of(FrontDoor door)
+    {
+        KvEndpoints kv = new(door);
+        TopologyEndpoints topology = new(door);
+        HealthEndpoints health = new(door);
+        return
+        [
+            .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text),
+            .. KeyRoutes(kv, "/v1/b64/{key}", KeyForm.Base64Url),
+            new(HttpMethods.Post, "/v1/incr/{key}", Data, "Add to a counter", context => kv.IncrementAsync(context, KeyForm.Text))
+            {
+                Options = RequestKinds.Increment,
+                RequestMediaType = Json,
+                RequestDescription = """{"delta": 1, "initial": 0}; both members and the body itself may be left out. An absent key becomes initial + delta.""",
+                Answers = [new(200, """{"value": number, "etag": text, "revision": text}""", Json), .. EveryWrite],
+            },
+
+            new(HttpMethods.Get, "/v1/locate/{key}", Topology, "Where a key lives: slot, virtual node, group, leader, replicas", topology.LocateAsync)
+            {
+                Answers = [new(200, "The way from the key to its replicas.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/v1/cluster", Topology, "The cluster and its nodes", topology.ClusterAsync)
+            {
+                Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/v1/cluster/nodes", Topology, "The nodes and how many replicas each holds", topology.NodesAsync)
+            {
+                Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/v1/cluster/ring", Topology, "The ring: arcs of slots and the group that owns each", topology.RingAsync)
+            {
+                Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/v1/cluster/groups", Topology, "Every group: its replicas, and this node's own replica of it", topology.GroupsAsync)
+            {
+                Answers = [new(200, "Changes with every write, so it has no ETag.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}", Topology, "One group", topology.GroupAsync)
+            {
+                Answers =
+                [
+                    new(200, "Like one item of /v1/cluster/groups.", Json),
+                    new(404, "There is no such group.", "application/problem+json"),
+                    RouteAnswer.Problem(503, ErrorCode.Starting),
+                ],
+            },
+
+            new(HttpMethods.Get, "/health/live", Operations, "The process answers", HealthEndpoints.LiveAsync)
+            {
+                Answers = [new(200, "Always.", Json)],
+            },
+            new(HttpMethods.Get, "/health/startup", Operations, "The log has been read", health.StartupAsync)
+            {
+                Answers = [new(200, "From then on.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+            },
+            new(HttpMethods.Get, "/health/ready", Operations, "Send requests here", health.ReadyAsync)
+            {
+                Answers =
+                [
+                    new(200, "Every group of this node has known a leader since start, and the node is not draining.", Json),
+                    RouteAnswer.Problem(503, ErrorCode.Starting, ErrorCode.NoLeader),
+                ],
+            },
+            new(HttpMethods.Get, "/openapi/v1.json", Operations, "This document", null)
+            {
+                Answers = [new(200, "OpenAPI 3.1.", Json)],
+            },
+            new(HttpMethods.Get, "/docs", Operations, "This document as a page to try requests on", DocsPage.RedirectAsync)
+            {
+                Answers = [new(302, "To the page.")],
+            },
+            new(HttpMethods.Get, "/", Operations, "A page of links", WelcomePage.WriteAsync)
+            {
+                Answers = [new(200, "Where to go from here.", "text/html")],
+            },
+        ];
+    }
+
+    private static IEnumerable<Route> KeyRoutes(KvEndpoints kv, string path, KeyForm form) =>
+    [
+        new(HttpMethods.Get, path, Data, "Read a value", context => kv.GetAsync(context, form))
+        {
+            Options = RequestKinds.Get,
+            KeyForm = form,
+            Answers =
+            [
+                new(200, "The bytes with the Content-Type they were stored with, or the JSON envelope. Kv-Served-By, Kv-Consistency and Kv-Staleness say what the answer is worth.", "*/*"),
+                new(304, "If-None-Match names the version the key still has."),
+                RouteAnswer.Problem(404, ErrorCode.KeyNotFound),
+                ConditionFailed,
+                .. EveryRead,
+            ],
+        },
+        new(HttpMethods.Put, path, Data, "Write a value", context => kv.PutAsync(context, form))
+        {
+            Options = RequestKinds.Put,
+            KeyForm = form,
+            RequestMediaType = "*/*",
+            RequestDescription = "The value, as it is. Its Content-Type is stored with it.",
+            Answers =
+            [
+                new(201, "Created. ETag and Kv-Revision name the new version."),
+                new(204, "Replaced. ETag and Kv-Revision name the new version."),
+                ConditionFailed,
+                new(415, "Content-Encoding is not stored.", "application/problem+json"),
+                .. EveryWrite,
+            ],
+        },
+        new(HttpMethods.Delete, path, Data, "Delete a key", context => kv.DeleteAsync(context, form))
+        {
+            Options = RequestKinds.Delete,
+            KeyForm = form,
+            Answers =
+            [
+                new(204, "It is not there any more. Kv-Revision is the revision of the delete."),
+                new(404, "KeyNotFound: with ?strict, when there was nothing to delete.", "application/problem+json"),
+                ConditionFailed,
+                .. EveryWrite,
+            ],
+        },
+    ];
+}

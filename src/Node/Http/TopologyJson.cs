@@ -1,0 +1,53 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace KvStore.Node.Http;
+
+internal sealed record ClusterDescription(
+    string ClusterId, string Node, ulong Epoch, int ReplicationFactor, int VirtualNodes, int Groups, IReadOnlyList<NodeDescription> Nodes);
+
+internal sealed record NodeList(ulong Epoch, IReadOnlyList<NodeDescription> Nodes);
+
+/// <param name="Id">Name in the configuration.</param>
+/// <param name="Number">Number inside frames and files.</param>
+/// <param name="Url">Its HTTP door.</param>
+/// <param name="Binary">Address of its binary door.</param>
+/// <param name="Zone">Failure zone.</param>
+/// <param name="Weight">Share of the ring.</param>
+/// <param name="Replicas">Replicas placed on it.</param>
+internal sealed record NodeDescription(string Id, uint Number, string Url, string Binary, string Zone, int Weight, int Replicas);
+
+internal sealed record RingDescription(ulong Epoch, int Slots, int VirtualNodes, IReadOnlyList<ArcDescription> Arcs);
+
+/// <summary>First and last are both inside the arc.</summary>
+internal sealed record ArcDescription(int FirstVirtualNode, int LastVirtualNode, int FirstSlot, int LastSlot, uint Group);
+
+internal sealed record GroupList(ulong Epoch, IReadOnlyList<GroupDescription> Groups);
+
+/// <param name="Group">Number of the group.</param>
+/// <param name="Replicas">In the order of preference; the first is the preferred leader.</param>
+/// <param name="Leader">As far as this node knows; null when it has no replica or knows of none.</param>
+/// <param name="Local">This node's replica; null when it has none.</param>
+internal sealed record GroupDescription(uint Group, IReadOnlyList<ReplicaDescription> Replicas, string? Leader, LocalReplica? Local);
+
+internal sealed record ReplicaDescription(ulong ReplicaId, string Node, string? Url);
+
+internal sealed record LocalReplica(
+    ulong ReplicaId, string Role, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex, long LogBytes, long Keys,
+    ulong SnapshotIndex);
+
+internal sealed record KeyLocation(
+    string Key, string KeyEncoding, int Slot, int VirtualNode, uint Group, string? Leader, string? LeaderUrl,
+    IReadOnlyList<ReplicaDescription> Replicas, ulong Epoch);
+
+internal sealed record HealthReport(string Status, int Groups, int GroupsWithoutLeader);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(ClusterDescription))]
+[JsonSerializable(typeof(NodeList))]
+[JsonSerializable(typeof(RingDescription))]
+[JsonSerializable(typeof(GroupList))]
+[JsonSerializable(typeof(GroupDescription))]
+[JsonSerializable(typeof(KeyLocation))]
+[JsonSerializable(typeof(HealthReport))]
+internal sealed partial class TopologyJson : JsonSerializerContext;

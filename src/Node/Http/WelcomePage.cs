@@ -1,0 +1,32 @@
+namespace KvStore.Node.Http;
+
+/// <summary>What somebody sees who opens the node's address in a browser.</summary>
+internal static class WelcomePage
+{
+    private const string Html =
+        """
+        <!doctype html>
+        <html lang="en">
+        <meta charset="utf-8">
+        <title>KvStore</title>
+        <h1>KvStore</h1>
+        <p>This is a node of a KvStore cluster.</p>
+        <ul>
+          <li><a href="/docs">Try the routes</a> (<a href="/openapi/v1.json">OpenAPI document</a>)</li>
+          <li><a href="/v1/cluster">The cluster</a>, <a href="/v1/cluster/groups">its groups</a>, <a href="/v1/cluster/ring">its ring</a></li>
+          <li><a href="/health/ready">Health</a></li>
+        </ul>
+        <pre>curl -X PUT --data-binary 'hello' {origin}/v1/kv/greeting
+        curl -i {origin}/v1/kv/greeting</pre>
+        </html>
+
+        """;
+
+    public static Task WriteAsync(HttpContext context)
+    {
+        // Not the Host header, which the client chooses: the address that was connected to.
+        string origin = $"http://{new System.Net.IPEndPoint(context.Connection.LocalIpAddress!, context.Connection.LocalPort)}";
+        context.Response.ContentType = "text/html; charset=utf-8";
+        return context.Response.WriteAsync(Html.Replace("{origin}", origin, StringComparison.Ordinal), context.RequestAborted);
+    }
+}

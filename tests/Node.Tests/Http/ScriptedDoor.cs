@@ -1,0 +1,188 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using KvStore.Node.Config;
+using KvStore.Node.Http;
+using KvStore.Protocol;
+using KvStore.Replication;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace KvStore.Node.Tests.Http;
+
+/// <summary>
+/// The front doors of a node on real sockets, over a store whose answer each test writes. Kestrel and not an in-memory server:
+/// raw targets, limits and HEAD are its work.
+/// </summary>
+public sealed class ScriptedDoor : IAsyncLifetime
+{
+    public const ulong Revision = 1_172_000_000_001;
+    public const string ETagText = "\"1172000000001\"";
+
+    private static readonly NodeConfig[] Nodes =
+    [
+        Node("n1", 7101),
+        Node("n2", 7102),
+        Node("n3", 7103),
+    ];
+
+    private WebApplication? _app;
+
+    public HttpClient Client { get; private set; } = new();
+
+    /// <summary>Listens on the HTTP door.</summary>
+    public IPEndPoint Address { get; private set; } = new(IPAddress.Loopback, 0);
+
+    public ClusterConfig Config { get; set; } = new() { ClusterId = "test", Nodes = Nodes, VirtualNodes = 16, Groups = 4 };
+
+    /// <summary>What the store says.</summary>
+    public Func<KvRequest, KvReply> Answer { get; set; } = _ => Found("value"u8.ToArray());
+
+    /// <summary>What the store was asked last; null when nothing reached it.</summary>
+    public KvRequest? Asked { get; private set; }
+
+    public bool Recovered { get; set; } = true;
+
+    public bool Ready { get; set; } = true;
+
+    /// <summary>Says where the completion is called: null inside Submit, otherwise on the thread pool.</summary>
+    public bool CompleteLater { get; set; }
+
+    public IReadOnlyList<GroupStatus> Groups { get; set; } = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];
+
+    internal IServiceProvider Services => _app!.Services;
+
+    public static Evidence Evidence(ReadLevel level = ReadLevel.Strong, uint ageMs = 0, ServedRole role = ServedRole.Follower, ServedPath path = ServedPath.Waited) =>
+        new(level, ageMs, new GroupId(3), Term: 9, Applied: 88123, new NodeId(2), role, path);
+
+    public static KvReply Found(byte[] value, string? contentType = null) => new()
+    {
+        Revision = Revision,
+        Value = value,
+        ContentType = contentType,
+        Evidence = Evidence(),
+        Epoch = 7,
+    };
+
+    public static KvReply Refused(ErrorCode code) => new() { Code = code, Outcome = ErrorCodes.Of(code).Outcome, Detail = "Because.", Epoch = 7 };
+
+    public static GroupStatus Status(uint group, uint leader) => new(
+        new GroupId(group), ReplicaId: group * 10, Role: "Follower", new NodeId(leader), Term: 9, Commit: 101, Applied: 100, FirstIndex: 1,
+        LastIndex: 102, LogBytes: 4096, Keys: 12, SnapshotIndex: 0);
+
+    public async Task InitializeAsync()
+    {
+        StoreCalls store = new()
+        {
+            Submit = Submit,
+            Routing = () => Routing,
+            Groups = () => Groups,
+            IsReady = () => Ready,
+            Counters = () => default,
+            Nodes = new NodeDirectory(Nodes),
+        };
+        FrontDoorOptions options = new(Config, "n1", new IPEndPoint(IPAddress.Loopback, 0), new IPEndPoint(IPAddress.Loopback, 0));
+        _app = HttpFrontDoor.Create(options, () => Recovered ? store : null, NullLoggerFactory.Instance);
+        await _app.StartAsync();
+        string[] addresses = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+        Address = IPEndPoint.Parse(addresses[0]["http://".Length..]);
+        Client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new Uri($"http://{Address}") };
+    }
+
+    public async Task DisposeAsync()
+    {
+        Client.Dispose();
+        await _app!.DisposeAsync();
+    }
+
+    /// <summary>Back to a node that has everything; fixtures are shared by the tests of a class.</summary>
+    public void Reset()
+    {
+        Answer = _ => Found("value"u8.ToArray());
+        Asked = null;
+        Recovered = true;
+        Ready = true;
+        CompleteLater = false;
+        Groups = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];
+    }
+
+    public Task<HttpResponseMessage> SendAsync(string method, string path, params (string Name, string Value)[] headers)
+    {
+        HttpRequestMessage request = new(new HttpMethod(method), path);
+        foreach ((string name, string value) in headers)
+        {
+            request.Headers.TryAddWithoutValidation(name, value);
+        }
+
+        return Client.SendAsync(request);
+    }
+
+    public async Task<HttpResponseMessage> PutAsync(string path, byte[] value, string? contentType = null, params (string Name, string Value)[] headers)
+    {
+        HttpRequestMessage request = new(HttpMethod.Put, path) { Content = new ByteArrayContent(value) };
+        if (contentType is not null)
+        {
+            request.Content.Headers.TryAddWithoutValidation("Content-Type", contentType);
+        }
+
+        foreach ((string name, string value2) in headers)
+        {
+            request.Headers.TryAddWithoutValidation(name, value2);
+        }
+
+        return await Client.SendAsync(request);
+    }
+
+    /// <summary>
+    /// Sends bytes as they are: HttpClient would tidy the path before anybody saw it. The answer as text, body included, up to the
+    /// end of the connection or of <paramref name="until"/>.
+    /// </summary>
+    public async Task<string> SendRawAsync(string request, string? until = null)
+    {
+        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(20));
+        using Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(Address, deadline.Token);
+        await socket.SendAsync(Encoding.Latin1.GetBytes(request), deadline.Token);
+        using MemoryStream answer = new();
+        byte[] buffer = new byte[4096];
+        while (true)
+        {
+            int read = await socket.ReceiveAsync(buffer, deadline.Token);
+            answer.Write(buffer, 0, read);
+            string text = Encoding.UTF8.GetString(answer.ToArray());
+            if (read == 0 || (until is not null && text.Contains(until, StringComparison.Ordinal)))
+            {
+                return text;
+            }
+        }
+    }
+
+    public Task<string> GetRawAsync(string target) =>
+        SendRawAsync($"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+
+    private static readonly RoutingTable Routing = new(
+        7,
+        [.. Enumerable.Range(0, 16).Select(v => new GroupId(1 + ((uint)v / 4)))],
+        [[], .. Enumerable.Range(1, 4).Select(g => (IReadOnlyList<ReplicaPlacement>)[Placement(g, 1), Placement(g, 2), Placement(g, 3)])]);
+
+    private static ReplicaPlacement Placement(int group, uint node) => new((ulong)group * 10 + node, new NodeId(node));
+
+    private static NodeConfig Node(string id, int port) => new(
+        id, new IPEndPoint(IPAddress.Loopback, port), new IPEndPoint(IPAddress.Loopback, port + 100), new IPEndPoint(IPAddress.Loopback, port + 200), "a", 1);
+
+    private void Submit(KvRequest request, IReplySink sink)
+    {
+        Asked = request;
+        if (CompleteLater)
+        {
+            ThreadPool.QueueUserWorkItem(_ => sink.Complete(Answer(request)));
+        }
+        else
+        {
+            sink.Complete(Answer(request));
+        }
+    }
+}
