@@ -155,7 +155,7 @@ public sealed class FrameTests
 
     internal static byte[] FrameOf(FrameKind kind, FrameFlags flags, ulong sequence, ReadOnlySpan<byte> payload)
     {
-        using var writer = new FrameWriter();
+        var writer = new FrameWriter();
         writer.Write(kind, flags, sequence, payload);
         return writer.Written.ToArray();
     }

@@ -6,7 +6,7 @@ namespace KvStore.Protocol;
 /// Collects frames in one growing buffer that leaves in one write. Begin, encode the payload into it, End: the length and the
 /// checksums are filled in behind. Not safe for two threads at once.
 /// </summary>
-public sealed class FrameWriter : IBufferWriter<byte>, IDisposable
+public sealed class FrameWriter : IBufferWriter<byte>
 {
     /// <summary>A buffer that one large frame made bigger than this goes back to the pool when it is cleared.</summary>
     private const int KeptBytes = 256 << 10;
@@ -78,7 +78,7 @@ public sealed class FrameWriter : IBufferWriter<byte>, IDisposable
         _frameStart = NoFrame;
         if (_buffer.Length > KeptBytes)
         {
-            Dispose();
+            Release();
         }
     }
 
@@ -101,8 +101,8 @@ public sealed class FrameWriter : IBufferWriter<byte>, IDisposable
         return _buffer.AsSpan(WrittenBytes);
     }
 
-    /// <summary>Gives the buffer back to the pool; the writer is empty and may be used again.</summary>
-    public void Dispose()
+    /// <summary>Gives the buffer back to the pool; the writer is empty and may be used again. Forgotten, it only costs the pool an array.</summary>
+    public void Release()
     {
         byte[] buffer = _buffer;
         _buffer = [];

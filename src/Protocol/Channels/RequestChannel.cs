@@ -1,0 +1,396 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Threading.Tasks.Sources;
+
+namespace KvStore.Protocol;
+
+/// <summary>
+/// Many requests at once over one connection whose handshake is finished: gives each an id, matches replies by it, and tells
+/// exactly one end per request. Any thread may send. Used by clients and for the hop between nodes alike.
+/// </summary>
+public sealed class RequestChannel : IAsyncDisposable
+{
+    private readonly IDuplexPipe _transport;
+    private readonly RequestChannelOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ITimer _deadlines;
+    private readonly Task _loops;
+
+    // Guards everything below, and what the outbound half has collected.
+    private readonly Lock _gate = new();
+    private readonly OutboundFrames _outbound;
+
+    // Invariant: an id is in here from its send until its reply or the end of the connection. A caller that gave up earlier
+    // leaves its id behind, so that a late reply is not mistaken for a reply to nothing.
+    private readonly Dictionary<ulong, PendingRequest> _inFlight = [];
+    private ulong _lastId;
+
+    // Ids up to this one have been handed to the transport, in part at least; those above it provably not.
+    private ulong _handedOver;
+    private bool _timing;
+    private ConnectionEnd? _end;
+
+    private RequestChannel(IDuplexPipe transport, RequestChannelOptions options, TimeProvider time)
+    {
+        _transport = transport;
+        _options = options;
+        _time = time;
+        _outbound = new OutboundFrames(transport.Output, _gate);
+        _deadlines = time.CreateTimer(static state => ((RequestChannel)state!).OnDeadlines(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _loops = Task.WhenAll(Task.Run(ReadAsync), Task.Run(WriteAsync));
+        Completion = FinishAsync();
+    }
+
+    /// <summary>Ends, never faulted, when the connection is over and every request has been told.</summary>
+    public Task<ConnectionEnd> Completion { get; }
+
+    public bool IsOpen
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _end is null;
+            }
+        }
+    }
+
+    /// <summary>Requests sent and not answered, those whose caller has given up included.</summary>
+    public int InFlight
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _inFlight.Count;
+            }
+        }
+    }
+
+    /// <summary>Takes over a connection. The channel completes both halves of the transport when it ends.</summary>
+    public static RequestChannel Start(IDuplexPipe transport, RequestChannelOptions? options = null, TimeProvider? time = null) =>
+        new(transport, options ?? new RequestChannelOptions(), time ?? TimeProvider.System);
+
+    /// <summary>
+    /// Sends a request and waits for what becomes of it, at most for its TimeoutMs and the grace. Await the result once. The
+    /// continuation never runs on the reading loop. Cancelling stops the waiting, not the request: it may still arrive.
+    /// </summary>
+    public ValueTask<RequestResult> SendAsync(KvRequest request, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<RequestResult>(cancellationToken);
+        }
+
+        var pending = new PendingRequest(cancellationToken);
+        lock (_gate)
+        {
+            var refusal = TryEnqueue(request, pending);
+            if (refusal != RequestEnd.Replied)
+            {
+                return ValueTask.FromResult(new RequestResult(refusal, null));
+            }
+        }
+
+        _outbound.Wake();
+        pending.WatchCancellation();
+        return pending.Result;
+    }
+
+    /// <summary>Closes at once: what is in flight ends as Lost or NotSent.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        End(new ConnectionEnd(ConnectionEndReason.Closed));
+        await Completion.ConfigureAwait(false);
+    }
+
+    private RequestEnd TryEnqueue(KvRequest request, PendingRequest pending)
+    {
+        if (_end is not null)
+        {
+            return RequestEnd.NotSent;
+        }
+
+        if (_inFlight.Count >= _options.MaxInFlight || _outbound.WaitingBytes >= _options.MaxWaitingBytes)
+        {
+            return RequestEnd.Full;
+        }
+
+        var frames = _outbound.Collecting;
+        try
+        {
+            frames.Begin(FrameKind.Request, FrameFlags.None, _lastId + 1);
+            KvRequestCodec.Encode(frames, request);
+            if (!frames.TryEnd(_options.MaxFrameBytes))
+            {
+                return RequestEnd.TooLarge;
+            }
+        }
+        finally
+        {
+            // A request that cannot be encoded (a null in it) must not spoil the frames of others.
+            frames.Abandon();
+        }
+
+        _lastId++;
+        pending.Id = _lastId;
+        pending.DueAt = _time.GetTimestamp() + Ticks((long)Math.Max(request.TimeoutMs, 0) + _options.ReplyGraceMs);
+        _inFlight.Add(pending.Id, pending);
+        if (!_timing)
+        {
+            _timing = true;
+            var period = TimeSpan.FromMilliseconds(_options.DeadlineResolutionMs);
+            _deadlines.Change(period, period);
+        }
+
+        return RequestEnd.Replied;
+    }
+
+    private async Task ReadAsync()
+    {
+        var input = _transport.Input;
+        var end = new ConnectionEnd(ConnectionEndReason.ClosedByPeer);
+        byte[] scratch = [];
+        try
+        {
+            while (true)
+            {
+                var result = await input.ReadAsync().ConfigureAwait(false);
+                var buffer = result.Buffer;
+                var problem = OnBytes(ref buffer, ref scratch);
+                bool rest = !buffer.IsEmpty;
+                input.AdvanceTo(buffer.Start, buffer.End);
+                if (problem is not null)
+                {
+                    end = problem;
+                    break;
+                }
+
+                if (result.IsCompleted || result.IsCanceled)
+                {
+                    end = rest ? new ConnectionEnd(ConnectionEndReason.Failed) : end;
+                    break;
+                }
+            }
+        }
+        catch (Exception e)
+        {
+            // The top of a loop of ours: whatever the transport throws means that the connection is over.
+            end = new ConnectionEnd(ConnectionEndReason.Failed, Exception: e);
+        }
+
+        End(end);
+    }
+
+    private ConnectionEnd? OnBytes(ref ReadOnlySequence<byte> buffer, ref byte[] scratch)
+    {
+        while (true)
+        {
+            switch (FrameReader.TryRead(ref buffer, _options.MaxFrameBytes, out var frame, out var error))
+            {
+                case DecodeResult.NeedMoreData:
+                    return null;
+                case DecodeResult.Malformed:
+                    return new ConnectionEnd(ConnectionEndReason.MalformedFrame, error);
+            }
+
+            if (!OnFrame(frame, ref scratch))
+            {
+                return new ConnectionEnd(ConnectionEndReason.ProtocolViolation);
+            }
+        }
+    }
+
+    private bool OnFrame(Frame frame, ref byte[] scratch)
+    {
+        switch (frame.Kind)
+        {
+            case FrameKind.Reply:
+                return KvReplyCodec.TryDecode(frame.PayloadSpan(ref scratch), out var reply) == DecodeResult.Ok
+                    && OnReply(frame.Sequence, reply!);
+            case FrameKind.Ping:
+                return OnPing(frame.Sequence);
+            default:
+                return false;
+        }
+    }
+
+    // A peer that pings without reading the answers is cut off before they fill memory.
+    private bool OnPing(ulong sequence)
+    {
+        lock (_gate)
+        {
+            if (_outbound.WaitingBytes >= _options.MaxWaitingBytes)
+            {
+                return false;
+            }
+
+            _outbound.Collecting.Write(FrameKind.Pong, FrameFlags.None, sequence, []);
+        }
+
+        _outbound.Wake();
+        return true;
+    }
+
+    private bool OnReply(ulong id, KvReply reply)
+    {
+        PendingRequest? pending;
+        lock (_gate)
+        {
+            if (!_inFlight.Remove(id, out pending))
+            {
+                return false;
+            }
+        }
+
+        pending.TryComplete(new RequestResult(RequestEnd.Replied, reply));
+        return true;
+    }
+
+    private async Task WriteAsync()
+    {
+        try
+        {
+            await _outbound.RunAsync(() => _handedOver = _lastId).ConfigureAwait(false);
+            End(new ConnectionEnd(ConnectionEndReason.ClosedByPeer));
+        }
+        catch (Exception e)
+        {
+            // As for the reader: a transport that cannot write is over.
+            End(new ConnectionEnd(ConnectionEndReason.Failed, Exception: e));
+        }
+    }
+
+    private void OnDeadlines()
+    {
+        List<PendingRequest>? due = null;
+        bool unresponsive = false;
+        lock (_gate)
+        {
+            if (_inFlight.Count == 0 || _end is not null)
+            {
+                _timing = false;
+                _deadlines.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            long now = _time.GetTimestamp();
+            long patience = Ticks(_options.UnresponsiveAfterMs);
+            foreach (var pending in _inFlight.Values)
+            {
+                if (now >= pending.DueAt && !pending.IsCompleted)
+                {
+                    (due ??= []).Add(pending);
+                }
+
+                unresponsive |= now >= pending.DueAt + patience;
+            }
+        }
+
+        foreach (var pending in due ?? [])
+        {
+            pending.TryComplete(new RequestResult(RequestEnd.TimedOut, null));
+        }
+
+        if (unresponsive)
+        {
+            End(new ConnectionEnd(ConnectionEndReason.Unresponsive));
+        }
+    }
+
+    // The first call decides the reason and tells every request; both loops then find their halves cancelled.
+    private void End(ConnectionEnd end)
+    {
+        KeyValuePair<ulong, PendingRequest>[] open;
+        ulong handedOver;
+        lock (_gate)
+        {
+            if (_end is not null)
+            {
+                return;
+            }
+
+            _end = end;
+            open = [.. _inFlight];
+            _inFlight.Clear();
+            handedOver = _handedOver;
+
+            // Nothing collected may leave after this: those requests are about to be reported as never sent.
+            _outbound.Collecting.Clear();
+        }
+
+        _outbound.End();
+        _transport.Input.CancelPendingRead();
+        _transport.Output.CancelPendingFlush();
+        foreach (var (id, pending) in open)
+        {
+            pending.TryComplete(new RequestResult(id > handedOver ? RequestEnd.NotSent : RequestEnd.Lost, null));
+        }
+    }
+
+    private async Task<ConnectionEnd> FinishAsync()
+    {
+        await _loops.ConfigureAwait(false);
+        await _deadlines.DisposeAsync().ConfigureAwait(false);
+        await Transports.CompleteAsync(_transport).ConfigureAwait(false);
+        _outbound.ReturnBuffers();
+        return _end!;
+    }
+
+    private long Ticks(long milliseconds) => milliseconds * _time.TimestampFrequency / 1000;
+
+    /// <summary>One request on its way: the awaitable of its caller. Whoever completes it first decides; the others do nothing.</summary>
+    private sealed class PendingRequest(CancellationToken cancellationToken) : IValueTaskSource<RequestResult>
+    {
+        private ManualResetValueTaskSourceCore<RequestResult> _core = new() { RunContinuationsAsynchronously = true };
+        private CancellationTokenRegistration _cancellation;
+        private int _completed;
+
+        public ulong Id { get; set; }
+
+        public long DueAt { get; set; }
+
+        public bool IsCompleted => Volatile.Read(ref _completed) == 1;
+
+        public ValueTask<RequestResult> Result => new(this, _core.Version);
+
+        public void WatchCancellation()
+        {
+            if (!cancellationToken.CanBeCanceled)
+            {
+                return;
+            }
+
+            _cancellation = cancellationToken.UnsafeRegister(static state => ((PendingRequest)state!).OnCancelled(), this);
+            if (IsCompleted)
+            {
+                // The reply was faster than the registration, which nobody has undone then.
+                _cancellation.Unregister();
+            }
+        }
+
+        public void TryComplete(RequestResult result)
+        {
+            if (Interlocked.Exchange(ref _completed, 1) == 0)
+            {
+                _cancellation.Unregister();
+                _core.SetResult(result);
+            }
+        }
+
+        public RequestResult GetResult(short token) => _core.GetResult(token);
+
+        public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+
+        public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _core.OnCompleted(continuation, state, token, flags);
+
+        private void OnCancelled()
+        {
+            if (Interlocked.Exchange(ref _completed, 1) == 0)
+            {
+                _core.SetException(new OperationCanceledException(cancellationToken));
+            }
+        }
+    }
+}

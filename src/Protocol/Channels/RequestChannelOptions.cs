@@ -1,0 +1,24 @@
+namespace KvStore.Protocol;
+
+public sealed record RequestChannelOptions
+{
+    /// <summary>Requests sent and not answered. When full, a send ends with Full at once.</summary>
+    public int MaxInFlight { get; init; } = 4096;
+
+    /// <summary>Encoded bytes the transport has not taken yet. When full, a send ends with Full at once.</summary>
+    public int MaxWaitingBytes { get; init; } = 16 << 20;
+
+    public int MaxFrameBytes { get; init; } = Limits.MaxRequestBytes;
+
+    /// <summary>
+    /// Waited beyond the request's own time: the server counts that time itself and then answers with a reason, which is worth
+    /// more than our silence.
+    /// </summary>
+    public int ReplyGraceMs { get; init; } = 250;
+
+    /// <summary>A request whose caller gave up keeps its id; after this long without a reply the connection is closed.</summary>
+    public int UnresponsiveAfterMs { get; init; } = 30_000;
+
+    /// <summary>How often deadlines are looked at.</summary>
+    public int DeadlineResolutionMs { get; init; } = 20;
+}
