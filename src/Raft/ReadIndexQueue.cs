@@ -47,11 +47,9 @@ internal sealed class ReadIndexQueue(int maxPending)
             return;
         }
 
+        // The list goes with the round, empty or not: a read added to it later would join a round under way.
         _started.Enqueue(new StartedRound(round, commit, _waiting));
-        if (_waiting.Count > 0)
-        {
-            _waiting = [];
-        }
+        _waiting = [];
     }
 
     /// <summary>Takes the oldest round if a quorum has answered it or a later one.</summary>
