@@ -67,7 +67,7 @@ public sealed class RequestChannel : IAsyncDisposable
         }
     }
 
-    /// <summary>Takes over a connection. The channel completes both halves of the transport when it ends.</summary>
+    /// <summary>Takes over a connection. The channel closes the transport when it ends: completes both halves, disposes it if it is disposable.</summary>
     public static RequestChannel Start(IDuplexPipe transport, RequestChannelOptions? options = null, TimeProvider? time = null) =>
         new(transport, options ?? new RequestChannelOptions(), time ?? TimeProvider.System);
 
@@ -332,7 +332,7 @@ public sealed class RequestChannel : IAsyncDisposable
     {
         await _loops.ConfigureAwait(false);
         await _deadlines.DisposeAsync().ConfigureAwait(false);
-        await Transports.CompleteAsync(_transport).ConfigureAwait(false);
+        await Transports.CloseAsync(_transport).ConfigureAwait(false);
         _outbound.ReturnBuffers();
         return _end!;
     }

@@ -36,7 +36,7 @@ public sealed class RequestServer
     /// Serves a connection whose handshake is finished, until the client closes it, something is wrong with it, or stopping is
     /// cancelled. On stopping and on an orderly close by the client nothing more is read, what is open is still answered, and the
     /// handler must answer everything it was given. It is called on the reading loop, one request at a time, and must not block.
-    /// Completes both halves of the transport; never faults.
+    /// Closes the transport (completes both halves, disposes it if it is disposable); never faults.
     /// </summary>
     public static async Task<ConnectionEnd> ServeAsync(
         IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions? options = null, CancellationToken stopping = default)
@@ -49,7 +49,7 @@ public sealed class RequestServer
             await writing.ConfigureAwait(false);
         }
 
-        await Transports.CompleteAsync(transport).ConfigureAwait(false);
+        await Transports.CloseAsync(transport).ConfigureAwait(false);
         server._outbound.ReturnBuffers();
         return server._end!;
     }

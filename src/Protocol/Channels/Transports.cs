@@ -4,8 +4,11 @@ namespace KvStore.Protocol;
 
 internal static class Transports
 {
-    /// <summary>Completes both halves. Completing a half that wraps a broken socket may throw; there is nothing left to save then.</summary>
-    public static async ValueTask CompleteAsync(IDuplexPipe transport)
+    /// <summary>
+    /// Completes both halves, and disposes a transport that wants it (a socket). Completing a half that wraps a broken socket may
+    /// throw; there is nothing left to save then.
+    /// </summary>
+    public static async ValueTask CloseAsync(IDuplexPipe transport)
     {
         try
         {
@@ -14,6 +17,10 @@ internal static class Transports
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException or OperationCanceledException)
         {
+        }
+        finally
+        {
+            (transport as IDisposable)?.Dispose();
         }
     }
 }

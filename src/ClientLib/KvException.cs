@@ -1,0 +1,15 @@
+using KvStore.Protocol;
+
+namespace KvStore.Client;
+
+/// <summary>A request that got no usable answer. Retryable and Outcome follow from the code unless more is known.</summary>
+public class KvException(ErrorCode code, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public ErrorCode Code { get; } = code;
+
+    /// <summary>The same request may be sent again as it is.</summary>
+    public bool Retryable { get; init; } = ErrorCodes.Of(code).Retryable;
+
+    /// <summary>NotApplied is a proof; everything that is not proved is Unknown.</summary>
+    public Outcome Outcome { get; init; } = ErrorCodes.Of(code).Outcome;
+}

@@ -1,0 +1,11 @@
+using KvStore.Protocol;
+
+namespace KvStore.Client;
+
+/// <summary>A write may or may not have taken effect. Sending it again is safe only under the same id, within the idempotency window.</summary>
+public sealed class KvOutcomeUnknownException(string message, RequestId? id, Exception? inner = null)
+    : KvException(ErrorCode.Indeterminate, message, inner)
+{
+    /// <summary>The id the write was sent with; null when it had none: then nothing tells a repetition from a second write.</summary>
+    public RequestId? Id { get; } = id;
+}

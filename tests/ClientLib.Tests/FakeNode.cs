@@ -1,0 +1,75 @@
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using KvStore.Protocol;
+
+namespace KvStore.Client.Tests;
+
+/// <summary>A node as far as a connection can see: says hello and answers as it is told.</summary>
+internal sealed class FakeNode : IAsyncDisposable
+{
+    private readonly Action<KvRequest, ReplyTicket> _handler;
+    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly List<Task> _connections = [];
+    private readonly Task _accepting;
+
+    public FakeNode(Action<KvRequest, ReplyTicket> handler)
+    {
+        _handler = handler;
+        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener.Listen();
+        _accepting = AcceptAsync();
+    }
+
+    public static HelloAck Ack { get; } = new()
+    {
+        Protocol = 1,
+        ClusterId = "test",
+        NodeName = "n1",
+        NodeId = new NodeId(1),
+        Uuid = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"),
+        Incarnation = 7,
+        LayoutHash = new byte[32],
+        Epoch = 1,
+    };
+
+    public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
+
+    public static async Task<ConnectionEnd> ServeAsync(IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default)
+    {
+        var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
+        if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))
+        {
+            await Handshake.RefuseAsync(transport.Output, new HelloRefused(HelloRefusal.WrongCluster, "this is cluster test"), stopping);
+            return await RequestServer.ServeAsync(transport, handler, stopping: new CancellationToken(canceled: true));
+        }
+
+        await Handshake.AcknowledgeAsync(transport.Output, Ack, stopping);
+        return await RequestServer.ServeAsync(transport, handler, stopping: stopping);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stopping.CancelAsync();
+        _listener.Dispose();
+        await _accepting;
+        await Task.WhenAll(_connections);
+        _stopping.Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                var socket = await _listener.AcceptAsync(_stopping.Token);
+                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _stopping.Token));
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+        }
+    }
+}
