@@ -12,6 +12,25 @@ public enum CrashMode
     LoseUnsynced,
 }
 
+/// <summary>The machine or the process ends here; nobody catches this but the test that arranged it.</summary>
+public sealed class SimulatedCrashException : Exception
+{
+    public SimulatedCrashException()
+        : base("the simulated machine has crashed")
+    {
+    }
+
+    public SimulatedCrashException(string message)
+        : base(message)
+    {
+    }
+
+    public SimulatedCrashException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+}
+
 /// <summary>Totals since the file system was made.</summary>
 public sealed record DiskCounters
 {
@@ -68,6 +87,15 @@ public sealed class MemoryFileSystem : IFileSystem
     /// <summary>Bytes all files together may have; beyond it allocating and extending fail with ENOSPC.</summary>
     public long CapacityBytes { get; set; } = long.MaxValue;
 
+    /// <summary>
+    /// The change of the disk so many changes from now does not happen: <see cref="SimulatedCrashException"/> comes instead, and the
+    /// test goes on with <see cref="Crash"/> or <see cref="CrashProcess"/>. 0: none.
+    /// </summary>
+    public int CrashIn { get; set; }
+
+    /// <summary>Directory syncs answer success and do nothing; file syncs are honest.</summary>
+    public bool DirectorySyncsLie { get; set; }
+
     /// <summary>Reads of a file whose path contains this text fail with EIO.</summary>
     public string? FailReadsOf { get; set; }
 
@@ -92,6 +120,7 @@ public sealed class MemoryFileSystem : IFileSystem
 
     public IFile Create(string path)
     {
+        BeforeChange();
         if (!IsDirectory(Parent(path)))
         {
             throw new StorageException("cannot create", path, 0, ErrorNotFound);
@@ -112,6 +141,7 @@ public sealed class MemoryFileSystem : IFileSystem
 
     public void Rename(string from, string to)
     {
+        BeforeChange();
         MemoryFile file = Find(from, "cannot rename");
         if (_names.TryGetValue(to, out MemoryFile? replaced))
         {
@@ -125,6 +155,7 @@ public sealed class MemoryFileSystem : IFileSystem
 
     public void Delete(string path)
     {
+        BeforeChange();
         _allocated -= Find(path, "cannot delete").Length;
         _names.Remove(path);
         _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
@@ -132,6 +163,7 @@ public sealed class MemoryFileSystem : IFileSystem
 
     public void SyncDirectory(string path)
     {
+        BeforeChange();
         Counters.DirectorySyncs++;
         if (FailDirectorySyncIn > 0 && --FailDirectorySyncIn == 0)
         {
@@ -144,7 +176,7 @@ public sealed class MemoryFileSystem : IFileSystem
             throw new StorageException("cannot open directory to sync it", path, 0, ErrorNotFound);
         }
 
-        if (SyncsLie)
+        if (SyncsLie || DirectorySyncsLie)
         {
             return;
         }
@@ -237,8 +269,17 @@ public sealed class MemoryFileSystem : IFileSystem
         _unsyncedNames.Clear();
     }
 
+    private void BeforeChange()
+    {
+        if (CrashIn > 0 && --CrashIn == 0)
+        {
+            throw new SimulatedCrashException();
+        }
+    }
+
     private void EndLife()
     {
+        CrashIn = 0;
         Counters.Crashes++;
         Life++;
         _locks.Clear();
@@ -336,6 +377,7 @@ public sealed class MemoryFileSystem : IFileSystem
         public void Write(ReadOnlySpan<byte> buffer, long offset)
         {
             CheckAlive();
+            disk.BeforeChange();
             disk.Counters.Writes++;
             if (disk.FailWriteIn > 0 && --disk.FailWriteIn == 0)
             {
@@ -352,6 +394,7 @@ public sealed class MemoryFileSystem : IFileSystem
         public void Allocate(long length)
         {
             CheckAlive();
+            disk.BeforeChange();
             Reserve(length, "cannot allocate", length);
             disk._allocated += Math.Min(0, length - file.Length);
             file.SetLength(length);
@@ -360,6 +403,7 @@ public sealed class MemoryFileSystem : IFileSystem
         public void Sync()
         {
             CheckAlive();
+            disk.BeforeChange();
             disk.Counters.Syncs++;
             if (disk.FailSyncIn > 0 && --disk.FailSyncIn == 0)
             {
