@@ -61,49 +61,82 @@ internal sealed class LogBench
 
     public int Completed { get; private set; }
 
+    public int CrashesInRecovery { get; private set; }
+
+    public int MostSegments { get; private set; }
+
     public GroupLog this[uint group] => _logs[group];
 
     public ModelGroup Model(uint group) => _states[^1][group];
 
-    public Random Random => _random;
-
-    /// <summary>One random step of a worker, the log's thread, or fate.</summary>
+    /// <summary>One random step of a worker, the log's thread, or fate. A crash may fall between two steps of the log or into the middle of one.</summary>
     public void Step(double crashProbability)
     {
         if (_random.NextDouble() < crashProbability)
         {
-            Restart(_random.Next(3));
-            return;
+            // Somewhere within the next disk operations, whoever makes them.
+            Disk.CrashIn = _random.Next(1, 16);
         }
 
-        switch (_random.Next(4))
+        try
         {
-            case 0:
-                SubmitRandom();
-                break;
-            case 1:
-                Deliver();
-                break;
-            default:
-                TurnCrank(crashProbability);
-                break;
+            if (_random.NextDouble() < crashProbability)
+            {
+                throw new SimulatedCrashException();
+            }
+
+            switch (_random.Next(4))
+            {
+                case 0:
+                    SubmitRandom();
+                    break;
+                case 1:
+                    Deliver();
+                    break;
+                default:
+                    TurnCrank(crashProbability);
+                    break;
+            }
+        }
+        catch (SimulatedCrashException)
+        {
+            Restart(_random.Next(3), crashProbability);
         }
     }
 
     /// <summary>0: power cut, by the seed. 1: power cut, everything unsynced lost. 2: the process is killed.</summary>
-    public void Restart(int how)
+    public void Restart(int how, double crashProbability = 0)
     {
         Restarts++;
-        if (how == 2)
+        while (true)
         {
-            Disk.CrashProcess();
-        }
-        else
-        {
-            Disk.Crash(how == 0 ? CrashMode.Random : CrashMode.LoseUnsynced);
+            if (how == 2)
+            {
+                Disk.CrashProcess();
+            }
+            else
+            {
+                Disk.Crash(how == 0 ? CrashMode.Random : CrashMode.LoseUnsynced);
+            }
+
+            if (_random.NextDouble() < 20 * crashProbability)
+            {
+                Disk.CrashIn = _random.Next(1, 16);
+            }
+
+            try
+            {
+                Open();
+                break;
+            }
+            catch (SimulatedCrashException)
+            {
+                CrashesInRecovery++;
+                how = _random.Next(3);
+            }
         }
 
-        Open();
+        Disk.CrashIn = 0;
         Check();
     }
 
@@ -120,12 +153,13 @@ internal sealed class LogBench
         {
             if (_random.NextDouble() < crashProbability)
             {
-                Restart(_random.Next(3));
-                return;
+                throw new SimulatedCrashException();
             }
 
             step();
         }
+
+        MostSegments = Math.Max(MostSegments, Log.Counters.LiveSegments);
     }
 
     public void WriteStep()
@@ -138,9 +172,16 @@ internal sealed class LogBench
     public void CompleteStep()
     {
         int before = _completed.Count;
-        Log.Complete();
-        Completed += _completed.Count - before;
-        _acknowledged += _completed.Count - before;
+        try
+        {
+            Log.Complete();
+        }
+        finally
+        {
+            // Even when it crashes afterwards: who was told, was told.
+            Completed += _completed.Count - before;
+            _acknowledged += _completed.Count - before;
+        }
     }
 
     public void GatherStep()
@@ -173,6 +214,7 @@ internal sealed class LogBench
 
     public void DrainAll()
     {
+        Disk.CrashIn = 0;
         while (_submitted.Count > 0)
         {
             TurnCrank();
@@ -219,6 +261,25 @@ internal sealed class LogBench
         string file = $"{snapshot.Index}-{snapshot.Term}.snap";
         change.Submission.Compact(_logs[group], snapshot, file, keepFrom);
         change.After[group].Compact(snapshot, file, keepFrom);
+    }
+
+    /// <summary>One submission with entries for one group, through to its completion and its owner.</summary>
+    public void AppendDurably(uint group, int count, int payloadBytes)
+    {
+        Change change = NewChange();
+        Append(change, group, count, payloadBytes);
+        Submit(change);
+        DrainAll();
+    }
+
+    /// <summary>The same, but the machine ends after Write: nothing was synced.</summary>
+    public void AppendWritten(uint group, int count, int payloadBytes)
+    {
+        Change change = NewChange();
+        Append(change, group, count, payloadBytes);
+        Submit(change);
+        GatherStep();
+        WriteStep();
     }
 
     public bool Submit(Change change)

@@ -1,0 +1,305 @@
+using KvStore.Simulation;
+
+namespace KvStore.Storage.Tests;
+
+public sealed class TornTailTests
+{
+    [Fact]
+    public void A_log_cut_at_any_byte_of_its_last_batch_ends_before_that_batch()
+    {
+        LogBench bench = new(1, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 3, 20);
+        string before = bench.Model(0).Render();
+        bench.AppendWritten(0, 2, 30);
+        string after = bench.Model(0).Render();
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        (long offset, BatchFormat batch) = LogFiles.Batches(bench.Disk, segment)[^1];
+
+        for (int cut = 0; cut <= batch.Length; cut++)
+        {
+            byte[]? shortened = null;
+            MemoryFileSystem zeros = LogFiles.Copy(bench.Disk, (number, bytes) =>
+            {
+                if (number == segment)
+                {
+                    shortened = bytes[..(int)(offset + cut)];
+                    bytes.AsSpan((int)(offset + cut)).Clear();
+                }
+            });
+            MemoryFileSystem ends = LogFiles.Copy(bench.Disk);
+            ends.Put(LogFiles.Path(segment), shortened);
+
+            // The batch ends in payload bytes and padding: a cut that removes only zeros removes nothing.
+            bool whole = shortened.AsSpan((int)offset).SequenceEqual(bench.Disk.ReadAll(LogFiles.Path(segment)).AsSpan((int)offset, cut))
+                && bench.Disk.ReadAll(LogFiles.Path(segment)).AsSpan((int)offset + cut, batch.Length - cut).IndexOfAnyExcept((byte)0) < 0;
+            Assert.Equal(whole ? after : before, LogFiles.Found(zeros));
+            Assert.Equal(cut == batch.Length ? after : before, LogFiles.Found(ends));
+        }
+    }
+
+    [Fact]
+    public void Any_flipped_bit_in_an_unsynced_last_batch_cuts_it()
+    {
+        LogBench bench = new(2, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 2, 10);
+        string before = bench.Model(0).Render();
+        bench.AppendWritten(0, 1, 10);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        (long offset, BatchFormat batch) = LogFiles.Batches(bench.Disk, segment)[^1];
+        for (int bit = 0; bit < batch.Length * 8; bit++)
+        {
+            MemoryFileSystem copy = LogFiles.Copy(bench.Disk);
+            copy.FlipBit(LogFiles.Path(segment), offset + bit / 8, bit % 8);
+            Assert.Equal(before, LogFiles.Found(copy));
+        }
+    }
+
+    [Fact]
+    public void Any_flipped_bit_in_a_witnessed_batch_of_the_last_segment_stops_the_node_and_names_the_place()
+    {
+        LogBench bench = new(3, LogBench.Small, groups: 2);
+        bench.AppendDurably(0, 2, 10);
+        bench.AppendDurably(1, 1, 10);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        List<(long Offset, BatchFormat Batch)> batches = LogFiles.Batches(bench.Disk, segment);
+        Assert.Equal(BatchFlags.Seal, batches[^1].Batch.Flags);
+        foreach ((long offset, BatchFormat batch) in batches.SkipLast(1))
+        {
+            for (int at = 0; at < batch.Length; at++)
+            {
+                MemoryFileSystem copy = LogFiles.Copy(bench.Disk);
+                copy.FlipBit(LogFiles.Path(segment), offset + at, at % 8);
+                CorruptStorageException found = Assert.Throws<CorruptStorageException>(() => LogFiles.Open(copy));
+                Assert.Equal(LogFiles.Path(segment), found.Path);
+                Assert.Equal(offset, found.Offset);
+                Assert.Contains(LogFiles.Path(segment), found.Message, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void Any_flipped_bit_in_a_complete_segment_stops_the_node_and_bytes_behind_its_end_do_not_matter()
+    {
+        LogBench bench = new(4, LogBench.Small with { SegmentBytes = 32 << 10 }, groups: 1);
+        while (LogFiles.Segments(bench.Disk).Count < 3)
+        {
+            bench.AppendDurably(0, 2, 400);
+        }
+
+        ulong segment = LogFiles.Segments(bench.Disk)[1];
+        ulong end = LogFiles.Header(bench.Disk, segment + 1).PreviousLastLsn;
+        string whole = bench.Model(0).Render();
+        foreach ((long offset, BatchFormat batch) in LogFiles.Batches(bench.Disk, segment))
+        {
+            for (int at = 0; at < batch.Length; at += 5)
+            {
+                MemoryFileSystem copy = LogFiles.Copy(bench.Disk);
+                copy.FlipBit(LogFiles.Path(segment), offset + at, at % 8);
+                if (batch.Lsn > end)
+                {
+                    // The seal the next header has disowned.
+                    Assert.Equal(whole, LogFiles.Found(copy));
+                    continue;
+                }
+
+                CorruptStorageException found = Assert.Throws<CorruptStorageException>(() => LogFiles.Open(copy));
+                Assert.Equal((LogFiles.Path(segment), offset), (found.Path, found.Offset));
+            }
+        }
+    }
+
+    [Fact]
+    public void A_damaged_header_of_a_used_segment_stops_the_node()
+    {
+        LogBench bench = new(5, LogBench.Small with { SegmentBytes = 32 << 10 }, groups: 1);
+        while (LogFiles.Segments(bench.Disk).Count < 3)
+        {
+            bench.AppendDurably(0, 2, 400);
+        }
+
+        foreach (ulong segment in LogFiles.Segments(bench.Disk))
+        {
+            for (int at = 0; at < SegmentHeader.Bytes; at += 31)
+            {
+                MemoryFileSystem copy = LogFiles.Copy(bench.Disk);
+                copy.FlipBit(LogFiles.Path(segment), at, at % 8);
+                CorruptStorageException found = Assert.Throws<CorruptStorageException>(() => LogFiles.Open(copy));
+                Assert.Equal((LogFiles.Path(segment), 0), (found.Path, found.Offset));
+            }
+        }
+    }
+
+    [Fact]
+    public void Wal_torn_before_rollover_a_crash_at_any_disk_operation_of_a_roll_leaves_a_log_that_opens()
+    {
+        int opened = 0;
+        for (int seed = 0; seed < 12; seed++)
+        {
+            for (int operation = 1; ; operation++)
+            {
+                LogBench bench = new(seed, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 2);
+                ulong start = LogFiles.Segments(bench.Disk)[^1];
+                while (LogFiles.Batches(bench.Disk, start).Count < 3)
+                {
+                    bench.AppendDurably(0, 1, 50);
+                }
+
+                // The segment is full: this one rolls.
+                Change change = bench.NewChange();
+                bench.Append(change, 1, 2, 100);
+                bench.Submit(change);
+                bench.GatherStep();
+                bench.Disk.CrashIn = operation;
+                bool finished = false;
+                try
+                {
+                    bench.WriteStep();
+                    bench.Log.Sync();
+                    bench.CompleteStep();
+                    finished = true;
+                }
+                catch (SimulatedCrashException)
+                {
+                }
+
+                bench.Disk.CrashIn = 0;
+                bench.Restart(seed % 3);
+                opened++;
+                if (finished)
+                {
+                    break;
+                }
+            }
+        }
+
+        Assert.True(opened > 12 * 8, $"only {opened} crashes");
+    }
+
+    [Fact]
+    public void Wal_spare_header_a_last_file_that_was_never_used_is_ignored_even_behind_a_torn_tail()
+    {
+        LogBench bench = new(6, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 2, 10);
+        string before = bench.Model(0).Render();
+        bench.AppendWritten(0, 1, 10);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        (long offset, BatchFormat _) = LogFiles.Batches(bench.Disk, segment)[^1];
+        MemoryFileSystem torn = LogFiles.Copy(bench.Disk);
+        torn.FlipBit(LogFiles.Path(segment), offset + 40, 3);
+
+        // Stale bytes of an older life of the file, batches included, and a header that never got whole.
+        byte[] stale = torn.ReadAll(LogFiles.Path(segment));
+        stale[100] ^= 1;
+        torn.Put(LogFiles.Path(segment + 1), stale);
+        Assert.Equal(before, LogFiles.Found(torn));
+        Assert.Equal(before, LogFiles.Found(torn));
+    }
+
+    [Fact]
+    public void Wal_kill9_then_power_what_a_restart_has_read_survives_the_next_power_cut()
+    {
+        LogBench bench = new(7, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 2, 10);
+        bench.AppendWritten(0, 1, 10);
+        bench.Restart(2);
+        Assert.Equal(1, bench.Survivors);
+        Assert.Equal(8UL, bench[0].LastIndex);
+        bench.Restart(1);
+        Assert.Equal(8UL, bench[0].LastIndex);
+    }
+
+    [Fact]
+    public void A_restart_after_a_failed_sync_makes_durable_what_it_shows()
+    {
+        LogBench bench = new(8, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 2, 10);
+        bench.AppendWritten(0, 1, 10);
+        bench.Disk.FailSyncIn = 1;
+        Assert.Throws<StorageException>(bench.Log.Sync);
+
+        // The page cache still shows the batch, and calls it clean: only writing it again can save it.
+        bench.Restart(2);
+        Assert.Equal(8UL, bench[0].LastIndex);
+        bench.Restart(1);
+        Assert.Equal(8UL, bench[0].LastIndex);
+    }
+
+    [Fact]
+    public void Wal_ghost_tail_an_old_batch_never_comes_back_behind_new_ones()
+    {
+        LogBench bench = new(9, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 2, 10);
+        string durable = bench.Model(0).Render();
+        bench.AppendWritten(0, 1, 10);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        List<(long Offset, BatchFormat Batch)> batches = LogFiles.Batches(bench.Disk, segment);
+        Assert.Equal(BatchFlags.Seal, batches[^2].Batch.Flags);
+
+        // The seal before the last batch is torn, the last batch is whole: it must go, now and after every later restart.
+        MemoryFileSystem disk = LogFiles.Copy(bench.Disk);
+        disk.FlipBit(LogFiles.Path(segment), batches[^2].Offset + 8, 0);
+        Assert.Equal(durable, LogFiles.Found(disk));
+        using (WriteAheadLog log = LogFiles.Open(disk))
+        {
+            GroupLog group = log.OpenGroup(0, ModelGroup.StartingMark);
+            WalSubmission submission = new(group.OnDurable);
+            submission.Append(group, null, [LogFiles.Entry(8, 0xAA)]);
+            Assert.True(log.TrySubmit(submission));
+            Assert.True(log.Gather());
+            log.Write();
+            log.Sync();
+            log.Complete();
+            Assert.Equal(8UL, group.LastIndex);
+        }
+
+        disk.Crash();
+        string found = LogFiles.Found(disk);
+        Assert.StartsWith(durable, found, StringComparison.Ordinal);
+        Assert.EndsWith(" 8/5/Command/1/1008+1=AAAAAA", found, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Batches_of_a_recycled_segment_or_of_another_place_never_verify()
+    {
+        LogBench bench = new(10, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
+        for (int i = 0; i < 40; i++)
+        {
+            bench.AppendDurably(0, 1, 100);
+            Compact(bench);
+        }
+
+        // The present segment was one before: blocks that once were batches lie behind its end.
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        byte[] file = bench.Disk.ReadAll(LogFiles.Path(segment));
+        int used = LogFiles.Batches(file, segment).Count;
+        int stale = 0;
+        for (long offset = SegmentHeader.Bytes; offset < file.Length; offset += BatchFormat.BlockBytes)
+        {
+            for (ulong number = 1; number < segment; number++)
+            {
+                stale += LogFiles.IsBatch(file, number, offset, out _) ? 1 : 0;
+            }
+
+            if (LogFiles.IsBatch(file, segment, offset, out _))
+            {
+                used--;
+                file.AsSpan((int)offset, BatchFormat.BlockBytes).CopyTo(file.AsSpan(SegmentHeader.Bytes));
+                Assert.Equal(offset == SegmentHeader.Bytes, LogFiles.IsBatch(file, segment, SegmentHeader.Bytes, out _));
+            }
+        }
+
+        Assert.Equal(0, used);
+        Assert.True(stale > 0 || LogFiles.Batches(bench.Disk, segment).Count == 3, "no stale batch in the recycled file");
+        Assert.Contains(bench.Disk.ListFiles(LogBench.Directory), name => name.StartsWith("spare-", StringComparison.Ordinal));
+        bench.Restart(1);
+    }
+
+    private static void Compact(LogBench bench)
+    {
+        Change change = bench.NewChange();
+        ModelGroup model = bench.Model(0);
+        bench.Compact(change, 0, new(model.Last, model.Term(model.Last), model.Clock(model.Last), model.Mark.Configuration), model.Last + 1);
+        bench.Submit(change);
+        bench.DrainAll();
+    }
+}

@@ -1,0 +1,170 @@
+using KvStore.Simulation;
+
+namespace KvStore.Storage.Tests;
+
+public sealed class WalFailureTests
+{
+    [Fact]
+    public void A_failed_sync_is_final()
+    {
+        LogBench bench = new(1, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 1, 10);
+        int completed = bench.Completed;
+        bench.AppendWritten(0, 1, 10);
+        bench.Disk.FailSyncIn = 1;
+        StorageException failure = Assert.Throws<StorageException>(bench.Log.Sync);
+        Assert.Equal(5, failure.Errno);
+        Assert.Equal(LogFiles.Path(1), failure.Path);
+
+        Change later = bench.NewChange();
+        bench.Append(later, 0, 1, 10);
+        Assert.Throws<StorageException>(() => bench.Log.TrySubmit(later.Submission));
+        Assert.Throws<StorageException>(bench.Log.Sync);
+        Assert.Equal(completed, bench.Completed);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void A_failed_write_or_directory_sync_is_final_and_loses_nothing_acknowledged(int which)
+    {
+        LogBench bench = new(2, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
+        bench.AppendDurably(0, 1, 10);
+        Change change = bench.NewChange();
+        bench.Append(change, 0, 1, which == 0 ? 10 : 6000);
+        bench.Submit(change);
+        bench.GatherStep();
+        bench.Disk.FailWriteIn = which == 0 ? 1 : 0;
+        bench.Disk.FailDirectorySyncIn = which == 1 ? 1 : 0;
+        Assert.Throws<StorageException>(bench.WriteStep);
+        Assert.Throws<StorageException>(() => bench.Log.TrySubmit(change.Submission));
+        bench.Disk.FailDirectorySyncIn = 0;
+        bench.Restart(0);
+    }
+
+    [Fact]
+    public void A_full_disk_at_a_roll_is_an_error_with_a_name_and_room_cures_it()
+    {
+        LogBench bench = new(3, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
+        bench.Disk.CapacityBytes = 20 << 10;
+        StorageException? failure = null;
+        for (int i = 0; failure is null; i++)
+        {
+            Assert.True(i < 10);
+            Change change = bench.NewChange();
+            bench.Append(change, 0, 1, 100);
+            bench.Submit(change);
+            bench.GatherStep();
+            try
+            {
+                bench.WriteStep();
+                bench.Log.Sync();
+                bench.CompleteStep();
+                bench.Deliver();
+            }
+            catch (StorageException full)
+            {
+                failure = full;
+            }
+        }
+
+        Assert.Equal(28, failure.Errno);
+        Assert.Contains("no room for the next log segment of 16384 bytes", failure.Message, StringComparison.Ordinal);
+
+        // Starting needs a segment, too; it fails in the same way until there is room, and breaks nothing.
+        bench.Disk.CrashProcess();
+        Assert.Equal(28, Assert.Throws<StorageException>(bench.Open).Errno);
+        bench.Disk.CapacityBytes = long.MaxValue;
+        bench.Restart(1);
+    }
+
+    [Fact]
+    public void The_log_of_another_cluster_or_node_is_refused_with_the_remedy()
+    {
+        LogBench bench = new(4, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 1, 10);
+        foreach (LogIdentity other in (LogIdentity[])
+            [
+                LogBench.Identity with { ClusterId = "another" },
+                LogBench.Identity with { NodeId = 2 },
+                LogBench.Identity with { NodeUuid = Guid.Empty },
+            ])
+        {
+            ForeignLogException refused = Assert.Throws<ForeignLogException>(
+                () => WriteAheadLog.Open(bench.Disk, LogBench.Directory, other, LogBench.Small));
+            Assert.Contains("start with the right data directory", refused.Message, StringComparison.Ordinal);
+        }
+
+        bench.Restart(1);
+    }
+
+    [Fact]
+    public void A_missing_segment_stops_the_node_and_is_named()
+    {
+        LogBench bench = new(5, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
+        while (LogFiles.Segments(bench.Disk).Count < 4)
+        {
+            bench.AppendDurably(0, 1, 600);
+        }
+
+        foreach (ulong missing in LogFiles.Segments(bench.Disk).SkipLast(1))
+        {
+            MemoryFileSystem copy = LogFiles.Copy(bench.Disk);
+            copy.Delete(LogFiles.Path(missing));
+            CorruptStorageException found = Assert.Throws<CorruptStorageException>(() => LogFiles.Open(copy));
+            Assert.Equal(LogFiles.Path(missing), found.Path);
+            Assert.Contains("missing", found.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_read_error_during_recovery_is_an_error_and_not_a_shorter_log()
+    {
+        LogBench bench = new(6, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 1, 10);
+        bench.Disk.CrashProcess();
+        bench.Disk.FailReadsOf = ".log";
+        Assert.Equal(5, Assert.Throws<StorageException>(bench.Open).Errno);
+        bench.Disk.FailReadsOf = null;
+        bench.Restart(1);
+    }
+
+    [Fact]
+    public void An_entry_that_rots_after_recovery_is_noticed_when_it_is_read()
+    {
+        LogBench bench = new(7, LogBench.Small with { EntryCacheBytes = 0 }, groups: 1);
+        bench.AppendDurably(0, 3, 100);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        EntrySlot slot = bench[0].Slot(7);
+        bench.Disk.FlipBit(LogFiles.Path(segment), slot.Offset + EntryFormat.HeaderBytes + 50, 1);
+        Assert.Single(bench[0].Entries(6, 7, long.MaxValue));
+        CorruptStorageException found = Assert.Throws<CorruptStorageException>(() => bench[0].Entries(6, 9, long.MaxValue));
+        Assert.Equal((LogFiles.Path(segment), slot.Offset), (found.Path, found.Offset));
+    }
+
+    [Fact]
+    public void Records_and_versions_of_a_later_build_are_refused_by_name()
+    {
+        LogBench bench = new(8, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 1, 10);
+        ulong segment = LogFiles.Segments(bench.Disk)[^1];
+        uint identity = BatchFormat.IdentitySeed(LogBench.Identity);
+        (long offset, BatchFormat batch) = LogFiles.Batches(bench.Disk, segment)[^2];
+        MemoryFileSystem later = LogFiles.Copy(bench.Disk, (_, bytes) =>
+        {
+            Span<byte> place = bytes.AsSpan((int)offset);
+            place[BatchFormat.HeaderBytes] = (byte)ItemKind.GroupTombstone;
+            batch.WriteHeader(place, BatchFormat.Seed(identity, segment, offset));
+        });
+        StorageException kind = Assert.Throws<StorageException>(() => LogFiles.Open(later));
+        Assert.Contains("record kind 6", kind.Message, StringComparison.Ordinal);
+
+        MemoryFileSystem newer = LogFiles.Copy(bench.Disk, (_, bytes) =>
+        {
+            bytes[8] = 2;
+            BitConverter.TryWriteBytes(bytes.AsSpan(SegmentHeader.Bytes - 4), Crc32C.Append(0, bytes.AsSpan(0, SegmentHeader.Bytes - 4)));
+        });
+        StorageException version = Assert.Throws<StorageException>(() => LogFiles.Open(newer));
+        Assert.Contains("format version 2", version.Message, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,112 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+using KvStore.Raft;
+using KvStore.Simulation;
+
+namespace KvStore.Storage.Tests;
+
+/// <summary>
+/// Pins the bytes of format version 1. UPDATE_GOLDEN=1 writes the file anew; a difference in it is a new format version, not a
+/// test to adapt.
+/// </summary>
+public sealed class WalGoldenTests
+{
+    private const int BytesPerLine = 32;
+
+    private static readonly SnapshotMetadata Snapshot = new(7, 6, 0x1_0000_0007,
+        new ConfState([new(1), new(2)], [new(1), new(3)], [new(4)], [new(3)], AutoLeave: true));
+
+    [Fact]
+    public void The_bytes_of_a_segment_are_the_golden_ones()
+    {
+        MemoryFileSystem disk = WriteAll();
+        string dump = Dump(disk.ReadAll(LogFiles.Path(1)));
+        if (Environment.GetEnvironmentVariable("UPDATE_GOLDEN") == "1")
+        {
+            File.WriteAllText(GoldenPath(), dump);
+        }
+
+        Assert.Equal(File.ReadAllText(GoldenPath()), dump);
+    }
+
+    [Fact]
+    public void A_golden_segment_is_read_as_what_was_written()
+    {
+        MemoryFileSystem disk = new(1);
+        disk.Put(LogFiles.Path(1), Undump(File.ReadAllLines(GoldenPath())));
+        using WriteAheadLog log = LogFiles.Open(disk);
+        GroupLog group = log.OpenGroup(9, ModelGroup.StartingMark);
+        Assert.Equal(new HardState(6, new ReplicaId(2), 7), group.RecoveredHardState);
+        Assert.Equal(Snapshot, group.Snapshot);
+        Assert.Equal("7-6.snap", group.SnapshotFile);
+        Assert.Equal((7UL, 5UL), (group.FirstIndex, group.Term(6)));
+        IReadOnlyList<Entry> entries = group.Entries(7, 10, long.MaxValue);
+        Assert.Equal((ulong[])[7, 8, 9], entries.Select(e => e.Index));
+        Assert.Equal("hello, log", Encoding.UTF8.GetString(entries[0].Payload.Span));
+        Assert.Equal((6UL, EntryKind.ConfChange, (ushort)3, 0x1_0000_0008UL, 2U),
+            (entries[1].Term, entries[1].Kind, entries[1].FeatureLevel, entries[1].Clock, entries[1].Count));
+        Assert.Equal((7UL, EntryKind.NoOp, 0), (entries[2].Term, entries[2].Kind, entries[2].Payload.Length));
+    }
+
+    private static MemoryFileSystem WriteAll()
+    {
+        MemoryFileSystem disk = new(1);
+        using WriteAheadLog log = LogFiles.Open(disk);
+        GroupLog group = log.OpenGroup(9, ModelGroup.StartingMark);
+        Submit(log, group, s => s.Append(group, new HardState(6, new ReplicaId(2), 5),
+        [
+            new Entry(5, 6, EntryKind.Command, 1, 0x1_0000_0001, 6, "cut soon"u8.ToArray()),
+            new Entry(6, 7, EntryKind.Command, 1, 0x1_0000_0007, 1, "hello, log"u8.ToArray()),
+        ]));
+        Submit(log, group, s =>
+        {
+            s.Append(group, new HardState(6, new ReplicaId(2), 7), [new Entry(6, 8, EntryKind.ConfChange, 3, 0x1_0000_0008, 2, new byte[] { 1, 2, 3 })]);
+            s.Compact(group, Snapshot, "7-6.snap", keepFrom: 7);
+            s.Append(group, null, [new Entry(7, 9, EntryKind.NoOp, 0, 0x1_0000_000A, 1, default)]);
+        });
+        return disk;
+    }
+
+    private static void Submit(WriteAheadLog log, GroupLog group, Action<WalSubmission> fill)
+    {
+        WalSubmission submission = new(group.OnDurable);
+        fill(submission);
+        Assert.True(log.TrySubmit(submission));
+        Assert.True(log.Gather());
+        log.Write();
+        log.Sync();
+        log.Complete();
+    }
+
+    /// <summary>Offset and bytes per line; lines of zeros are left out.</summary>
+    private static string Dump(byte[] bytes)
+    {
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"length {bytes.Length}\n");
+        for (int at = 0; at < bytes.Length; at += BytesPerLine)
+        {
+            ReadOnlySpan<byte> line = bytes.AsSpan(at, BytesPerLine);
+            if (line.IndexOfAnyExcept((byte)0) >= 0)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{at:x6} {Convert.ToHexStringLower(line)}\n");
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static byte[] Undump(string[] lines)
+    {
+        byte[] bytes = new byte[int.Parse(lines[0].AsSpan("length ".Length), CultureInfo.InvariantCulture)];
+        foreach (string line in lines.Skip(1))
+        {
+            Convert.FromHexString(line[7..]).CopyTo(bytes, int.Parse(line.AsSpan(0, 6), NumberStyles.HexNumber, CultureInfo.InvariantCulture));
+        }
+
+        return bytes;
+    }
+
+    private static string GoldenPath([CallerFilePath] string thisFile = "") =>
+        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "wal-v1-segment.txt");
+}
