@@ -17,7 +17,7 @@ namespace KvStore.Replication;
 /// </summary>
 internal static class IdempotencySection
 {
-    public const byte Kind = 1;
+    public const byte Kind = 2;
 
     private const byte Version = 1;
     private const uint FloorElement = 0;

@@ -57,9 +57,29 @@ public sealed class TableSnapshot : IDisposable
         int maxRows,
         int maxBytes,
         RowPage page) =>
-        ReadPage<SoundReads>(virtualNode, fromInclusive, toExclusive, keysOnly, maxRows, maxBytes, page);
+        ReadPage<SoundReads>(_at, virtualNode, fromInclusive, toExclusive, keysOnly, maxRows, maxBytes, page);
+
+    /// <summary>
+    /// Like <see cref="ReadPage(int, ReadOnlySpan{byte}, ReadOnlySpan{byte}, bool, int, int, RowPage)"/>, with the records that
+    /// have expired and wait to be deleted: a table restored from a file must be the table that was written, because deleting
+    /// them is part of applying later entries.
+    /// </summary>
+    internal void ReadPageWithExpired(int virtualNode, ReadOnlySpan<byte> fromInclusive, int maxRows, int maxBytes, RowPage page) =>
+        ReadPage<SoundReads>(_at with { GroupTime = 0 }, virtualNode, fromInclusive, default, keysOnly: false, maxRows, maxBytes, page);
 
     internal void ReadPage<TRules>(
+        int virtualNode,
+        ReadOnlySpan<byte> fromInclusive,
+        ReadOnlySpan<byte> toExclusive,
+        bool keysOnly,
+        int maxRows,
+        int maxBytes,
+        RowPage page)
+        where TRules : struct, IReadRules =>
+        ReadPage<TRules>(_at, virtualNode, fromInclusive, toExclusive, keysOnly, maxRows, maxBytes, page);
+
+    private void ReadPage<TRules>(
+        ReadPoint at,
         int virtualNode,
         ReadOnlySpan<byte> fromInclusive,
         ReadOnlySpan<byte> toExclusive,
@@ -80,7 +100,7 @@ public sealed class TableSnapshot : IDisposable
         while (true)
         {
             RowPage.Mark before = page.Position;
-            PageProgress progress = tree.ReadLeaf<TRules>(directory[leaf], from, toExclusive, _at, page);
+            PageProgress progress = tree.ReadLeaf<TRules>(directory[leaf], from, toExclusive, at, page);
             if (progress == PageProgress.Stale)
             {
                 // The block itself may be what is out of date: reading it again could go on for ever.
