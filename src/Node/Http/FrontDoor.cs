@@ -1,5 +1,6 @@
 using KvStore.Node.Config;
 using KvStore.Protocol;
+using KvStore.Replication;
 using Microsoft.Extensions.ObjectPool;
 
 namespace KvStore.Node.Http;
@@ -12,6 +13,7 @@ internal sealed class FrontDoor
 
     private readonly Func<StoreCalls?> _store;
     private readonly NodeDirectory _configuredNodes;
+    private readonly KvHeaders _headers = new();
     private readonly ObjectPool<PendingReply> _pending = PendingReply.CreatePool(RetainedCompletions);
 
     public FrontDoor(FrontDoorOptions options, Func<StoreCalls?> store)
@@ -31,26 +33,31 @@ internal sealed class FrontDoor
 
     public NodeDirectory Nodes => Store?.Nodes ?? _configuredNodes;
 
-    public KvHeaders Headers { get; } = new();
-
-    /// <summary>The one way in for every door.</summary>
-    public ValueTask<KvReply> SubmitAsync(KvRequest request)
+    /// <summary>The one way in for every door. Any thread; the sink is completed exactly once, here or later.</summary>
+    public void Submit(KvRequest request, IReplySink sink)
     {
-        if (Store is { } store)
+        if (Store is not { } store)
         {
-            return PendingReply.SubmitAsync(_pending, store.Submit, request);
+            sink.Complete(new KvReply
+            {
+                Code = ErrorCode.Starting,
+                Outcome = Outcome.NotApplied,
+                Detail = StartingDetail,
+                RetryAfterMs = HttpLimits.DefaultRetryAfterMs,
+            });
         }
-
-        return ValueTask.FromResult(new KvReply
+        else
         {
-            Code = ErrorCode.Starting,
-            Outcome = Outcome.NotApplied,
-            Detail = StartingDetail,
-            RetryAfterMs = HttpLimits.DefaultRetryAfterMs,
-        });
+            store.Submit(request, sink);
+        }
     }
 
+    public ValueTask<KvReply> SubmitAsync(KvRequest request) => PendingReply.SubmitAsync(_pending, this, request);
+
     public Problem Starting() => new(ErrorCode.Starting, StartingDetail) { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
+
+    public void SetHeaders(HttpResponse response, KvReply reply, long started) =>
+        _headers.Set(response, reply, Nodes, Store?.Routing().Epoch ?? 0, started);
 
     public Task WriteProblemAsync(HttpContext context, Problem problem) => ProblemWriter.WriteAsync(context, problem, Nodes);
 

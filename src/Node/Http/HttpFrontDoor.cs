@@ -1,4 +1,6 @@
+using KvStore.Node.Binary;
 using KvStore.Node.Hosting;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace KvStore.Node.Http;
@@ -8,10 +10,13 @@ public static class HttpFrontDoor
 {
     /// <summary>Not started: StartAsync binds the ports.</summary>
     public static WebApplication Create(FrontDoorOptions options, StoreHandle store, ILoggerFactory logs) =>
-        Create(options, StoreCalls.Of(store), logs);
+        Create(options, StoreCalls.Of(store, options), logs);
 
     internal static WebApplication Create(FrontDoorOptions options, Func<StoreCalls?> store, ILoggerFactory logs)
     {
+        FrontDoor door = new(options, store);
+        BinaryDoor binary = new(door, logs.CreateLogger<BinaryDoor>());
+
         // Empty: no appsettings, no environment, no command line. Where a node listens is decided by cluster.json alone.
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions
         {
@@ -19,6 +24,7 @@ public static class HttpFrontDoor
             EnvironmentName = Environments.Production,
         });
         builder.Services.AddSingleton(logs);
+        builder.Services.AddSingleton(binary);
         builder.Services.AddSingleton<IHostLifetime, HostedElsewhere>();
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore();
@@ -26,10 +32,11 @@ public static class HttpFrontDoor
         {
             kestrel.AddServerHeader = false;
             HttpLimits.Apply(kestrel.Limits);
+            // This order is a contract: the addresses the server reports are in it.
             kestrel.Listen(options.Http, listen => listen.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(options.Binary, listen => listen.Run(binary.ServeAsync));
         });
 
-        FrontDoor door = new(options, store);
         IReadOnlyList<Route> routes = Routes.Of(door);
         OpenApiDescription.Add(builder.Services, routes, door.NodeName);
 

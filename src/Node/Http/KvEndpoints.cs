@@ -34,8 +34,14 @@ internal sealed class KvEndpoints(FrontDoor door)
             HopsLeft = HopsOf(options.Route),
         });
 
+        if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong && reply.Evidence is { Role: not ServedRole.Leader } evidence)
+        {
+            // A follower can prove a strong read by asking the leader; who says redirect or strict does not want that detour.
+            reply = NotTheLeader(evidence.Group);
+        }
+
         HttpResponse response = context.Response;
-        door.Headers.Set(response, reply, door.Nodes, started);
+        door.SetHeaders(response, reply, started);
         if (options.ReadIfMatch is { } ifMatch && reply.Code is ErrorCode.None or ErrorCode.KeyNotFound
             && !(reply.Code == ErrorCode.None && (ifMatch == "*" || ETag.RevisionOf(ifMatch) == reply.Revision)))
         {
@@ -114,7 +120,7 @@ internal sealed class KvEndpoints(FrontDoor door)
             HopsLeft = HopsOf(options.Route),
         }));
 
-        door.Headers.Set(context.Response, reply, door.Nodes, started);
+        door.SetHeaders(context.Response, reply, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -149,7 +155,7 @@ internal sealed class KvEndpoints(FrontDoor door)
             reply = reply with { Code = ErrorCode.KeyNotFound, Detail = "There was nothing to delete." };
         }
 
-        door.Headers.Set(context.Response, reply, door.Nodes, started);
+        door.SetHeaders(context.Response, reply, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -195,7 +201,7 @@ internal sealed class KvEndpoints(FrontDoor door)
         }));
 
         HttpResponse response = context.Response;
-        door.Headers.Set(response, reply, door.Nodes, started);
+        door.SetHeaders(response, reply, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -249,6 +255,14 @@ internal sealed class KvEndpoints(FrontDoor door)
 
     /// <summary>Without hops a node that is not the right one says so instead of passing the request on.</summary>
     private static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? (byte)1 : (byte)0;
+
+    private KvReply NotTheLeader(GroupId group) => new()
+    {
+        Code = ErrorCode.WrongNode,
+        Outcome = Outcome.NotApplied,
+        Detail = $"Node {door.NodeName} does not lead group {group}.",
+        LeaderHint = door.Store?.Groups().FirstOrDefault(status => status.Group == group)?.Leader ?? NodeId.None,
+    };
 
     private Task RefuseBodyAsync(HttpContext context, string limitName, int limit)
     {

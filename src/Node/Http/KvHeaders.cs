@@ -26,14 +26,15 @@ internal sealed class KvHeaders
     /// What the answering replica says about itself. Everything that touched a group carries it; a reply that executed nothing
     /// has no evidence and gets none.
     /// </summary>
-    public void Set(HttpResponse response, KvReply reply, NodeDirectory nodes, long started)
+    public void Set(HttpResponse response, KvReply reply, NodeDirectory nodes, ulong ownEpoch, long started)
     {
         IHeaderDictionary headers = response.Headers;
         headers[ServerTiming] = string.Create(
             CultureInfo.InvariantCulture, $"total;dur={Stopwatch.GetElapsedTime(started).TotalMilliseconds:0.###}");
-        if (reply.Epoch != 0)
+        ulong epoch = reply.Epoch != 0 ? reply.Epoch : ownEpoch;
+        if (epoch != 0)
         {
-            headers[RingEpoch] = TextOf(reply.Epoch);
+            headers[RingEpoch] = TextOf(epoch);
         }
 
         // On KeyNotFound there is no revision; the revision of the group's last write would be somebody else's.

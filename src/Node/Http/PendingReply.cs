@@ -21,11 +21,11 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
     }
 
     /// <summary>Await exactly once: the object goes back to the pool with the result.</summary>
-    public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, Action<KvRequest, IReplySink> submit, KvRequest request)
+    public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, FrontDoor door, KvRequest request)
     {
         PendingReply pending = pool.Get();
         ValueTask<KvReply> reply = new(pending, pending._core.Version);
-        submit(request, pending);
+        door.Submit(request, pending);
         return reply;
     }
 

@@ -1,3 +1,4 @@
+using KvStore.Node.Config;
 using KvStore.Node.Hosting;
 using KvStore.Protocol;
 using KvStore.Replication;
@@ -17,20 +18,35 @@ internal sealed record StoreCalls
     public required Func<NodeCounters> Counters { get; init; }
     public required NodeDirectory Nodes { get; init; }
 
+    /// <summary>What this node says of itself to binary clients; protocol, features and epoch are filled in per connection.</summary>
+    public required HelloAck Introduction { get; init; }
+
     /// <summary>The store behind a handle, or null while the node recovers.</summary>
-    public static Func<StoreCalls?> Of(StoreHandle handle)
+    public static Func<StoreCalls?> Of(StoreHandle handle, FrontDoorOptions options)
     {
         StoreCalls? calls = null;
-        return () => calls ?? (handle.Current is { } store ? calls = Of(store, new NodeDirectory(handle.Nodes)) : null);
+        return () => calls ?? (handle.Current is { } store ? calls = Of(store, handle.Nodes, options) : null);
     }
 
-    private static StoreCalls Of(StoreNode store, NodeDirectory nodes) => new()
+    private static StoreCalls Of(StoreNode store, IReadOnlyList<NodeConfig> nodes, FrontDoorOptions options) => new()
     {
         Submit = store.Submit,
         Routing = () => store.Routing,
         Groups = () => store.Groups,
         IsReady = () => store.IsReady,
         Counters = () => store.Counters,
-        Nodes = nodes,
+        Nodes = new NodeDirectory(nodes),
+        Introduction = new HelloAck
+        {
+            Protocol = ProtocolVersion.Max,
+            ClusterId = options.Config.ClusterId,
+            NodeName = options.NodeName,
+            NodeId = store.Self,
+            Uuid = store.Options.Uuid,
+            Incarnation = store.Options.Incarnation,
+            LayoutHash = new ClusterLayout(
+                options.Config.ClusterId, options.Config.VirtualNodes, options.Config.Groups, options.Config.ReplicationFactor,
+                store.Options.NodeNames).Hash(),
+        },
     };
 }

@@ -396,6 +396,26 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         }
     }
 
+    [Theory]
+    [InlineData("strict", "strong", ServedRole.Follower, 421)]
+    [InlineData("redirect", "strong", ServedRole.Follower, 307)]
+    [InlineData("proxy", "strong", ServedRole.Follower, 200)]
+    [InlineData("strict", "strong", ServedRole.Leader, 200)]
+    [InlineData("strict", "eventual", ServedRole.Follower, 200)]
+    public async Task A_strong_read_proved_by_a_follower_is_not_what_strict_asked_for(string route, string level, ServedRole role, int status)
+    {
+        door.Reset();
+        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Level, role: role) };
+        using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/key?route={route}&consistency={level}");
+        Assert.Equal(status, (int)response.StatusCode);
+        if (status != 200)
+        {
+            Assert.Equal("http://127.0.0.1:7102", Header(response, "Kv-Leader"));
+            Assert.Equal("7", Header(response, "Kv-Ring-Epoch"));
+            Assert.False(response.Headers.Contains("Kv-Served-By"));
+        }
+    }
+
     [Fact]
     public async Task A_redirect_without_a_known_leader_is_no_leader()
     {

@@ -36,6 +36,9 @@ public sealed class ScriptedDoor : IAsyncLifetime
     /// <summary>Listens on the HTTP door.</summary>
     public IPEndPoint Address { get; private set; } = new(IPAddress.Loopback, 0);
 
+    /// <summary>Listens on the binary door.</summary>
+    public IPEndPoint BinaryAddress { get; private set; } = new(IPAddress.Loopback, 0);
+
     public ClusterConfig Config { get; set; } = new() { ClusterId = "test", Nodes = Nodes, VirtualNodes = 16, Groups = 4 };
 
     /// <summary>What the store says.</summary>
@@ -83,12 +86,23 @@ public sealed class ScriptedDoor : IAsyncLifetime
             IsReady = () => Ready,
             Counters = () => default,
             Nodes = new NodeDirectory(Nodes),
+            Introduction = new HelloAck
+            {
+                Protocol = 1,
+                ClusterId = "test",
+                NodeName = "n1",
+                NodeId = new NodeId(1),
+                Uuid = new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
+                Incarnation = 5,
+                LayoutHash = new byte[32],
+            },
         };
         FrontDoorOptions options = new(Config, "n1", new IPEndPoint(IPAddress.Loopback, 0), new IPEndPoint(IPAddress.Loopback, 0));
         _app = HttpFrontDoor.Create(options, () => Recovered ? store : null, NullLoggerFactory.Instance);
         await _app.StartAsync();
         string[] addresses = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
-        Address = IPEndPoint.Parse(addresses[0]["http://".Length..]);
+        Address = IPEndPoint.Parse(new Uri(addresses[0]).Authority);
+        BinaryAddress = IPEndPoint.Parse(new Uri(addresses[1]).Authority);
         Client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new Uri($"http://{Address}") };
     }
 

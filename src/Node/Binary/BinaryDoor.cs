@@ -1,0 +1,138 @@
+using System.Net;
+using KvStore.Node.Http;
+using KvStore.Protocol;
+using KvStore.Replication;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+
+namespace KvStore.Node.Binary;
+
+/// <summary>
+/// The binary front door: clients, and other nodes passing a request on. Kestrel accepts, Protocol frames and correlates, the
+/// store answers; what is decided here is who may come in.
+/// </summary>
+internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log)
+{
+    /// <summary>From accept to a complete hello. Late: the connection is closed.</summary>
+    public static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// A request from outside may be passed on once, whatever it says: two nodes that each believe the other leads must not play
+    /// ball with it.
+    /// </summary>
+    private const byte MaxHops = 1;
+
+    private readonly BinaryMeter _meter = new();
+
+    public BinaryCounters Counters => _meter.Read();
+
+    public async Task ServeAsync(ConnectionContext connection)
+    {
+        _meter.Opened();
+        try
+        {
+            if (await GreetAsync(connection))
+            {
+                CancellationToken stopping =
+                    connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? CancellationToken.None;
+                OnEnd(connection.RemoteEndPoint, await RequestServer.ServeAsync(connection.Transport, Submit, stopping: stopping));
+            }
+        }
+        catch (Exception error) when (error is OperationCanceledException or IOException)
+        {
+            // No hello in time, or the client left before one.
+            _meter.HelloMissing();
+        }
+        finally
+        {
+            _meter.Closed();
+        }
+    }
+
+    private async Task<bool> GreetAsync(ConnectionContext connection)
+    {
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
+        deadline.CancelAfter(HelloTimeout);
+        ReceivedHello received = await Handshake.ReceiveAsync(connection.Transport.Input, deadline.Token);
+        if (received is { Client: null, Peer: null })
+        {
+            _meter.Malformed();
+            LogMalformed(log, connection.RemoteEndPoint, received.Failure!);
+            return false;
+        }
+
+        StoreCalls? store = door.Store;
+        if (Refusal(received, store) is { } refusal)
+        {
+            _meter.Refused();
+            LogRefused(log, connection.RemoteEndPoint, refusal.Reason, refusal.Detail);
+            await Handshake.RefuseAsync(connection.Transport.Output, refusal, deadline.Token);
+            return false;
+        }
+
+        ClientHello hello = received.Client!;
+        HelloAck ack = store!.Introduction with
+        {
+            Protocol = ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax),
+            Features = store.Introduction.Features & hello.Features,
+            Epoch = store.Routing().Epoch,
+        };
+        await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, deadline.Token);
+        return true;
+    }
+
+    private HelloRefused? Refusal(ReceivedHello received, StoreCalls? store)
+    {
+        if (received.Client is not { } hello)
+        {
+            return new HelloRefused(HelloRefusal.Malformed, $"this is the binary port of {door.NodeName} for requests; nodes meet on its peer port");
+        }
+
+        if (ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax) == 0)
+        {
+            return new HelloRefused(
+                HelloRefusal.ProtocolVersion,
+                $"{door.NodeName} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, the client {hello.ProtocolMin} to {hello.ProtocolMax}");
+        }
+
+        if (hello.ClusterId.Length != 0 && hello.ClusterId != door.Config.ClusterId)
+        {
+            return new HelloRefused(
+                HelloRefusal.WrongCluster, $"{door.NodeName} belongs to cluster '{door.Config.ClusterId}', the client wants '{hello.ClusterId}'");
+        }
+
+        return store is null ? new HelloRefused(HelloRefusal.Starting, $"{door.NodeName} is reading its log; try again in a moment") : null;
+    }
+
+    private void Submit(KvRequest request, ReplyTicket ticket) =>
+        door.Submit(request.HopsLeft > MaxHops ? request with { HopsLeft = MaxHops } : request, new TicketSink(ticket));
+
+    private void OnEnd(EndPoint? remote, ConnectionEnd end)
+    {
+        switch (end.Reason)
+        {
+            case ConnectionEndReason.MalformedFrame or ConnectionEndReason.ProtocolViolation:
+                _meter.Malformed();
+                LogMalformed(log, remote, $"{end.Reason} ({end.FrameError})");
+                break;
+            case ConnectionEndReason.Failed when end.Exception is not (null or IOException or OperationCanceledException):
+                LogFailed(log, end.Exception, remote);
+                break;
+        }
+    }
+
+    [LoggerMessage(EventId = 3101, Level = LogLevel.Information, Message = "Closed a binary connection from {Remote}: {Reason}")]
+    private static partial void LogMalformed(ILogger log, EndPoint? remote, string reason);
+
+    [LoggerMessage(EventId = 3102, Level = LogLevel.Information, Message = "Refused a binary connection from {Remote}: {Reason}, {Detail}")]
+    private static partial void LogRefused(ILogger log, EndPoint? remote, HelloRefusal reason, string detail);
+
+    [LoggerMessage(EventId = 3103, Level = LogLevel.Error, Message = "A binary connection from {Remote} failed")]
+    private static partial void LogFailed(ILogger log, Exception error, EndPoint? remote);
+
+    private sealed class TicketSink(ReplyTicket ticket) : IReplySink
+    {
+        // False means that the client has gone; what was done stays done.
+        public void Complete(KvReply reply) => ticket.TryComplete(reply);
+    }
+}

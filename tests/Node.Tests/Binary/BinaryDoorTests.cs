@@ -1,0 +1,202 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using KvStore.Node.Binary;
+using KvStore.Node.Tests.Http;
+using KvStore.Protocol;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace KvStore.Node.Tests.Binary;
+
+public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedDoor>
+{
+    private static readonly KvRequest Get = new() { Operation = KvOperation.Get, Key = "key"u8.ToArray() };
+
+    [Fact]
+    public async Task A_client_is_greeted_with_name_identity_and_epoch()
+    {
+        door.Reset();
+        using Dialled dialled = await DialAsync();
+        HandshakeResult result = await dialled.GreetAsync(new ClientHello { ClusterId = "test" });
+        Assert.Equal("n1", result.Ack!.NodeName);
+        Assert.Equal("test", result.Ack.ClusterId);
+        Assert.Equal(5ul, result.Ack.Incarnation);
+        Assert.Equal(7ul, result.Ack.Epoch);
+        Assert.Equal(ProtocolVersion.Max, result.Ack.Protocol);
+    }
+
+    [Fact]
+    public async Task Requests_reach_the_same_store_as_REST_and_replies_find_their_request()
+    {
+        door.Reset();
+        door.CompleteLater = true;
+        door.Answer = request => ScriptedDoor.Found(request.Key.ToArray(), "text/plain");
+        using Dialled dialled = await DialAsync();
+        await dialled.GreetAsync(new ClientHello());
+        await using RequestChannel channel = RequestChannel.Start(dialled);
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(async i =>
+        {
+            byte[] key = BitConverter.GetBytes(i);
+            RequestResult result = await channel.SendAsync(Get with { Key = key });
+            Assert.Equal(RequestEnd.Replied, result.End);
+            Assert.Equal(key, result.Reply!.Value.ToArray());
+            Assert.Equal(ScriptedDoor.Evidence(), result.Reply.Evidence);
+        }));
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(1, 1)]
+    [InlineData(255, 1)]
+    public async Task A_request_is_passed_on_once_at_most(byte hopsLeft, byte submitted)
+    {
+        door.Reset();
+        using Dialled dialled = await DialAsync();
+        await dialled.GreetAsync(new ClientHello());
+        await using RequestChannel channel = RequestChannel.Start(dialled);
+        await channel.SendAsync(Get with { HopsLeft = hopsLeft });
+        Assert.Equal(submitted, door.Asked!.HopsLeft);
+    }
+
+    [Fact]
+    public async Task Another_cluster_is_refused_with_both_names()
+    {
+        door.Reset();
+        using Dialled dialled = await DialAsync();
+        HandshakeResult result = await dialled.GreetAsync(new ClientHello { ClusterId = "elsewhere" });
+        Assert.Equal(HelloRefusal.WrongCluster, result.Refused!.Reason);
+        Assert.Contains("'test'", result.Refused.Detail, StringComparison.Ordinal);
+        Assert.Contains("'elsewhere'", result.Refused.Detail, StringComparison.Ordinal);
+        await dialled.AssertClosedAsync();
+    }
+
+    [Fact]
+    public async Task Another_protocol_is_refused()
+    {
+        door.Reset();
+        using Dialled dialled = await DialAsync();
+        HandshakeResult result = await dialled.GreetAsync(new ClientHello { ProtocolMin = 90, ProtocolMax = 99 });
+        Assert.Equal(HelloRefusal.ProtocolVersion, result.Refused!.Reason);
+        await dialled.AssertClosedAsync();
+    }
+
+    [Fact]
+    public async Task A_node_that_recovers_says_so()
+    {
+        door.Reset();
+        door.Recovered = false;
+        using Dialled dialled = await DialAsync();
+        HandshakeResult result = await dialled.GreetAsync(new ClientHello());
+        Assert.Equal(HelloRefusal.Starting, result.Refused!.Reason);
+    }
+
+    [Theory]
+    [InlineData("GET / HTTP/1.1\r\nHost: x\r\n\r\n")]
+    [InlineData("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")]
+    public async Task Garbage_closes_the_connection_is_counted_and_harms_nobody(string garbage)
+    {
+        door.Reset();
+        long before = Counters.MalformedConnections;
+        using Dialled dialled = await DialAsync();
+        await dialled.Output.WriteAsync(System.Text.Encoding.Latin1.GetBytes(garbage));
+        await dialled.AssertClosedAsync();
+        Assert.Equal(before + 1, Counters.MalformedConnections);
+        using Dialled next = await DialAsync();
+        Assert.NotNull((await next.GreetAsync(new ClientHello())).Ack);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task Random_bytes_after_the_hello_close_the_connection(int seed)
+    {
+        door.Reset();
+        long before = Counters.MalformedConnections;
+        byte[] garbage = new byte[512];
+        new Random(seed).NextBytes(garbage);
+        using Dialled dialled = await DialAsync();
+        await dialled.GreetAsync(new ClientHello());
+        await dialled.Output.WriteAsync(garbage);
+        await dialled.AssertClosedAsync();
+        await UntilAsync(() => Counters.MalformedConnections == before + 1, $"seed {seed}: the connection was not counted");
+        Assert.Null(door.Asked);
+    }
+
+    [Fact]
+    public async Task Everybody_who_left_is_counted_out()
+    {
+        door.Reset();
+        using (Dialled dialled = await DialAsync())
+        {
+            await dialled.GreetAsync(new ClientHello());
+            Assert.True(Counters.Open >= 1);
+        }
+
+        await UntilAsync(() => Counters.Open == 0, "a closed connection is still counted");
+    }
+
+    // The client sees the end of a connection a moment before the node has counted it.
+    private static async Task UntilAsync(Func<bool> condition, string otherwise)
+    {
+        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(20));
+        while (!condition())
+        {
+            Assert.False(deadline.IsCancellationRequested, otherwise);
+            await Task.Yield();
+        }
+    }
+
+    private BinaryCounters Counters => door.Services.GetRequiredService<BinaryDoor>().Counters;
+
+    private async Task<Dialled> DialAsync()
+    {
+        Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(door.BinaryAddress);
+        return new Dialled(socket);
+    }
+
+    private sealed class Dialled : IDuplexPipe, IDisposable
+    {
+        private readonly NetworkStream _stream;
+
+        public Dialled(Socket socket)
+        {
+            _stream = new NetworkStream(socket, ownsSocket: true);
+            Input = PipeReader.Create(_stream);
+            Output = PipeWriter.Create(_stream);
+        }
+
+        public PipeReader Input { get; }
+
+        public PipeWriter Output { get; }
+
+        public async Task<HandshakeResult> GreetAsync(ClientHello hello)
+        {
+            using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(20));
+            return await Handshake.DialAsync(this, hello, deadline.Token);
+        }
+
+        public async Task AssertClosedAsync()
+        {
+            using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(20));
+            try
+            {
+                while (true)
+                {
+                    ReadResult read = await Input.ReadAsync(deadline.Token);
+                    Input.AdvanceTo(read.Buffer.End);
+                    if (read.IsCompleted)
+                    {
+                        return;
+                    }
+                }
+            }
+            catch (IOException)
+            {
+                // A reset is a close.
+            }
+        }
+
+        public void Dispose() => _stream.Dispose();
+    }
+}
