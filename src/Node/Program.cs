@@ -1,1 +1,38 @@
-return 0;
+using System.Reflection;
+using KvStore.Node.Config;
+using KvStore.Node.Hosting;
+using KvStore.Replication;
+using KvStore.Storage;
+
+try
+{
+    var options = StartOptions.Parse(args);
+    switch (options.Verb)
+    {
+        case StartVerb.Help:
+            Console.WriteLine(StartOptions.Usage);
+            return ExitCode.Stopped;
+        case StartVerb.Version:
+            Console.WriteLine(Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion);
+            return ExitCode.Stopped;
+    }
+
+    var configuration = Configuration.Load(options.ConfigFile, Environment.GetEnvironmentVariables(), options.Overrides);
+    if (options.Verb == StartVerb.PrintConfig)
+    {
+        Console.Write(configuration.Describe());
+        return ExitCode.Stopped;
+    }
+
+    return await new NodeProcess(configuration, options).RunAsync();
+}
+catch (Exception e) when (e is ConfigurationException or IdentityException or CorruptStorageException)
+{
+    Console.Error.WriteLine($"error: {e.Message}");
+    return ExitCode.BadInput;
+}
+catch (StorageException e)
+{
+    Console.Error.WriteLine($"error: the disk failed: {e.Message}");
+    return ExitCode.Failed;
+}

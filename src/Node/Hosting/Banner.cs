@@ -1,0 +1,37 @@
+using System.Text;
+using KvStore.Node.Config;
+
+namespace KvStore.Node.Hosting;
+
+/// <summary>What a person sees after starting all nodes in one process.</summary>
+internal static class Banner
+{
+    public static string Of(ClusterConfig cluster, IReadOnlyList<NodeHost> nodes, string dataDirectory)
+    {
+        var text = new StringBuilder();
+        text.AppendLine();
+        text.AppendLine($"  KvStore  cluster {cluster.ClusterId}: {nodes.Count} nodes, {cluster.Groups} groups, {cluster.ReplicationFactor} replicas each, data in {dataDirectory}");
+        text.AppendLine();
+
+        var nameWidth = Math.Max(4, nodes.Max(node => node.Name.Length));
+        var urlWidth = nodes.Max(node => Url(node).Length);
+        text.AppendLine($"  {"node".PadRight(nameWidth)}  {"url".PadRight(urlWidth)}  groups held  groups led");
+        foreach (var node in nodes)
+        {
+            var groups = node.Store!.Groups;
+            var led = groups.Count(group => group.Leader == node.Store.Self);
+            text.AppendLine($"  {node.Name.PadRight(nameWidth)}  {Url(node).PadRight(urlWidth)}  {groups.Count,11}  {led,10}");
+        }
+
+        // Written at one node, read at another: any node serves any key.
+        var key = "/v1/kv/hello";
+        text.AppendLine();
+        text.AppendLine($"  put and get:  curl -sX PUT {Url(nodes[0])}{key} -H 'Content-Type: text/plain' -d world && curl -s {Url(nodes[^1])}{key}");
+        text.AppendLine($"  API:          {Url(nodes[0])}/docs");
+        text.AppendLine("  stop:         Ctrl-C");
+        text.AppendLine();
+        return text.ToString();
+    }
+
+    private static string Url(NodeHost node) => $"http://{node.Endpoints.Http}";
+}

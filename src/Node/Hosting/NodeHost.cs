@@ -1,0 +1,291 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using KvStore.Cluster;
+using KvStore.Node.Config;
+using KvStore.Node.Http;
+using KvStore.Node.Logging;
+using KvStore.Node.Peers;
+using KvStore.Protocol;
+using KvStore.Replication;
+using KvStore.Storage;
+
+namespace KvStore.Node.Hosting;
+
+/// <summary>
+/// One node: its folder, its ports, its store and the threads that turn it. Several hosts in one process share nothing but the
+/// process, so stopping one is no event for the others. Started in two steps, because ports are bound before the identity is
+/// written and, with port 0, known only then: <see cref="OpenPortsAsync"/>, then <see cref="Start"/>.
+/// </summary>
+public sealed class NodeHost : IAsyncDisposable
+{
+    /// <summary>How long requests in flight may take to be answered once the node drains.</summary>
+    private const int DrainLimitMs = 2500;
+    private const int DoorLimitMs = 1000;
+
+    /// <summary>With the two above, what keeps a stop within five seconds.</summary>
+    private const int RestLimitMs = 1000;
+    private const int DrainPollMs = 10;
+    private const int PeerBacklog = 128;
+
+    private readonly ClusterConfig _config;
+    private readonly NodeConfig _configured;
+    private readonly string _directory;
+    private readonly ILoggerFactory _logs;
+    private readonly ILogger _log;
+    private readonly OsFileSystem _files = new();
+    private readonly StoreHandle _handle = new();
+    private readonly TaskCompletionSource<int> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private IDisposable? _lock;
+    private WebApplication? _door;
+    private Socket? _peerPort;
+    private NodeEventLog? _events;
+    private PeerTransport? _transport;
+    private NodeThreads? _threads;
+    private StoreNode? _store;
+
+    public NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs)
+    {
+        _config = config;
+        _configured = config.Node(name);
+        _directory = $"{Path.GetFullPath(dataRoot)}/{name}";
+        _logs = logs;
+        _log = logs.CreateLogger("KvStore.Node");
+        Endpoints = _configured;
+    }
+
+    public string Name => _configured.Id;
+
+    /// <summary>Where the node listens; after <see cref="OpenPortsAsync"/> with the ports it really has.</summary>
+    public NodeConfig Endpoints { get; private set; }
+
+    /// <summary>Null until started.</summary>
+    public StoreNode? Store => _handle.Current;
+
+    public PeerCounters PeerCounters => _transport?.Counters ?? default;
+
+    /// <summary>Completes when the node cannot go on, with the exit code it deserves; the owner then disposes it.</summary>
+    public Task<int> Failed => _failed.Task;
+
+    /// <summary>Locks the folder and binds every port. Until <see cref="Start"/> the doors answer Starting.</summary>
+    public async Task OpenPortsAsync(CancellationToken cancellation)
+    {
+        LockFolder();
+        _door = HttpFrontDoor.Create(new FrontDoorOptions(_config, Name, _configured.Http, _configured.Binary), _handle, _logs);
+        try
+        {
+            await _door.StartAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (IOException e)
+        {
+            throw PortTaken($"http {_configured.Http} or binary {_configured.Binary}", e);
+        }
+
+        _peerPort = new Socket(_configured.Peer.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            _peerPort.Bind(_configured.Peer);
+            _peerPort.Listen(PeerBacklog);
+        }
+        catch (SocketException e)
+        {
+            throw PortTaken($"peer {_configured.Peer}", e);
+        }
+
+        // In the order in which the front door was told to listen: http, then binary.
+        var bound = _door.Urls.Select(url => new Uri(url).Port).ToArray();
+        Endpoints = _configured with
+        {
+            Http = new IPEndPoint(_configured.Http.Address, bound[0]),
+            Binary = new IPEndPoint(_configured.Binary.Address, bound.Length > 1 ? bound[1] : _configured.Binary.Port),
+            Peer = (IPEndPoint)_peerPort.LocalEndPoint!,
+        };
+    }
+
+    /// <summary>Identity, log, threads, peers, in this order. Blocks while the log is recovered.</summary>
+    /// <param name="nodes">All nodes of the cluster by number - 1, with the ports they really have.</param>
+    public void Start(IReadOnlyList<NodeConfig> nodes)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var layout = new ClusterLayout(
+            _config.ClusterId, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor, [.. _config.Nodes.Select(node => node.Id)]);
+        var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid());
+        SayWhoWeAre(identity);
+
+        var ring = new HashRing(_config.ClusterId, _config.Nodes.Select(node => new RingMember(_config.NumberOf(node.Id), node.Zone, node.Weight)));
+        var routing = InitialPlacement.Plan(ring, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor);
+        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing.Epoch);
+        _events = new NodeEventLog(_log);
+        _transport = new PeerTransport(nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
+        _peerPort = null; // the transport's from here on
+        _store = StoreNode.Open(StoreOptions(identity, routing), _files, _transport, new BootTimeProvider(), _events.Add);
+
+        // The log's first segment is durable now. The mark has to be as well before a vote or an answer leaves: without it a
+        // lost log would pass for a first start.
+        identity.MarkLogCreated();
+
+        _threads = new NodeThreads(Name, _store, OnFailed);
+        _threads.Start();
+        _transport.Start(_store);
+        _handle.Set(_store, nodes);
+        NodeLog.Serving(
+            _log, $"{Endpoints.Http}", $"{Endpoints.Peer}", $"{Endpoints.Binary}", _store.Groups.Count,
+            (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    /// <summary>
+    /// Refuses new requests, answers or fails those in flight, syncs, and ends within five seconds. A node that has failed is not
+    /// drained: it may not answer anything any more. Also undoes a start that went half way.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        var started = Stopwatch.GetTimestamp();
+        if (_store is not null && !_failed.Task.IsCompleted)
+        {
+            await DrainAsync(_store).ConfigureAwait(false);
+        }
+
+        var unanswered = _store?.InFlight ?? 0;
+        if (_door is not null)
+        {
+            using var limit = new CancellationTokenSource(DoorLimitMs);
+            await _door.StopAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _door.DisposeAsync().ConfigureAwait(false);
+        }
+
+        if (_transport is not null)
+        {
+            await WithinLimitAsync("the peer connections", _transport.DisposeAsync().AsTask()).ConfigureAwait(false);
+        }
+
+        if (_threads is null || await WithinLimitAsync("the threads", _threads.StopAsync()).ConfigureAwait(false))
+        {
+            // Only when nobody can touch them any more.
+            _threads?.Dispose();
+            _store?.Dispose();
+        }
+
+        if (_events is not null)
+        {
+            await _events.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _peerPort?.Dispose();
+        _lock?.Dispose();
+        if (_store is not null)
+        {
+            NodeLog.Stopped(_log, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds, unanswered);
+        }
+    }
+
+    private void LockFolder()
+    {
+        try
+        {
+            CreateFolder();
+            _lock = _files.TryLock($"{_directory}/LOCK");
+        }
+        catch (StorageException e)
+        {
+            throw new ConfigurationException($"cannot use the data directory: {e.Message}; choose another with --data DIR", e);
+        }
+
+        if (_lock is null)
+        {
+            throw new ConfigurationException(
+                $"{_directory} is in use by another process (it holds {_directory}/LOCK); stop that process or choose another data directory with --data DIR");
+        }
+    }
+
+    // A folder that was not there before is durable only when every new name on the way to it is.
+    private void CreateFolder()
+    {
+        var parents = new Stack<string>();
+        for (var path = _directory; !_files.Exists(path); path = parents.Peek())
+        {
+            parents.Push(Path.GetDirectoryName(path)!);
+        }
+
+        _files.CreateDirectory(_directory);
+        foreach (var parent in parents)
+        {
+            _files.SyncDirectory(parent);
+        }
+    }
+
+    private StoreNodeOptions StoreOptions(NodeIdentity identity, RoutingTable routing) => new()
+    {
+        ClusterId = identity.Layout.ClusterId,
+        Self = identity.Number,
+        NodeNames = identity.Layout.NodeNames,
+        Routing = routing,
+        Directory = _directory,
+        Incarnation = identity.Incarnation,
+        Uuid = identity.Uuid,
+        Seed = (ulong)Random.Shared.NextInt64(),
+        Workers = Math.Clamp(Environment.ProcessorCount / 2, 1, 16),
+        TickMs = _config.Raft.TickMs,
+        HeartbeatMs = _config.Raft.HeartbeatMs,
+        ElectionTimeoutMs = _config.Raft.ElectionTimeoutMs,
+    };
+
+    private void SayWhoWeAre(NodeIdentity identity)
+    {
+        if (identity.Incarnation == 1)
+        {
+            NodeLog.FirstStart(_log, identity.Uuid, _directory);
+        }
+        else
+        {
+            NodeLog.LaterStart(_log, identity.Incarnation, _directory);
+        }
+
+        var open = new[] { Endpoints.Http, Endpoints.Peer, Endpoints.Binary }.Where(address => !IPAddress.IsLoopback(address.Address)).ToArray();
+        if (open.Length > 0)
+        {
+            NodeLog.Insecure(_log, string.Join(", ", open.Select(address => $"{address}")));
+        }
+    }
+
+    private async Task DrainAsync(StoreNode store)
+    {
+        NodeLog.Draining(_log, store.InFlight);
+        store.BeginDrain();
+        var until = Environment.TickCount64 + DrainLimitMs;
+        while (store.InFlight > 0 && Environment.TickCount64 < until && !_failed.Task.IsCompleted)
+        {
+            await Task.Delay(DrainPollMs).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<bool> WithinLimitAsync(string what, Task ending)
+    {
+        if (await Task.WhenAny(ending, Task.Delay(RestLimitMs)).ConfigureAwait(false) == ending)
+        {
+            await ending.ConfigureAwait(false);
+            return true;
+        }
+
+        NodeLog.StopTookTooLong(_log, what, RestLimitMs);
+        return false;
+    }
+
+    private void OnFailed(string where, Exception reason)
+    {
+        if (_failed.TrySetResult(ExitCode.Failed))
+        {
+            NodeLog.Failed(_log, where, reason);
+        }
+    }
+
+    private void OnRefusedByCluster(string reason)
+    {
+        if (_failed.TrySetResult(ExitCode.BadInput))
+        {
+            NodeLog.RefusedByCluster(_log, reason);
+        }
+    }
+
+    private ConfigurationException PortTaken(string which, Exception e) => new(
+        $"node {Name} cannot listen on {which}: {e.Message.TrimEnd('.')}; stop the program that uses the port, or change the address in the configuration", e);
+}

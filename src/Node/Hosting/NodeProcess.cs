@@ -1,0 +1,126 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using KvStore.Node.Config;
+using KvStore.Node.Logging;
+
+namespace KvStore.Node.Hosting;
+
+/// <summary>The nodes of this process, one or all of the file: starts them, shows where they are, and stops them on a signal.</summary>
+internal sealed class NodeProcess(Configuration configuration, StartOptions options)
+{
+    private const int ReadyLimitMs = 10_000;
+    private const int ReadyPollMs = 50;
+
+    private readonly ClusterConfig _cluster = configuration.Cluster;
+    private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public async Task<int> RunAsync()
+    {
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+        await using var logger = NodeLogging.Create(_cluster.Log);
+
+        var nodes = NamesToRun().Select(name => new NodeHost(_cluster, name, options.DataDirectory, NodeLogging.ForNode(logger, name))).ToList();
+        try
+        {
+            await StartAsync(nodes).ConfigureAwait(false);
+            await ReadyAsync(nodes).ConfigureAwait(false);
+            ShowWhereTheyAre(nodes);
+            return await UntilStopAsync(nodes).ConfigureAwait(false);
+        }
+        finally
+        {
+            await Task.WhenAll(nodes.Select(node => node.DisposeAsync().AsTask())).ConfigureAwait(false);
+        }
+    }
+
+    private IEnumerable<string> NamesToRun()
+    {
+        if (options.Node is not { } name)
+        {
+            return _cluster.Nodes.Select(node => node.Id);
+        }
+
+        if (_cluster.Nodes.FirstOrDefault(node => node.Id == name) is not { } node)
+        {
+            throw new ConfigurationException($"--node {name}: {configuration.File} lists {string.Join(", ", _cluster.Nodes.Select(n => n.Id))}; name one of them");
+        }
+
+        return node.Http.Port != 0 && _cluster.Nodes.All(n => n.Peer.Port != 0 && n.Binary.Port != 0)
+            ? [name]
+            : throw new ConfigurationException($"{configuration.File}: port 0 is possible only when all nodes run in one process; give every address a port");
+    }
+
+    private async Task StartAsync(List<NodeHost> nodes)
+    {
+        foreach (var node in nodes)
+        {
+            await node.OpenPortsAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+
+        NodeConfig[] addresses = [.. _cluster.Nodes.Select(configured => nodes.FirstOrDefault(node => node.Name == configured.Id)?.Endpoints ?? configured)];
+        await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start(addresses)))).ConfigureAwait(false);
+        WriteEndpoints(nodes);
+    }
+
+    // For scripts and tests: with port 0 nobody could find us otherwise.
+    private void WriteEndpoints(List<NodeHost> nodes)
+    {
+        var folder = Path.Combine(options.DataDirectory, ".run");
+        Directory.CreateDirectory(folder);
+        foreach (var node in nodes)
+        {
+            var text = JsonSerializer.Serialize(new
+            {
+                node = node.Name,
+                pid = Environment.ProcessId,
+                http = $"{node.Endpoints.Http}",
+                peer = $"{node.Endpoints.Peer}",
+                binary = $"{node.Endpoints.Binary}",
+            });
+            File.WriteAllText(Path.Combine(folder, $"{node.Name}.json"), text + "\n");
+        }
+    }
+
+    private async Task ReadyAsync(List<NodeHost> nodes)
+    {
+        var until = Environment.TickCount64 + ReadyLimitMs;
+        while (!nodes.All(node => node.Store!.IsReady) && Environment.TickCount64 < until
+            && !_stopAsked.Task.IsCompleted && !nodes.Exists(node => node.Failed.IsCompleted))
+        {
+            await Task.Delay(ReadyPollMs).ConfigureAwait(false);
+        }
+    }
+
+    private void ShowWhereTheyAre(List<NodeHost> nodes)
+    {
+        if (options.Node is null && _cluster.Log.Format == LogFormat.Text && !_stopAsked.Task.IsCompleted)
+        {
+            Console.Out.Write(Banner.Of(_cluster, nodes, Path.GetFullPath(options.DataDirectory)));
+        }
+    }
+
+    /// <summary>Until a signal. A node that fails is taken down by itself; the process ends when none is left.</summary>
+    private async Task<int> UntilStopAsync(List<NodeHost> nodes)
+    {
+        var exitCode = ExitCode.Stopped;
+        while (nodes.Count > 0)
+        {
+            var first = await Task.WhenAny([_stopAsked.Task, .. nodes.Select(node => node.Failed)]).ConfigureAwait(false);
+            if (first == _stopAsked.Task)
+            {
+                break;
+            }
+
+            var failed = nodes.Find(node => node.Failed == first)!;
+            exitCode = exitCode == ExitCode.Stopped ? await failed.Failed.ConfigureAwait(false) : exitCode;
+            nodes.Remove(failed);
+            await failed.DisposeAsync().ConfigureAwait(false);
+        }
+
+        return exitCode;
+    }
+
+    // The first signal stops in order; a second one is left to the system, which ends the process.
+    private void OnSignal(PosixSignalContext context) => context.Cancel = _stopAsked.TrySetResult();
+}

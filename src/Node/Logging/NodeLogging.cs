@@ -1,0 +1,27 @@
+using KvStore.Node.Config;
+using Serilog;
+using Serilog.Core;
+using Serilog.Events;
+using Serilog.Extensions.Logging;
+using Serilog.Formatting.Json;
+
+namespace KvStore.Node.Logging;
+
+/// <summary>Serilog on standard output: lines for people, or one JSON object per line. The node is a property of every line.</summary>
+internal static class NodeLogging
+{
+    private const string TextTemplate = "{Timestamp:HH:mm:ss.fff} {Level:u3} {Node} {Message:lj}{NewLine}{Exception}";
+
+    public static Logger Create(LogSettings settings)
+    {
+        var configuration = new LoggerConfiguration()
+            .MinimumLevel.Is(settings.Level)
+            .MinimumLevel.Override("Microsoft", (LogEventLevel)Math.Max((int)settings.Level, (int)LogEventLevel.Warning));
+        return (settings.Format == LogFormat.Json
+            ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
+            : configuration.WriteTo.Console(outputTemplate: TextTemplate)).CreateLogger();
+    }
+
+    /// <summary>The log of one node: several nodes in one process share the console and nothing else.</summary>
+    public static ILoggerFactory ForNode(Logger logger, string node) => new SerilogLoggerFactory(logger.ForContext("Node", node), dispose: false);
+}

@@ -1,0 +1,102 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>The other side sent bytes that are not the protocol. The connection is closed; nothing else happens.</summary>
+internal sealed class PeerProtocolException(string message) : Exception(message);
+
+/// <summary>One TCP connection between two nodes, in either direction, as frames.</summary>
+internal sealed class PeerConnection : IDuplexPipe, IDisposable
+{
+    private const int ReceiveBufferBytes = 64 << 10;
+
+    private readonly Socket _socket;
+    private readonly NetworkStream _stream;
+    private byte[] _scratch = [];
+
+    public PeerConnection(Socket socket)
+    {
+        socket.NoDelay = true; // a heartbeat does not wait for company
+        _socket = socket;
+        _stream = new NetworkStream(socket, ownsSocket: true);
+        Input = PipeReader.Create(_stream, new StreamPipeReaderOptions(bufferSize: ReceiveBufferBytes, leaveOpen: true));
+        Output = PipeWriter.Create(_stream, new StreamPipeWriterOptions(leaveOpen: true));
+    }
+
+    public PipeReader Input { get; }
+
+    /// <summary>For a request channel; frames to peers go through <see cref="SendAsync"/>, which copies nothing.</summary>
+    public PipeWriter Output { get; }
+
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        while (!bytes.IsEmpty)
+        {
+            bytes = bytes[await _socket.SendAsync(bytes, SocketFlags.None, cancellation).ConfigureAwait(false)..];
+        }
+    }
+
+    /// <summary>
+    /// Hands every frame to the handler until it answers false; true when that happened, false when the other side closed. The
+    /// payload belongs to the connection and is valid during the call only.
+    /// </summary>
+    public async ValueTask<bool> ReceiveAsync(int maxPayloadBytes, Func<FrameHeader, ReadOnlyMemory<byte>, bool> handle, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            var read = await Input.ReadAsync(cancellation).ConfigureAwait(false);
+            var rest = read.Buffer;
+            while (true)
+            {
+                var result = FrameReader.TryRead(ref rest, maxPayloadBytes, out var frame, out var error);
+                if (result == DecodeResult.Malformed)
+                {
+                    throw new PeerProtocolException($"the bytes are not a frame: {error}");
+                }
+
+                if (result == DecodeResult.NeedMoreData)
+                {
+                    break;
+                }
+
+                if (!handle(frame.Header, InOnePiece(frame.Payload)))
+                {
+                    Input.AdvanceTo(rest.Start);
+                    return true;
+                }
+            }
+
+            Input.AdvanceTo(rest.Start, rest.End);
+            if (read.IsCompleted)
+            {
+                return false;
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        Input.Complete();
+        _stream.Dispose();
+    }
+
+    private ReadOnlyMemory<byte> InOnePiece(in ReadOnlySequence<byte> payload)
+    {
+        if (payload.IsSingleSegment)
+        {
+            return payload.First;
+        }
+
+        var length = (int)payload.Length;
+        if (_scratch.Length < length)
+        {
+            _scratch = new byte[length];
+        }
+
+        payload.CopyTo(_scratch);
+        return _scratch.AsMemory(0, length);
+    }
+}

@@ -1,0 +1,47 @@
+namespace KvStore.Node.Peers;
+
+/// <summary>Payloads waiting to leave for one peer, bounded in bytes. Full: the payload is refused, and Raft sends what matters again.</summary>
+internal sealed class PeerLane(long maxBytes)
+{
+    private readonly Queue<ReadOnlyMemory<byte>> _payloads = [];
+    private long _bytes;
+
+    public bool TryEnqueue(ReadOnlyMemory<byte> payload)
+    {
+        lock (_payloads)
+        {
+            // A payload is taken into an empty lane whatever its size: otherwise one above the bound could never leave.
+            if (_bytes + payload.Length > maxBytes && _payloads.Count > 0)
+            {
+                return false;
+            }
+
+            _bytes += payload.Length;
+            _payloads.Enqueue(payload);
+            return true;
+        }
+    }
+
+    public bool TryDequeue(out ReadOnlyMemory<byte> payload)
+    {
+        lock (_payloads)
+        {
+            if (!_payloads.TryDequeue(out payload))
+            {
+                return false;
+            }
+
+            _bytes -= payload.Length;
+            return true;
+        }
+    }
+
+    public void Clear()
+    {
+        lock (_payloads)
+        {
+            _payloads.Clear();
+            _bytes = 0;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+using System.Net;
+using System.Net.Sockets;
+using KvStore.Node.Logging;
+using KvStore.Protocol;
+using KvStore.Replication;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>
+/// Our outgoing half of the pair with one other node: dials, says hello, and sends what is queued. The other node's messages
+/// come over its own connection to us, so two nodes never argue about whose connection to keep.
+/// </summary>
+internal sealed class PeerLink
+{
+    public const long ControlLaneBytes = 4 << 20;
+    public const long AppendLaneBytes = 64 << 20;
+
+    /// <summary>Control frames collected into one write before an append gets its turn.</summary>
+    private const int ControlBurstBytes = 256 << 10;
+    private const int FirstBackOffMs = 50;
+    private const int MaxBackOffMs = 1000;
+    private const int DialTimeoutMs = 5000;
+
+    /// <summary>A connection that lived shorter than this does not earn an immediate retry: something keeps closing it.</summary>
+    private const int SettledMs = 1000;
+
+    private readonly PeerLane _control = new(ControlLaneBytes);
+    private readonly PeerLane _append = new(AppendLaneBytes);
+    private readonly AsyncSignal _signal = new();
+    private readonly PeerHello _hello;
+    private readonly IPEndPoint _address;
+    private readonly int _heartbeatMs;
+    private readonly PeerMeter _meter;
+    private readonly ILogger _log;
+    private readonly Action<NodeId> _lost;
+    private readonly Action<NodeId, HelloRefused?> _answered;
+    private volatile bool _connected;
+
+    // What the last log line about this peer said: only a change is worth another.
+    private string _loggedState = string.Empty;
+
+    public PeerLink(
+        NodeId peer, IPEndPoint address, PeerHello hello, int heartbeatMs, PeerMeter meter, ILogger log,
+        Action<NodeId> lost, Action<NodeId, HelloRefused?> answered)
+    {
+        Peer = peer;
+        _address = address;
+        _hello = hello;
+        _heartbeatMs = heartbeatMs;
+        _meter = meter;
+        _log = log;
+        _lost = lost;
+        _answered = answered;
+    }
+
+    public NodeId Peer { get; }
+
+    public bool TrySend(Lane lane, ReadOnlyMemory<byte> payload)
+    {
+        if (!_connected)
+        {
+            return false;
+        }
+
+        if (payload.Length > Limits.MaxPeerFrameBytes || !(lane == Lane.Control ? _control : _append).TryEnqueue(payload))
+        {
+            _meter.LaneFull();
+            return false;
+        }
+
+        _signal.Set();
+        return true;
+    }
+
+    /// <summary>Keeps a connection up until cancelled.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        var backOffMs = 0;
+        var hadConnection = false;
+        try
+        {
+            while (true)
+            {
+                using var connection = await ReconnectAsync(hadConnection, backOffMs, stop).ConfigureAwait(false);
+                hadConnection = true;
+                var since = Environment.TickCount64;
+                await UseAsync(connection, stop).ConfigureAwait(false);
+                backOffMs = Environment.TickCount64 - since >= SettledMs ? 0 : Math.Clamp(2 * backOffMs, FirstBackOffMs, MaxBackOffMs);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // the way this loop ends
+        }
+    }
+
+    /// <summary>Dials until it works. After a loss, a heartbeat interval without success is evidence that the peer is gone: told once.</summary>
+    private async Task<PeerConnection> ReconnectAsync(bool afterLoss, int backOffMs, CancellationToken stop)
+    {
+        using var restored = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var watch = afterLoss ? ReportLossAsync(restored.Token) : Task.CompletedTask;
+        try
+        {
+            while (true)
+            {
+                if (backOffMs > 0)
+                {
+                    // Jitter: nodes that lost each other at one moment should not go on dialling at one moment.
+                    await Task.Delay((int)(backOffMs * (0.75 + (Random.Shared.NextDouble() / 2))), stop).ConfigureAwait(false);
+                }
+
+                backOffMs = Math.Clamp(2 * backOffMs, FirstBackOffMs, MaxBackOffMs);
+                if (await TryDialAsync(stop).ConfigureAwait(false) is { } connection)
+                {
+                    return connection;
+                }
+            }
+        }
+        finally
+        {
+            await restored.CancelAsync().ConfigureAwait(false);
+            await watch.ConfigureAwait(false);
+        }
+    }
+
+    private async Task ReportLossAsync(CancellationToken restored)
+    {
+        await Task.Delay(_heartbeatMs, restored).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!restored.IsCancellationRequested)
+        {
+            _meter.Lost();
+            _lost(Peer);
+        }
+    }
+
+    private async Task<PeerConnection?> TryDialAsync(CancellationToken stop)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        timeout.CancelAfter(DialTimeoutMs);
+        var socket = new Socket(_address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        PeerConnection? connection = null;
+        try
+        {
+            await socket.ConnectAsync(_address, timeout.Token).ConfigureAwait(false);
+            connection = new PeerConnection(socket);
+            var answer = await Handshake.DialAsync(connection, _hello, timeout.Token).ConfigureAwait(false);
+            if (Accepts(answer))
+            {
+                return connection;
+            }
+        }
+        catch (Exception e) when (IsConnectionEnd(e) && !stop.IsCancellationRequested)
+        {
+            var reason = e is OperationCanceledException ? $"no answer within {DialTimeoutMs} ms" : e.Message;
+            Unreachable(reason);
+        }
+
+        connection?.Dispose();
+        socket.Dispose();
+        return null;
+    }
+
+    private bool Accepts(HandshakeResult answer)
+    {
+        if (answer.Failure is { } failure)
+        {
+            Unreachable(failure);
+            return false;
+        }
+
+        if (answer.Ack is { } ack && ack.NodeName != _hello.ExpectedPeer)
+        {
+            Unreachable($"{ack.NodeName} answers there");
+            return false;
+        }
+
+        _answered(Peer, answer.Refused);
+        if (answer.Refused is { } refused)
+        {
+            Log($"refused {refused.Reason}", () => NodeLog.PeerRefusesUs(_log, _hello.ExpectedPeer, $"{_address}", refused.Detail));
+            return false;
+        }
+
+        _meter.Connected();
+        Log("connected", () => NodeLog.PeerConnected(_log, _hello.ExpectedPeer, $"{_address}"));
+        return true;
+    }
+
+    private void Unreachable(string reason) =>
+        Log("unreachable", () => NodeLog.PeerUnreachable(_log, _hello.ExpectedPeer, $"{_address}", reason));
+
+    /// <summary>Sends until the connection breaks or the other side closes it. What is still queued then is dropped: Raft sends it again.</summary>
+    private async Task UseAsync(PeerConnection connection, CancellationToken stop)
+    {
+        using var closed = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        _control.Clear();
+        _append.Clear();
+        _connected = true;
+        var watch = WatchAsync(connection, closed);
+        var reason = "closed by the other side";
+        try
+        {
+            await SendQueuedAsync(connection, closed.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (IsConnectionEnd(e))
+        {
+            reason = e is OperationCanceledException ? reason : e.Message;
+        }
+        finally
+        {
+            _connected = false;
+            await closed.CancelAsync().ConfigureAwait(false);
+            await watch.ConfigureAwait(false);
+        }
+
+        stop.ThrowIfCancellationRequested();
+        Log("disconnected", () => NodeLog.PeerDisconnected(_log, _hello.ExpectedPeer, $"{_address}", reason));
+    }
+
+    private async Task SendQueuedAsync(PeerConnection connection, CancellationToken closed)
+    {
+        var frames = new FrameWriter();
+        ulong sequence = 0;
+        while (true)
+        {
+            frames.Clear();
+            var payloads = 0;
+
+            // Control first, always: a heartbeat waits for at most one append.
+            while (frames.WrittenBytes < ControlBurstBytes && _control.TryDequeue(out var control))
+            {
+                frames.Write(FrameKind.PeerBatch, FrameFlags.None, ++sequence, control.Span);
+                payloads++;
+            }
+
+            if (_append.TryDequeue(out var append))
+            {
+                frames.Write(FrameKind.PeerBatch, FrameFlags.AppendLane, ++sequence, append.Span);
+                payloads++;
+            }
+
+            if (payloads == 0)
+            {
+                await _signal.WaitAsync(closed).ConfigureAwait(false);
+                continue;
+            }
+
+            await connection.SendAsync(frames.Written, closed).ConfigureAwait(false);
+            _meter.Sent(payloads, frames.WrittenBytes);
+        }
+    }
+
+    // Nothing is sent to us on this connection after the handshake: reading only tells when it ends.
+    private static async Task WatchAsync(PeerConnection connection, CancellationTokenSource closed)
+    {
+        try
+        {
+            await connection.ReceiveAsync(0, (_, _) => false, closed.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (IsConnectionEnd(e))
+        {
+            // SendQueuedAsync, which is cancelled below, says what happened
+        }
+
+        await closed.CancelAsync().ConfigureAwait(false);
+    }
+
+    private static bool IsConnectionEnd(Exception e) => e is SocketException or IOException or PeerProtocolException or OperationCanceledException;
+
+    private void Log(string state, Action write)
+    {
+        if (_loggedState != state)
+        {
+            _loggedState = state;
+            write();
+        }
+    }
+}

@@ -1,0 +1,170 @@
+using System.Net.Sockets;
+using KvStore.Node.Logging;
+using KvStore.Protocol;
+using KvStore.Replication;
+
+namespace KvStore.Node.Peers;
+
+/// <summary>
+/// The peer port: accepts the connections other nodes dial, and hands their payloads to the store. Whoever speaks something
+/// else is disconnected and counted; the node takes no harm.
+/// </summary>
+internal sealed class PeerListener(Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed)
+{
+    /// <summary>Connections at one time, strangers who have not said hello included. One more is closed at once.</summary>
+    private const int MaxConnections = 256;
+    private const int HelloTimeoutMs = 5000;
+    private const int AcceptRetryMs = 100;
+
+    private readonly TrackedTasks _connections = new();
+
+    // The connection in use per peer. A new one replaces it: the peer has dialled again, so the old one is dead to it.
+    private readonly Dictionary<NodeId, CancellationTokenSource> _current = [];
+
+    public async Task RunAsync(CancellationToken stop)
+    {
+        try
+        {
+            while (true)
+            {
+                if (await AcceptAsync(stop).ConfigureAwait(false) is not { } socket)
+                {
+                    continue;
+                }
+
+                if (_connections.Count >= MaxConnections)
+                {
+                    meter.Refused();
+                    socket.Dispose();
+                    continue;
+                }
+
+                _connections.Run(() => ServeAsync(socket, stop));
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // the way this loop ends
+        }
+
+        await _connections.WhenAllAsync().ConfigureAwait(false);
+    }
+
+    private async Task<Socket?> AcceptAsync(CancellationToken stop)
+    {
+        try
+        {
+            return await listener.AcceptAsync(stop).ConfigureAwait(false);
+        }
+        catch (SocketException e)
+        {
+            // Out of file descriptors, or the other side was gone before we looked: neither ends the node.
+            NodeLog.AcceptFailed(log, e.Message);
+            await Task.Delay(AcceptRetryMs, stop).ConfigureAwait(false);
+            return null;
+        }
+    }
+
+    private async Task ServeAsync(Socket socket, CancellationToken stop)
+    {
+        using var own = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var remote = $"{socket.RemoteEndPoint}";
+        var peer = NodeId.None;
+        try
+        {
+            using var connection = new PeerConnection(socket);
+            if (await AdmitAsync(connection, remote, own.Token).ConfigureAwait(false) is { } hello)
+            {
+                peer = hello.NodeId;
+                remote = $"{hello.NodeName} ({remote})";
+                TakeOver(peer, own);
+                await ReceiveAsync(connection, peer, own.Token).ConfigureAwait(false);
+            }
+        }
+        catch (PeerProtocolException e)
+        {
+            meter.Malformed();
+            NodeLog.PeerMalformed(log, remote, e.Message);
+        }
+        catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
+        {
+            // The connection is over. The peer dials again; our own connection to it tells whether it is gone.
+        }
+        catch (Exception e) // the top of a loop we own: what a peer said could not be stored, or an invariant broke
+        {
+            failed($"connection of {remote}", e);
+        }
+        finally
+        {
+            Leave(peer, own);
+        }
+    }
+
+    private async Task<PeerHello?> AdmitAsync(PeerConnection connection, string remote, CancellationToken stop)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        timeout.CancelAfter(HelloTimeoutMs);
+        var received = await Handshake.ReceiveAsync(connection.Input, timeout.Token).ConfigureAwait(false);
+        var hello = received.Peer ?? throw new PeerProtocolException(received.Failure ?? "a client does not belong on the peer port");
+        if (gate.Judge(hello) is not { } refused)
+        {
+            await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), timeout.Token).ConfigureAwait(false);
+            return hello;
+        }
+
+        meter.Refused();
+        NodeLog.PeerRefused(log, remote, refused.Detail);
+        await Handshake.RefuseAsync(connection.Output, refused, timeout.Token).ConfigureAwait(false);
+        return null;
+    }
+
+    private async Task ReceiveAsync(PeerConnection connection, NodeId peer, CancellationToken stop) => await connection.ReceiveAsync(
+        Limits.MaxPeerFrameBytes,
+        (header, payload) =>
+        {
+            if (header.Kind != FrameKind.PeerBatch)
+            {
+                throw new PeerProtocolException($"a frame of kind {header.Kind} does not belong here");
+            }
+
+            // A connection that was replaced must not slip older messages in between newer ones.
+            if (stop.IsCancellationRequested)
+            {
+                return false;
+            }
+
+            meter.Received(payload.Length);
+            if (!store.OnPeerPayload(peer, payload))
+            {
+                meter.InboxFull();
+            }
+
+            return true;
+        },
+        stop).ConfigureAwait(false);
+
+    private void TakeOver(NodeId peer, CancellationTokenSource own)
+    {
+        lock (_current)
+        {
+            if (_current.Remove(peer, out var older))
+            {
+                older.Cancel();
+            }
+
+            _current[peer] = own;
+        }
+    }
+
+    // Under the lock, so that nobody cancels a source that is being disposed.
+    private void Leave(NodeId peer, CancellationTokenSource own)
+    {
+        lock (_current)
+        {
+            if (_current.TryGetValue(peer, out var current) && current == own)
+            {
+                _current.Remove(peer);
+            }
+        }
+    }
+}
