@@ -29,6 +29,8 @@ internal sealed partial class Replica : GroupRoute
     private ReplicaView _view;
     private GroupStatus? _status;
     private long _leaderlessSinceMs;
+    private int _urgesLeft;
+    private long _nextUrgeTick;
 
     public Replica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory)
         : base(loop, group)
@@ -58,7 +60,7 @@ internal sealed partial class Replica : GroupRoute
         if (_placement[0].ReplicaId == id.Value)
         {
             // The preferred leader asks first, so that leaders start out spread as the placement wants them.
-            _raft.ForgetLeader(1);
+            Urge(afterTicks: 2);
         }
     }
 
@@ -113,6 +115,7 @@ internal sealed partial class Replica : GroupRoute
             NoticeLeader();
         }
 
+        CampaignIfUrged();
         RetryStaleReads(nowMs);
         base.OnTick(nowMs);
         MaybeSnapshot();
@@ -151,8 +154,10 @@ internal sealed partial class Replica : GroupRoute
         }
 
         bool first = _placement.First(p => p.Node != peer).ReplicaId == Id.Value;
-        _raft.ForgetLeader(first ? 0 : 1 + (int)(Loop.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Loop.Node.Options.TickMs)));
+        int delayTicks = first ? 0 : 1 + (int)(Loop.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Loop.Node.Options.TickMs));
+        _raft.ForgetLeader(delayTicks);
         NoticeLeader();
+        Urge(delayTicks + UrgeIntervalTicks);
     }
 
     public Ready TakeReady() => _raft.TakeReady();
@@ -234,6 +239,35 @@ internal sealed partial class Replica : GroupRoute
         // A replica believes its own core; the hint only saves a remote group a guess.
     }
 
+    /// <summary>
+    /// There is reason to elect now and not at the timer. The others may not have noticed yet, or not be there: ask a few
+    /// times. A pre-vote that fails costs nobody anything.
+    /// </summary>
+    private void Urge(int afterTicks)
+    {
+        _urgesLeft = MaxUrges;
+        _nextUrgeTick = Loop.TickNumber + afterTicks;
+    }
+
+    private void CampaignIfUrged()
+    {
+        if (_urgesLeft == 0 || Loop.TickNumber < _nextUrgeTick)
+        {
+            return;
+        }
+
+        if (!LeaderNode.IsNone)
+        {
+            _urgesLeft = 0;
+            return;
+        }
+
+        _urgesLeft--;
+        _nextUrgeTick = Loop.TickNumber + UrgeIntervalTicks + (long)(Loop.NextRandom() % UrgeIntervalTicks);
+        _raft.Campaign();
+        NoticeLeader();
+    }
+
     private static string RoleName(Role role) => role switch
     {
         Role.Leader => "leader",
@@ -299,4 +333,8 @@ internal sealed partial class Replica : GroupRoute
 
     /// <summary>Failover by evidence: a follower that is not first in the placement waits a random part of this before it asks for votes.</summary>
     private const int MaxForgetDelayMs = 200;
+
+    private const int MaxUrges = 4;
+
+    private const int UrgeIntervalTicks = 3;
 }

@@ -28,7 +28,7 @@ public sealed class StoreNode : IDisposable
         _startTimestamp = time.GetTimestamp();
         Walls = new WallClocks(options.NodeNames.Count);
         string walDirectory = $"{options.Directory}/wal";
-        files.CreateDirectory(walDirectory);
+        DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
             files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal);
         Snapshots = new SnapshotQueue(files);
@@ -285,7 +285,7 @@ public sealed class StoreNode : IDisposable
     private Replica OpenReplica(ShardLoop loop, GroupId group, ReplicaId id, IFileSystem files)
     {
         string directory = $"{Options.Directory}/snap/{group.Value}";
-        files.CreateDirectory(directory);
+        DurableDirectory.Create(files, directory);
         ConfState voters = ConfState.Of(Routing.ReplicasOf(group).Select(p => new ReplicaId(p.ReplicaId)));
         var startingMark = new SnapshotMetadata(FirstIndexBefore, FirstTerm, LastClock: 0, voters);
         GroupLog log = Log.OpenGroup(group.Value, startingMark);
