@@ -1,0 +1,160 @@
+using KvStore.Protocol;
+using KvStore.Replication;
+using KvStore.Storage;
+
+namespace KvStore.Simulation;
+
+/// <summary>What a run is made of. Everything not said here is drawn from the seed.</summary>
+public sealed record ClusterOptions
+{
+    public required ulong Seed { get; init; }
+    public int Nodes { get; init; } = 3;
+    public int Groups { get; init; } = 16;
+    public int VirtualNodes { get; init; } = 64;
+    public NetworkOptions Network { get; init; } = new();
+
+    /// <summary>Small segments, so that a short run rolls, frees and recovers several.</summary>
+    public WalOptions Wal { get; init; } = new() { SegmentBytes = 256 * 1024, MaxBatchBytes = 64 * 1024 };
+
+    public Func<StoreNodeOptions, StoreNodeOptions> Adjust { get; init; } = o => o;
+}
+
+/// <summary>A whole cluster on one thread: real cores, logs, tables and request handling over simulated machines.</summary>
+public sealed class SimulatedCluster
+{
+    private readonly ClusterOptions _options;
+    private readonly SimulatedNode[] _nodes;
+    private readonly RoutingTable _routing;
+    private readonly Dictionary<(GroupId Group, ulong Term), NodeId> _leaders = [];
+
+    public SimulatedCluster(ClusterOptions options)
+    {
+        _options = options;
+        Random = new SimulatedRandom(options.Seed);
+        Scheduler = new Scheduler();
+        _routing = Route(options);
+        Network = new SimulatedNetwork(Scheduler, Random.Fork(), options.Network, id => _nodes![id.Value - 1]);
+        string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
+        _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
+    }
+
+    public Scheduler Scheduler { get; }
+
+    public SimulatedRandom Random { get; }
+
+    public SimulatedNetwork Network { get; }
+
+    public IReadOnlyList<SimulatedNode> Nodes => _nodes;
+
+    public RoutingTable Routing => _routing;
+
+    /// <summary>What the nodes reported, newest last; for the story of a failed run.</summary>
+    public List<string> Story { get; } = [];
+
+    public void StartAll()
+    {
+        foreach (SimulatedNode node in _nodes)
+        {
+            node.Start();
+        }
+    }
+
+    /// <summary>kill -9: the process is gone, what it wrote is in the page cache. The others see their connections break.</summary>
+    public void Kill(SimulatedNode node)
+    {
+        node.StopProcess();
+        node.Disk.CrashProcess();
+        foreach (SimulatedNode other in _nodes)
+        {
+            if (other != node)
+            {
+                Scheduler.After(Random.Between(100, 5_000), "peer-lost", (int)other.Id.Value, () =>
+                {
+                    if (node.Store is null)
+                    {
+                        other.Store?.OnPeerLost(node.Id);
+                    }
+                });
+            }
+        }
+    }
+
+    public bool RunUntilReady(long limitMicros = 20_000_000) =>
+        Scheduler.RunUntil(() => _nodes.All(n => n.Store is { IsReady: true }) && LeaderCount() == _options.Groups, limitMicros);
+
+    /// <summary>Groups that have a leader now (among running nodes).</summary>
+    public int LeaderCount() => _nodes
+        .Where(n => n.Store is not null)
+        .SelectMany(n => n.Store!.Groups)
+        .Where(g => g.Role == "leader")
+        .Select(g => g.Group)
+        .Distinct()
+        .Count();
+
+    private static RoutingTable Route(ClusterOptions options)
+    {
+        int perGroup = options.VirtualNodes / options.Groups;
+        GroupId[] groupOfVirtualNode = [.. Enumerable.Range(0, options.VirtualNodes).Select(v => new GroupId((uint)(1 + v / perGroup)))];
+        var replicas = new List<IReadOnlyList<ReplicaPlacement>> { Array.Empty<ReplicaPlacement>() };
+        ulong nextReplica = 1;
+        int replication = Math.Min(3, options.Nodes);
+        for (int g = 0; g < options.Groups; g++)
+        {
+            replicas.Add([.. Enumerable.Range(0, replication)
+                .Select(r => new ReplicaPlacement(nextReplica++, new NodeId((uint)(1 + (g + r) % options.Nodes))))]);
+        }
+
+        return new RoutingTable(1, groupOfVirtualNode, replicas);
+    }
+
+    private SimulatedNode MakeNode(NodeId id, string[] names)
+    {
+        SimulatedRandom random = Random.Fork();
+        ulong seed = random.Next();
+        var clock = new SimulatedClock(Scheduler) { OriginMicros = random.Between(1, 1L << 40), WallOffsetMs = random.Between(-200, 200) };
+        var disk = new MemoryFileSystem(random.Below(int.MaxValue));
+        Guid uuid = new((int)id.Value, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
+        return new SimulatedNode(id, Scheduler, random, disk, clock, Network.TransportOf(id), life => _options.Adjust(new StoreNodeOptions
+        {
+            ClusterId = "simulated",
+            Self = id,
+            NodeNames = names,
+            Routing = _routing,
+            Directory = $"/data/{names[id.Value - 1]}",
+            Incarnation = life,
+            Uuid = uuid,
+            Seed = seed ^ life,
+            Wal = _options.Wal,
+        }), OnEvent);
+    }
+
+    private void OnEvent(NodeId node, NodeEvent e)
+    {
+        Scheduler.Fold(e.Term ^ (e.Index << 20) ^ ((ulong)e.Kind << 60));
+        Story.Add($"{Scheduler.NowMicros / 1000,8} ms  n{node}  group {e.Group} term {e.Term} index {e.Index}: {e.Text}");
+        if (e.Kind == NodeEventKind.BecameLeader && !_leaders.TryAdd((e.Group, e.Term), node) && _leaders[(e.Group, e.Term)] != node)
+        {
+            throw new SafetyViolationException(
+                $"group {e.Group} has two leaders in term {e.Term}: nodes {_leaders[(e.Group, e.Term)]} and {node}\n"
+                + string.Join('\n', Story.Where(line => line.Contains($"group {e.Group} "))));
+        }
+    }
+}
+
+/// <summary>Something that must never happen has happened.</summary>
+public sealed class SafetyViolationException : Exception
+{
+    public SafetyViolationException()
+    {
+    }
+
+    public SafetyViolationException(string what)
+        : base(what)
+    {
+    }
+
+    public SafetyViolationException(string what, Exception inner)
+        : base(what, inner)
+    {
+    }
+}

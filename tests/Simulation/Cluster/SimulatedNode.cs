@@ -1,0 +1,175 @@
+using KvStore.Protocol;
+using KvStore.Replication;
+
+namespace KvStore.Simulation;
+
+/// <summary>
+/// One machine: a disk that outlives its processes, clocks, and at most one running process, the real StoreNode. The
+/// scheduler turns its loops and its log; Gather, Write, Sync and Complete are separate events, so that a crash can fall
+/// between any two.
+/// </summary>
+public sealed class SimulatedNode
+{
+    private readonly Scheduler _scheduler;
+    private readonly SimulatedRandom _random;
+    private readonly Func<ulong, StoreNodeOptions> _options;
+    private readonly ITransport _transport;
+    private readonly Action<NodeId, NodeEvent> _events;
+    private readonly List<Action> _onCrash = [];
+    private readonly HashSet<ShardLoop> _loopsScheduled = [];
+    private bool _logScheduled;
+    private bool _snapshotsScheduled;
+
+    public SimulatedNode(
+        NodeId id, Scheduler scheduler, SimulatedRandom random, MemoryFileSystem disk, SimulatedClock clock, ITransport transport,
+        Func<ulong, StoreNodeOptions> options, Action<NodeId, NodeEvent> events)
+    {
+        (Id, _scheduler, _random, Disk, Clock, _transport, _options, _events) =
+            (id, scheduler, random, disk, clock, transport, options, events);
+    }
+
+    public NodeId Id { get; }
+
+    public MemoryFileSystem Disk { get; }
+
+    public SimulatedClock Clock { get; }
+
+    /// <summary>Counts processes: what was scheduled for an earlier one finds nobody.</summary>
+    public int Life { get; private set; }
+
+    /// <summary>The running process; null while the machine is down.</summary>
+    public StoreNode? Store { get; private set; }
+
+    public void Start()
+    {
+        Life++;
+        StoreNode store = StoreNode.Open(_options((ulong)Life), Disk, _transport, Clock, e => _events(Id, e));
+        Store = store;
+        foreach (ShardLoop loop in store.Loops)
+        {
+            loop.Wake = () => ScheduleTurn(store, loop);
+            ScheduleTurn(store, loop);
+            ScheduleTimer(store, loop);
+        }
+
+        store.Log.Wake = () => ScheduleLog(store);
+        store.Snapshots.Wake = () => ScheduleSnapshots(store);
+    }
+
+    /// <summary>The machine loses power: the process is gone, and of what was not synced the disk keeps what the mode says.</summary>
+    public void PowerCut(CrashMode mode)
+    {
+        StopProcess();
+        Disk.Crash(mode);
+    }
+
+    /// <summary>The process is gone. What the disk keeps is the disk's affair.</summary>
+    public void StopProcess()
+    {
+        Store = null;
+        Life++;
+        _loopsScheduled.Clear();
+        _logScheduled = false;
+        _snapshotsScheduled = false;
+        Action[] told = [.. _onCrash];
+        _onCrash.Clear();
+        foreach (Action tell in told)
+        {
+            tell();
+        }
+    }
+
+    /// <summary>Called once when the process running now is gone.</summary>
+    public void OnCrash(Action tell) => _onCrash.Add(tell);
+
+    private void ScheduleTurn(StoreNode store, ShardLoop loop)
+    {
+        if (ReferenceEquals(store, Store) && _loopsScheduled.Add(loop))
+        {
+            _scheduler.After(_random.Between(1, 30), "turn", (int)Id.Value, () =>
+            {
+                if (ReferenceEquals(store, Store))
+                {
+                    _loopsScheduled.Remove(loop);
+                    if (loop.RunOnce())
+                    {
+                        ScheduleTurn(store, loop);
+                    }
+                }
+            });
+        }
+    }
+
+    private void ScheduleTimer(StoreNode store, ShardLoop loop) =>
+        _scheduler.After(Math.Max(1, loop.NextDueMs) * 1000L, "timer", (int)Id.Value, () =>
+        {
+            if (ReferenceEquals(store, Store))
+            {
+                ScheduleTurn(store, loop);
+                ScheduleTimer(store, loop);
+            }
+        });
+
+    private void ScheduleLog(StoreNode store)
+    {
+        if (!ReferenceEquals(store, Store) || _logScheduled)
+        {
+            return;
+        }
+
+        _logScheduled = true;
+        LogStep(store, "wal-gather", 1, 20, () =>
+        {
+            if (!store.Log.Gather())
+            {
+                _logScheduled = false;
+                return;
+            }
+
+            LogStep(store, "wal-write", 5, 50, () =>
+            {
+                store.Log.Write();
+                LogStep(store, "wal-sync", 20, 1_000, () =>
+                {
+                    store.Log.Sync();
+                    LogStep(store, "wal-complete", 1, 20, () =>
+                    {
+                        store.Log.Complete();
+                        _logScheduled = false;
+                        ScheduleLog(store);
+                    });
+                });
+            });
+        });
+    }
+
+    private void LogStep(StoreNode store, string name, long minMicros, long maxMicros, Action step) =>
+        _scheduler.After(_random.Between(minMicros, maxMicros), name, (int)Id.Value, () =>
+        {
+            if (ReferenceEquals(store, Store))
+            {
+                step();
+            }
+        });
+
+    private void ScheduleSnapshots(StoreNode store)
+    {
+        if (ReferenceEquals(store, Store) && !_snapshotsScheduled)
+        {
+            _snapshotsScheduled = true;
+            _scheduler.After(_random.Between(50, 2_000), "snapshot", (int)Id.Value, () =>
+            {
+                if (ReferenceEquals(store, Store))
+                {
+                    _snapshotsScheduled = false;
+                    if (store.Snapshots.RunOnce(SnapshotStepBytes))
+                    {
+                        ScheduleSnapshots(store);
+                    }
+                }
+            });
+        }
+    }
+
+    private const int SnapshotStepBytes = 16 * 1024;
+}

@@ -1,0 +1,19 @@
+namespace KvStore.Simulation;
+
+/// <summary>One machine's clocks: an elapsed clock in microseconds with its own origin, and a wall clock that may be wrong.</summary>
+public sealed class SimulatedClock(Scheduler scheduler) : TimeProvider
+{
+    private static readonly DateTimeOffset Epoch = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    /// <summary>Added to the elapsed clock: clocks of two machines are never comparable.</summary>
+    public long OriginMicros { get; init; }
+
+    /// <summary>How far the wall clock is off, milliseconds.</summary>
+    public long WallOffsetMs { get; set; }
+
+    public override long TimestampFrequency => 1_000_000;
+
+    public override long GetTimestamp() => OriginMicros + scheduler.NowMicros;
+
+    public override DateTimeOffset GetUtcNow() => Epoch.AddMicroseconds(scheduler.NowMicros).AddMilliseconds(WallOffsetMs);
+}
