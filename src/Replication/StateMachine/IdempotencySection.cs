@@ -55,7 +55,7 @@ internal static class IdempotencySection
         Close(virtualNode, buffer, sections);
     }
 
-    /// <summary>Reads one section into the records; the sections of a virtual node must come in the order in which they were captured.</summary>
+    /// <summary>Reads one section; those of one virtual node must come in the order in which they were captured.</summary>
     /// <param name="section">Of kind <see cref="Kind"/>.</param>
     /// <param name="records">Receives the elements.</param>
     /// <param name="groupTimeMs">Of the snapshot: whatever expired before it was trimmed before the capture.</param>

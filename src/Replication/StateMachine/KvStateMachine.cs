@@ -28,7 +28,7 @@ public sealed class KvStateMachine
     /// <summary>D: how long a write can be retried and still meet its result.</summary>
     public const ulong IdempotencyWindowMs = 600_000;
 
-    /// <summary>A write first sent further ahead of group time comes from a wrong clock: its record would have to be kept for as long.</summary>
+    /// <summary>A write first sent further ahead comes from a wrong clock, and its record would have to be kept for as long.</summary>
     public const ulong MaxIssuedAheadMs = 3_600_000;
 
     /// <summary>Records under user-chosen keys per group; a write that needs one more is refused as Overloaded.</summary>
@@ -105,7 +105,7 @@ public sealed class KvStateMachine
         AppliedIndex = entry.Index;
     }
 
-    /// <summary>Everything a snapshot needs beside the rows and its header, at the applied index. The bytes are the same on every replica.</summary>
+    /// <summary>What a snapshot needs beside the rows and its header, at the applied index; the same bytes on every replica.</summary>
     public IReadOnlyList<SnapshotSection> CaptureSections()
     {
         var sections = new List<SnapshotSection>();
@@ -248,7 +248,7 @@ public sealed class KvStateMachine
         if (key.IsUserKey && _records.UserKeyCount >= MaxUserKeyRecords)
         {
             return CommandResult.Refused(
-                ErrorCode.Overloaded, Outcome.NotApplied, "the group remembers as many idempotency keys as it may; they expire after 10 minutes");
+                ErrorCode.Overloaded, Outcome.NotApplied, "the group remembers as many idempotency keys as it may, each for 10 minutes");
         }
 
         ExecutedOutcome outcome = Execute(request, revision);
@@ -274,7 +274,7 @@ public sealed class KvStateMachine
 
         return !key.IsUserKey && key.Sequence < records.FloorOf(key.Client).Below
             ? CommandResult.Refused(
-                ErrorCode.IdempotencyExpired, Outcome.Unknown, "the client had acknowledged the answer to this request before this copy came")
+                ErrorCode.IdempotencyExpired, Outcome.Unknown, "the client had acknowledged the answer before this copy came")
             : null;
     }
 

@@ -42,8 +42,15 @@ internal sealed class VirtualNodeRecords
         _clients.Where(c => c.Value.Floor.Exists).OrderBy(c => c.Key).Select(c => (c.Key, c.Value.Floor));
 
     /// <summary>Records, ascending by client and sequence.</summary>
-    public IEnumerable<(RequestKey Key, IdempotencyRecord Record)> Records =>
-        _records.OrderBy(r => r.Key).Select(r => (r.Key, r.Value.Record));
+    public IEnumerable<(RequestKey Key, IdempotencyRecord Record)> Records
+    {
+        get
+        {
+            RequestKey[] keys = [.. _records.Keys];
+            Array.Sort(keys);
+            return keys.Select(key => (key, _records[key].Record));
+        }
+    }
 
     public bool TryGetRecord(RequestKey key, out IdempotencyRecord record)
     {

@@ -43,7 +43,8 @@ internal sealed class Machine
 
     public static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 
-    public static KvRequest Put(string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) => new()
+    public static KvRequest Put(
+        string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) => new()
     {
         Operation = KvOperation.Put,
         Key = Bytes(key),

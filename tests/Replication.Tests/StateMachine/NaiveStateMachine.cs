@@ -1,0 +1,247 @@
+using System.Globalization;
+using System.Text;
+using KvStore.Protocol;
+
+namespace KvStore.Replication.Tests.StateMachine;
+
+/// <summary>One rule of the state machine taken out or bent: what the tests must be able to see.</summary>
+public enum Mutant
+{
+    None,
+    TrimmedAtEquality,
+    FloorForgotten,
+    FloorWithoutMemory,
+    FloorGoesDown,
+    HintBeyondOwnSequence,
+    WindowJudgedBeforeRecord,
+    TimeWithoutOwnClock,
+    ExpiryFromFirstSentOnly,
+    RefusalsRecorded,
+    FailuresNotRecorded,
+    ClockNotRepaired,
+    RefusedUsesNoRevision,
+    DigestIgnored,
+    BatchKeepsWhatWentWell,
+    FutureAccepted,
+}
+
+/// <summary>
+/// The state machine again, as literally and slowly as the rules are written: lists, linear search, strings, no codec and no
+/// table. The product must agree with it on every random stream, and no mutant of it may.
+/// </summary>
+internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
+{
+    private const ulong D = 600_000;
+    private const ulong Hour = 3_600_000;
+
+    private readonly SortedDictionary<string, Row> _rows = new(StringComparer.Ordinal);
+    private readonly List<Record> _records = [];
+    private readonly List<Floor> _floors = [];
+    private ulong _last = startTime << 16;
+    private ulong _time = startTime;
+
+    private sealed record Row(string Value, string? Type, ulong Revision);
+
+    private sealed record Record(int VirtualNode, UInt128 Client, ulong Sequence, ulong Digest, ulong Expires, CommandResult Result);
+
+    private sealed record Floor(int VirtualNode, UInt128 Client, ulong Below, ulong Expires);
+
+    public ulong GroupTime => _time;
+
+    public int RecordCount => _records.Count;
+
+    public int FloorCount => _floors.Count;
+
+    /// <summary>As <see cref="Machine.Rows"/> shows them, without the virtual node's order.</summary>
+    public IEnumerable<string> Rows => _rows.Select(r => $"{r.Key} = {r.Value.Value} ({r.Value.Type}) @ {r.Value.Revision}");
+
+    public List<CommandResult> Apply(ulong clock, IReadOnlyList<KvRequest> requests)
+    {
+        ulong start = mutant == Mutant.ClockNotRepaired ? clock : Math.Max(clock, _last + 1);
+        ulong before = _time;
+        _time = Math.Max(_time, start >> 16);
+        ulong time = mutant == Mutant.TimeWithoutOwnClock ? before : _time;
+        _records.RemoveAll(r => mutant == Mutant.TrimmedAtEquality ? r.Expires <= time : r.Expires < time);
+        _floors.RemoveAll(f => f.Expires < time);
+        var results = new List<CommandResult>();
+        ulong revision = start;
+        foreach (KvRequest request in requests)
+        {
+            CommandResult result = ApplyRequest(request, revision, time);
+            results.Add(result);
+            bool refused = result.Duplicate || !IsExecuted(result.Code);
+            if (!(refused && mutant == Mutant.RefusedUsesNoRevision))
+            {
+                revision += (ulong)Math.Max(1, request.Items.Count);
+            }
+        }
+
+        _last = Math.Max(start, revision - 1);
+        return results;
+    }
+
+    private static bool IsExecuted(ErrorCode code) => code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber;
+
+    private CommandResult ApplyRequest(KvRequest request, ulong revision, ulong time)
+    {
+        if (request.Id is not { } id)
+        {
+            return Execute(request, revision);
+        }
+
+        int node = Machine.VirtualNodeOf(request.Key.Span);
+        ulong issued = id.FirstSentMs == 0 ? time : id.FirstSentMs;
+        bool tooOld = issued + D < time;
+        if (mutant == Mutant.WindowJudgedBeforeRecord && tooOld)
+        {
+            return Refused(ErrorCode.IdempotencyExpired, Outcome.Unknown);
+        }
+
+        if (_records.Find(r => r.VirtualNode == node && r.Client == id.Client && r.Sequence == id.Sequence) is { } record)
+        {
+            return record.Digest == id.Digest || mutant == Mutant.DigestIgnored
+                ? AsDuplicate(record.Result)
+                : Refused(ErrorCode.IdempotencyReused, Outcome.NotApplied);
+        }
+
+        Floor? floor = _floors.Find(f => f.VirtualNode == node && f.Client == id.Client);
+        if (floor is not null && id.Sequence != 0 && id.Sequence < floor.Below)
+        {
+            return Refused(ErrorCode.IdempotencyExpired, Outcome.Unknown);
+        }
+
+        CommandResult? refusal = null;
+        if (tooOld)
+        {
+            refusal = Refused(ErrorCode.IdempotencyExpired, Outcome.Unknown);
+        }
+        else if (issued > time + Hour && mutant != Mutant.FutureAccepted)
+        {
+            refusal = Refused(ErrorCode.InvalidRequest, Outcome.NotApplied);
+        }
+
+        if (refusal is { } refused && mutant != Mutant.RefusalsRecorded)
+        {
+            return refused;
+        }
+
+        CommandResult result = refusal ?? Execute(request, revision);
+        ulong expires = mutant == Mutant.ExpiryFromFirstSentOnly ? issued + D : Math.Max(issued, time) + D;
+        ulong below = mutant == Mutant.HintBeyondOwnSequence && id.Sequence != 0 ? id.AckedBelow : Math.Min(id.AckedBelow, id.Sequence);
+        if (below > 1 && (floor is null || below > floor.Below || mutant == Mutant.FloorGoesDown))
+        {
+            List<Record> replaced = _records.FindAll(
+                r => r.VirtualNode == node && r.Client == id.Client && r.Sequence != 0 && r.Sequence < below);
+            _records.RemoveAll(replaced.Contains);
+            _floors.RemoveAll(f => f == floor);
+            ulong floorExpires = mutant == Mutant.FloorWithoutMemory
+                ? expires
+                : replaced.Select(r => r.Expires).Append(expires).Append(floor?.Expires ?? 0).Max();
+            if (mutant != Mutant.FloorForgotten)
+            {
+                _floors.Add(new Floor(node, id.Client, below, floorExpires));
+            }
+        }
+
+        if (mutant != Mutant.FailuresNotRecorded || result.Code == ErrorCode.None)
+        {
+            _records.Add(new Record(node, id.Client, id.Sequence, id.Digest, expires, result));
+        }
+
+        return result;
+    }
+
+    private CommandResult Execute(KvRequest request, ulong revision)
+    {
+        if (request.Operation != KvOperation.Batch)
+        {
+            return ExecuteSingle(request, revision);
+        }
+
+        var before = new Dictionary<string, Row>(_rows);
+        CommandResult[] items = [.. request.Items.Select((item, i) => ExecuteSingle(item, revision + (ulong)i))];
+        CommandResult failed = items.FirstOrDefault(i => i.Code != ErrorCode.None);
+        if (failed.Code == ErrorCode.None)
+        {
+            return Done(revision + (ulong)items.Length - 1) with { Items = items };
+        }
+
+        if (mutant != Mutant.BatchKeepsWhatWentWell)
+        {
+            _rows.Clear();
+            foreach ((string key, Row row) in before)
+            {
+                _rows.Add(key, row);
+            }
+        }
+
+        for (int i = 0; i < items.Length; i++)
+        {
+            ErrorCode code = items[i].Code == ErrorCode.None ? failed.Code : items[i].Code;
+            items[i] = Failed(code, before.GetValueOrDefault(Text(request.Items[i].Key))?.Revision ?? 0);
+        }
+
+        return Failed(failed.Code, 0) with { Items = items };
+    }
+
+    private CommandResult ExecuteSingle(KvRequest request, ulong revision)
+    {
+        string key = Text(request.Key);
+        Row? row = _rows.GetValueOrDefault(key);
+        bool holds = request.Condition.Kind switch
+        {
+            ConditionKind.RevisionIs => row?.Revision == request.Condition.Revision,
+            ConditionKind.Exists => row is not null,
+            ConditionKind.Absent => row is null,
+            _ => true,
+        };
+        if (!holds)
+        {
+            return Failed(ErrorCode.ConditionFailed, row?.Revision ?? 0);
+        }
+
+        switch (request.Operation)
+        {
+            case KvOperation.Put:
+                _rows[key] = new Row(Text(request.Value), request.ContentType, revision);
+                return Done(revision, changed: row is null);
+            case KvOperation.Delete:
+                _rows.Remove(key);
+                return Done(revision, changed: row is not null);
+            default:
+                Int128 number = request.Initial;
+                if (row is not null)
+                {
+                    if (!long.TryParse(row.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long parsed)
+                        || row.Value.StartsWith('+'))
+                    {
+                        return Failed(ErrorCode.NotANumber, row.Revision);
+                    }
+
+                    number = parsed;
+                }
+
+                number += request.Delta;
+                if (number < long.MinValue || number > long.MaxValue)
+                {
+                    return Failed(ErrorCode.NotANumber, row?.Revision ?? 0);
+                }
+
+                _rows[key] = new Row(number.ToString(CultureInfo.InvariantCulture), row is null ? "text/plain" : row.Type, revision);
+                return Done(revision) with { Number = (long)number };
+        }
+    }
+
+    private static CommandResult AsDuplicate(CommandResult result) =>
+        result with { Duplicate = true, Items = result.Items?.Select(AsDuplicate).ToArray() };
+
+    private static CommandResult Done(ulong revision, bool changed = false) =>
+        new(ErrorCode.None, Outcome.Applied, revision, changed, 0, false, null, null);
+
+    private static CommandResult Failed(ErrorCode code, ulong revision) =>
+        new(code, Outcome.NotApplied, revision, false, 0, false, null, null);
+
+    private static CommandResult Refused(ErrorCode code, Outcome outcome) => new(code, outcome, 0, false, 0, false, null, null);
+
+    private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
+}

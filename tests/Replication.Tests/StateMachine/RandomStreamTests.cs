@@ -1,0 +1,145 @@
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.Replication.Tests.StateMachine;
+
+/// <summary>Random streams of entries: against the naive state machine, and against a replica that restarts in the middle.</summary>
+public sealed class RandomStreamTests
+{
+    private const int Seeds = 150;
+    private const int EntriesPerSeed = 120;
+
+    [Fact]
+    public void The_state_machine_agrees_with_the_naive_one()
+    {
+        for (int seed = 1; seed <= Seeds; seed++)
+        {
+            string? difference = DifferenceToNaive(seed, Mutant.None);
+            Assert.True(difference is null, $"seed {seed}: {difference}");
+        }
+    }
+
+    [Fact]
+    public void The_streams_reach_every_kind_of_result()
+    {
+        var seen = new HashSet<(ErrorCode, bool)>();
+        for (int seed = 1; seed <= 30; seed++)
+        {
+            var machine = new Machine();
+            var stream = new CommandStream(seed);
+            for (int i = 0; i < EntriesPerSeed; i++)
+            {
+                (ulong clock, KvRequest[] requests) = stream.Next();
+                CommandResult[] results = machine.ApplyAtClock(clock, requests);
+                stream.Saw(results);
+                seen.UnionWith(results.Select(r => (r.Code, r.Duplicate)));
+            }
+        }
+
+        Assert.Superset(
+            new HashSet<(ErrorCode, bool)>
+            {
+                (ErrorCode.None, false), (ErrorCode.None, true), (ErrorCode.ConditionFailed, false), (ErrorCode.ConditionFailed, true),
+                (ErrorCode.NotANumber, false), (ErrorCode.NotANumber, true), (ErrorCode.IdempotencyExpired, false),
+                (ErrorCode.IdempotencyReused, false), (ErrorCode.InvalidRequest, false),
+            },
+            seen);
+    }
+
+    /// <summary>Negative controls: each rule taken out of the naive twin must show within the same streams.</summary>
+    [Theory]
+    [MemberData(nameof(Mutants))]
+    public void NegativeControls_every_mutant_of_the_naive_machine_is_told_apart(Mutant mutant) =>
+        Assert.Contains(Enumerable.Range(1, Seeds), seed => DifferenceToNaive(seed, mutant) is not null);
+
+    public static TheoryData<Mutant> Mutants => [.. Enum.GetValues<Mutant>().Where(m => m != Mutant.None)];
+
+    [Fact]
+    public void A_replica_that_restarts_from_snapshots_in_the_middle_is_equal_at_every_index()
+    {
+        for (int seed = 1; seed <= 40; seed++)
+        {
+            string? difference = DifferenceAfterRestart(seed, tamper: null);
+            Assert.True(difference is null, $"seed {seed}: {difference}");
+        }
+    }
+
+    [Fact]
+    public void NegativeControls_a_snapshot_without_records_is_told_apart() =>
+        Assert.All(Enumerable.Range(1, 10), seed => Assert.NotNull(DifferenceAfterRestart(seed, tamper: _ => [])));
+
+    [Fact]
+    public void NegativeControls_a_snapshot_that_lacks_one_virtual_nodes_records_is_told_apart() =>
+        Assert.Contains(Enumerable.Range(1, 10), seed => DifferenceAfterRestart(seed, tamper: s => [.. s.Skip(1)]) is not null);
+
+    private static string? DifferenceToNaive(int seed, Mutant mutant)
+    {
+        var machine = new Machine();
+        var naive = new NaiveStateMachine(mutant, Machine.Start);
+        var stream = new CommandStream(seed);
+        for (int i = 0; i < EntriesPerSeed; i++)
+        {
+            (ulong clock, KvRequest[] requests) = stream.Next();
+            CommandResult[] results = machine.ApplyAtClock(clock, requests);
+            List<CommandResult> expected = naive.Apply(clock, requests);
+            stream.Saw(results);
+            string[] shown = [.. results.Select(Show)];
+            string[] wanted = [.. expected.Select(Show)];
+            int different = Enumerable.Range(0, shown.Length).FirstOrDefault(n => shown[n] != wanted[n], -1);
+            if (different >= 0)
+            {
+                return $"entry {i}, request {different} {requests[different]}: {shown[different]} instead of {wanted[different]}";
+            }
+
+            if (!machine.Rows().Order(StringComparer.Ordinal).SequenceEqual(naive.Rows.Order(StringComparer.Ordinal)))
+            {
+                return $"entry {i}: the rows differ";
+            }
+
+            if ((machine.State.RecordCount, machine.State.FloorCount, machine.GroupTime)
+                != (naive.RecordCount, naive.FloorCount, naive.GroupTime))
+            {
+                return $"entry {i}: {machine.State.RecordCount} records, {machine.State.FloorCount} floors at {machine.GroupTime}, not "
+                    + $"{naive.RecordCount}, {naive.FloorCount} at {naive.GroupTime}";
+            }
+        }
+
+        return null;
+    }
+
+    private static string? DifferenceAfterRestart(
+        int seed, Func<IReadOnlyList<SnapshotSection>, IReadOnlyList<SnapshotSection>>? tamper)
+    {
+        var steady = new Machine();
+        var restarting = new Machine();
+        var stream = new CommandStream(seed);
+        for (int i = 0; i < EntriesPerSeed; i++)
+        {
+            if (i % 17 == 16)
+            {
+                restarting = restarting.Restarted(tamper);
+            }
+
+            (ulong clock, KvRequest[] requests) = stream.Next();
+            CommandResult[] results = steady.ApplyAtClock(clock, requests);
+            CommandResult[] again = restarting.ApplyAtClock(clock, requests);
+            stream.Saw(results);
+            if (!results.Select(Show).SequenceEqual(again.Select(Show)))
+            {
+                return $"entry {i}: the results differ";
+            }
+
+            if (steady.Hash() != restarting.Hash())
+            {
+                return $"entry {i}: the hashes differ";
+            }
+        }
+
+        return null;
+    }
+
+    // Detail is words for people; everything else must agree.
+    private static string Show(CommandResult r) =>
+        $"{r.Code} {r.Outcome} @{r.Revision} changed={r.Changed} n={r.Number} duplicate={r.Duplicate} "
+        + $"[{(r.Items is null ? "" : string.Join("; ", r.Items.Select(Show)))}]";
+}
