@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using KvStore.Node.Http;
 using KvStore.Protocol;
@@ -104,8 +105,9 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         return store is null ? new HelloRefused(HelloRefusal.Starting, $"{door.NodeName} is reading its log; try again in a moment") : null;
     }
 
-    private void Submit(KvRequest request, ReplyTicket ticket) =>
-        door.Submit(request.HopsLeft > MaxHops ? request with { HopsLeft = MaxHops } : request, new TicketSink(ticket));
+    private void Submit(KvRequest request, ReplyTicket ticket) => door.Submit(
+        request.HopsLeft > MaxHops ? request with { HopsLeft = MaxHops } : request,
+        new TicketSink(ticket, request, door.Meter, Stopwatch.GetTimestamp()));
 
     private void OnEnd(EndPoint? remote, ConnectionEnd end)
     {
@@ -130,9 +132,14 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     [LoggerMessage(EventId = 3103, Level = LogLevel.Error, Message = "A binary connection from {Remote} failed")]
     private static partial void LogFailed(ILogger log, Exception error, EndPoint? remote);
 
-    private sealed class TicketSink(ReplyTicket ticket) : IReplySink
+    private sealed class TicketSink(ReplyTicket ticket, KvRequest request, RequestMeter meter, long started) : IReplySink
     {
-        // False means that the client has gone; what was done stays done.
-        public void Complete(KvReply reply) => ticket.TryComplete(reply);
+        public void Complete(KvReply reply)
+        {
+            meter.Record(request, reply, started);
+
+            // False means that the client has gone; what was done stays done.
+            ticket.TryComplete(reply);
+        }
     }
 }

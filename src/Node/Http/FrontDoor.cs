@@ -28,6 +28,8 @@ internal sealed class FrontDoor
 
     public string NodeName { get; }
 
+    public RequestMeter Meter { get; } = new();
+
     /// <summary>Null until the node has recovered.</summary>
     public StoreCalls? Store => _store();
 

@@ -37,7 +37,7 @@ public static class HttpFrontDoor
             kestrel.Listen(options.Binary, listen => listen.Run(binary.ServeAsync));
         });
 
-        IReadOnlyList<Route> routes = Routes.Of(door);
+        IReadOnlyList<Route> routes = Routes.Of(door, binary);
         OpenApiDescription.Add(builder.Services, routes, door.NodeName);
 
         WebApplication app = builder.Build();

@@ -15,6 +15,8 @@ internal sealed class KvHeaders
     public const string Leader = "Kv-Leader";
     public const string ServerTiming = "Server-Timing";
 
+    public const int LevelCount = 4;
+
     private static readonly string[] Levels = ["strong", "bounded", "session", "eventual"];
     private static readonly string[] Paths = ["local", "waited", "forwarded"];
 

@@ -28,6 +28,20 @@ internal sealed class NodeDirectory
 
     public string? NameOf(NodeId node) => Knows(node) ? Nodes[(int)node.Value - 1].Id : null;
 
+    /// <summary>None when there is no such node.</summary>
+    public NodeId NumberOf(string name)
+    {
+        for (int i = 0; i < Nodes.Count; i++)
+        {
+            if (Nodes[i].Id == name)
+            {
+                return new NodeId((uint)i + 1);
+            }
+        }
+
+        return NodeId.None;
+    }
+
     /// <summary>Kv-Served-By up to the number of the group.</summary>
     public string ServedByPrefix(NodeId node, ServedRole role) =>
         Knows(node) ? _servedBy[node.Value - 1][(int)role] : $"node={node}; role={(role == ServedRole.Leader ? "leader" : "follower")}; group=";

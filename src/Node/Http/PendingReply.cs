@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Tasks.Sources;
 using KvStore.Protocol;
 using KvStore.Replication;
@@ -14,6 +15,9 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
 {
     private readonly ObjectPool<PendingReply> _pool;
     private ManualResetValueTaskSourceCore<KvReply> _core = new() { RunContinuationsAsynchronously = true };
+    private RequestMeter? _meter;
+    private KvRequest? _request;
+    private long _started;
 
     private PendingReply(ObjectPool<PendingReply> pool)
     {
@@ -24,6 +28,7 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
     public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, FrontDoor door, KvRequest request)
     {
         PendingReply pending = pool.Get();
+        (pending._meter, pending._request, pending._started) = (door.Meter, request, Stopwatch.GetTimestamp());
         ValueTask<KvReply> reply = new(pending, pending._core.Version);
         door.Submit(request, pending);
         return reply;
@@ -37,7 +42,12 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
         return pool;
     }
 
-    public void Complete(KvReply reply) => _core.SetResult(reply);
+    public void Complete(KvReply reply)
+    {
+        _meter!.Record(_request!, reply, _started);
+        _request = null; // the pool must not keep keys and values alive
+        _core.SetResult(reply);
+    }
 
     public KvReply GetResult(short token)
     {

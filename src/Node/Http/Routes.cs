@@ -1,3 +1,4 @@
+using KvStore.Node.Binary;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Http;
@@ -34,11 +35,12 @@ internal static class Routes
 
     private static readonly RouteAnswer ConditionFailed = RouteAnswer.Problem(412, ErrorCode.ConditionFailed);
 
-    public static IReadOnlyList<Route> Of(FrontDoor door)
+    public static IReadOnlyList<Route> Of(FrontDoor door, BinaryDoor binary)
     {
         KvEndpoints kv = new(door);
         TopologyEndpoints topology = new(door);
         HealthEndpoints health = new(door);
+        MetricsEndpoint metrics = new(door, binary);
         return
         [
             .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text),
@@ -96,6 +98,10 @@ internal static class Routes
                     new(200, "Every group of this node has known a leader since start, and the node is not draining.", Json),
                     RouteAnswer.Problem(503, ErrorCode.Starting, ErrorCode.NoLeader),
                 ],
+            },
+            new(HttpMethods.Get, "/metrics", Operations, "Counters and gauges for Prometheus", metrics.WriteAsync)
+            {
+                Answers = [new(200, "Text format 0.0.4.", "text/plain")],
             },
             new(HttpMethods.Get, "/openapi/v1.json", Operations, "This document", null)
             {

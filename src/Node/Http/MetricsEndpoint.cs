@@ -1,0 +1,80 @@
+using KvStore.Node.Binary;
+using KvStore.Replication;
+
+namespace KvStore.Node.Http;
+
+/// <summary>GET /metrics: everything is counted where it happens; here it is only written down.</summary>
+internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
+{
+    public Task WriteAsync(HttpContext context)
+    {
+        PrometheusText text = new();
+        text.Gauge("kvstore_up", "1 once the node has recovered.", door.Store is null ? 0 : 1);
+        door.Meter.Write(text);
+        WriteBinary(text, binary.Counters);
+        if (door.Store is { } store)
+        {
+            WriteStore(text, store.Counters());
+            WriteGroups(text, store.Groups(), store.Nodes.NumberOf(door.NodeName));
+        }
+
+        text.Counter("process_cpu_seconds_total", "User and system CPU time of the process, which may host several nodes.", Environment.CpuUsage.TotalTime.TotalSeconds);
+        text.Gauge("process_resident_memory_bytes", "Resident memory of the process, which may host several nodes.", Environment.WorkingSet);
+        context.Response.ContentType = PrometheusText.MediaType;
+        context.Response.Headers.CacheControl = "no-store";
+        return context.Response.WriteAsync(text.ToString(), context.RequestAborted);
+    }
+
+    private static void WriteBinary(PrometheusText text, BinaryCounters counters)
+    {
+        text.Gauge("kvstore_binary_connections", "Open binary connections.", counters.Open);
+        text.Counter("kvstore_binary_connections_accepted_total", "Binary connections accepted.", counters.Accepted);
+        text.Counter("kvstore_binary_hellos_missing_total", "Binary connections that ended without a hello.", counters.HellosMissing);
+        text.Counter("kvstore_binary_hellos_refused_total", "Binary connections refused by name.", counters.HellosRefused);
+        text.Counter("kvstore_binary_malformed_total", "Binary connections closed because of bytes that are not the protocol.", counters.MalformedConnections);
+    }
+
+    private static void WriteStore(PrometheusText text, NodeCounters counters)
+    {
+        text.Counter("kvstore_requests_total", "Requests given to a shard loop.", counters.Requests);
+        text.Counter("kvstore_forwards_total", "Requests passed on to another node.", counters.Forwards);
+        text.Counter("kvstore_reads_local_total", "Reads answered at once from this node's table.", counters.LocalReads);
+        text.Counter("kvstore_reads_strong_total", "Strong reads answered.", counters.StrongReads);
+        text.Counter("kvstore_read_rounds_total", "Rounds that proved strong reads; one may prove many.", counters.ReadRounds);
+        text.Counter("kvstore_admission_rejected_total", "Requests answered Overloaded.", counters.Overloaded);
+        text.Counter("kvstore_raft_proposals_total", "Entries proposed.", counters.Proposals);
+        text.Counter("kvstore_raft_elections_total", "Elections started.", counters.Elections);
+        text.Counter("kvstore_raft_entries_applied_total", "Entries applied.", counters.EntriesApplied);
+        text.Counter("kvstore_raft_commands_applied_total", "Commands applied; an entry may hold many.", counters.CommandsApplied);
+        text.Gauge("kvstore_raft_entries_held_back", "Log entries kept for a replica that has not got them yet.", counters.LogEntriesHeldBack);
+        text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped because an inbox was full.", counters.PeerPayloadsDropped);
+        text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);
+        text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
+        text.Counter("kvstore_wal_syncs_total", "Syncs of the log.", counters.Wal.Syncs);
+        text.Counter("kvstore_wal_batches_total", "Batches written to the log.", counters.Wal.Batches);
+        text.Counter("kvstore_wal_entries_total", "Entries written to the log.", counters.Wal.Entries);
+        text.Counter("kvstore_wal_bytes_total", "Bytes written to the log.", counters.Wal.Bytes);
+        text.Gauge("kvstore_wal_segments", "Live segments of the log.", counters.Wal.LiveSegments);
+    }
+
+    // Local groups only: with hundreds of groups every node naming all of them would be most of what is scraped.
+    private static void WriteGroups(PrometheusText text, IReadOnlyList<GroupStatus> groups, Protocol.NodeId self)
+    {
+        WriteGroups(text, groups, "kvstore_raft_term", "gauge", "Term of the group.", group => group.Term);
+        WriteGroups(text, groups, "kvstore_raft_commit_index", "gauge", "Highest index known to be committed.", group => group.Commit);
+        WriteGroups(text, groups, "kvstore_raft_applied_index", "gauge", "Highest index applied.", group => group.Applied);
+        WriteGroups(text, groups, "kvstore_raft_leader", "gauge", "1 when this node leads the group.", group => group.Leader == self ? 1 : 0);
+        WriteGroups(text, groups, "kvstore_raft_leader_known", "gauge", "1 when this node knows a leader of the group.", group => group.Leader.IsNone ? 0 : 1);
+        WriteGroups(text, groups, "kvstore_group_keys", "gauge", "Keys of the group.", group => group.Keys);
+    }
+
+    private static void WriteGroups(
+        PrometheusText text, IReadOnlyList<GroupStatus> groups, string name, string type, string help, Func<GroupStatus, double> value)
+    {
+        text.Family(name, type, help);
+        foreach (GroupStatus group in groups)
+        {
+            text.Sample(name, $"group=\"{group.Group}\"", value(group));
+        }
+    }
+}
