@@ -17,6 +17,7 @@ namespace KvStore.Replication;
 /// </summary>
 internal static class IdempotencySection
 {
+    /// <summary>In a snapshot file; 1 are the rows.</summary>
     public const byte Kind = 2;
 
     private const byte Version = 1;

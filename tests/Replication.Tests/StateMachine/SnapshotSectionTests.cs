@@ -8,7 +8,7 @@ namespace KvStore.Replication.Tests.StateMachine;
 /// <summary>Records and floors in a snapshot.</summary>
 public sealed class SnapshotSectionTests
 {
-    private const byte Kind = 1;
+    private const byte Kind = 2;
     private const string Client1 = "C41000000000000000000000000000000001";
 
     [Fact]
@@ -151,7 +151,7 @@ public sealed class SnapshotSectionTests
     public void A_section_of_an_unknown_kind_or_a_foreign_virtual_node_is_refused()
     {
         SnapshotSection section = WithRecords().State.CaptureSections()[0];
-        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Kind = 2 }]));
+        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Kind = 3 }]));
         Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { VirtualNode = 4 }]));
     }
 
