@@ -91,7 +91,7 @@ public sealed record ConfChange(ConfTransition Transition, IReadOnlyList<ConfCha
         return true;
     }
 
-    /// <summary>The configuration after this change, or false and why it is not valid there. A pure function: every replica decides alike.</summary>
+    /// <summary>The configuration after this change, or false and why it is not valid there. Pure: every replica decides alike.</summary>
     public bool TryApplyTo(ConfState current, out ConfState next, out string? refusal)
     {
         next = current;
@@ -159,8 +159,8 @@ public sealed record ConfChange(ConfTransition Transition, IReadOnlyList<ConfCha
 
         // A voter of the old half cannot be a learner of the new one at the same time; it becomes one when the joint phase ends.
         ReplicaId[] demoted = [.. learners.Intersect(current.Voters)];
-        next = new ConfState(
-            [.. voters], [.. current.Voters], [.. learners.Except(demoted)], demoted, AutoLeave: Transition != ConfTransition.JointExplicit);
+        bool autoLeave = Transition != ConfTransition.JointExplicit;
+        next = new ConfState([.. voters], [.. current.Voters], [.. learners.Except(demoted)], demoted, autoLeave);
         return true;
     }
 

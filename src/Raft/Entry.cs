@@ -6,7 +6,7 @@ public enum EntryKind : byte
     /// <summary>A batch of commands for the state machine.</summary>
     Command = 0,
 
-    /// <summary>The empty entry a leader appends at the start of its term (thesis 6.4): nothing of an earlier term is counted without it.</summary>
+    /// <summary>The empty entry that begins a leader's term (thesis 6.4): nothing of an earlier term is counted without it.</summary>
     NoOp = 1,
 
     /// <summary>A configuration change; the payload is a <see cref="ConfChange"/>.</summary>

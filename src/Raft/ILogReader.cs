@@ -24,6 +24,8 @@ public interface ILogReader
     /// <summary>Entries in [low, highExclusive): at least one, then as many as fit into maxBytes of charged bytes.</summary>
     IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes);
 
-    /// <summary>The newest durable snapshot; for a group that never had one, its starting mark (index 5, term 5, the first configuration).</summary>
+    /// <summary>
+    /// The newest durable snapshot; for a group that never had one, its starting mark (index 5, term 5, the first configuration).
+    /// </summary>
     SnapshotMetadata Snapshot { get; }
 }

@@ -2,7 +2,9 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace KvStore.Raft;
 
-/// <summary>A property whose failure means the replica's state cannot be trusted. Checked in release too: a restart replays, a lie stays.</summary>
+/// <summary>
+/// A property whose failure means the replica's state cannot be trusted. Checked in release too: a restart replays, a lie stays.
+/// </summary>
 public static class Invariant
 {
     public static void Check([DoesNotReturnIf(false)] bool holds, string property)

@@ -1,6 +1,9 @@
 namespace KvStore.Raft;
 
-/// <summary>A message between two replicas of one group, or from a replica's own storage to its core. Lost, repeated and reordered freely.</summary>
+/// <summary>
+/// A message between two replicas of one group, or from a replica's own storage to its core. Those between replicas may be lost,
+/// repeated and reordered.
+/// </summary>
 /// <param name="From">Sender.</param>
 /// <param name="To">Receiver; a message for another replica id is ignored.</param>
 /// <param name="Term">Sender's term (for a pre-vote request and a granted answer to it: the term asked for).</param>
@@ -19,20 +22,33 @@ public sealed record AppendResponse(
     ReplicaId From, ReplicaId To, ulong Term, ulong Index, bool Rejected = false, ulong HintIndex = 0, ulong HintTerm = 0)
     : Message(From, To, Term);
 
-/// <summary>One confirmation round. Commit is min(match of the receiver, leader's commit). Round counts up for ever within a leader's process.</summary>
+/// <summary>
+/// One confirmation round. Commit is min(match of the receiver, leader's commit). Round counts up for ever within a leader's
+/// process.
+/// </summary>
 public sealed record Heartbeat(ReplicaId From, ReplicaId To, ulong Term, ulong Commit, ulong Round) : Message(From, To, Term);
 
 /// <summary>Sent in the leader's term only, so it confirms that the sender still followed that leader when it answered Round.</summary>
 public sealed record HeartbeatResponse(ReplicaId From, ReplicaId To, ulong Term, ulong Round) : Message(From, To, Term);
 
-/// <summary>A vote or, with PreVote, the question whether a vote would be given (thesis 9.6). Transfer lifts the stickiness to a live leader.</summary>
+/// <summary>
+/// A vote or, with PreVote, the question whether a vote would be given (thesis 9.6). Transfer lifts the stickiness to a live
+/// leader.
+/// </summary>
 public sealed record VoteRequest(
     ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm, bool PreVote, bool Transfer = false)
     : Message(From, To, Term);
 
-public sealed record VoteResponse(ReplicaId From, ReplicaId To, ulong Term, bool PreVote, bool Granted) : Message(From, To, Term);
+/// <summary>
+/// A refusal also says what is known to be committed, (Commit, CommitTerm): a candidate that holds this entry learns that it
+/// is. Without it a replica could be stranded in a configuration that has been left: the only voter of the new one, refused by
+/// removed members whose logs are longer and who never campaign themselves.
+/// </summary>
+public sealed record VoteResponse(
+    ReplicaId From, ReplicaId To, ulong Term, bool PreVote, bool Granted, ulong Commit = 0, ulong CommitTerm = 0)
+    : Message(From, To, Term);
 
-/// <summary>A follower asks for an index that covers every write acknowledged so far (thesis 6.4). Context is the asker's own number.</summary>
+/// <summary>A follower asks for an index that covers every write acknowledged so far (thesis 6.4). Context is the asker's number.</summary>
 public sealed record ReadIndexRequest(ReplicaId From, ReplicaId To, ulong Term, ulong Context) : Message(From, To, Term);
 
 public sealed record ReadIndexResponse(ReplicaId From, ReplicaId To, ulong Term, ulong Context, ulong Index) : Message(From, To, Term);

@@ -2,7 +2,7 @@ using KvStore.Raft.Quorum;
 
 namespace KvStore.Raft;
 
-/// <summary>Timers, votes and the change of roles: paper 5.2 and 5.4.1, thesis 3.10 (transfer), 6.4 (quorum check), 9.6 (pre-vote).</summary>
+/// <summary>Timers, votes and roles: paper 5.2 and 5.4.1, thesis 3.10 (transfer), 6.2 (quorum check), 9.6 (pre-vote).</summary>
 public sealed partial class RaftNode
 {
     private SeededRandom _random;
@@ -152,8 +152,10 @@ public sealed partial class RaftNode
         }
 
         // Yes to a pre-vote names the term asked for; everything else names ours.
-        ulong term = granted ? message.Term : Term;
-        _messagesAfterSync.Add(new VoteResponse(Id, message.From, term, message.PreVote, granted));
+        _messagesAfterSync.Add(
+            granted
+                ? new VoteResponse(Id, message.From, message.Term, message.PreVote, Granted: true)
+                : new VoteResponse(Id, message.From, Term, message.PreVote, Granted: false, _log.Commit, _log.Term(_log.Commit)));
     }
 
     private void OnVoteResponse(VoteResponse message)
@@ -164,6 +166,12 @@ public sealed partial class RaftNode
         if (!expected)
         {
             return;
+        }
+
+        if (_log.Matches(message.Commit, message.CommitTerm))
+        {
+            // Equal index and term mean equal logs up to there, and what is committed stays so, whoever says it.
+            _log.CommitTo(message.Commit);
         }
 
         _tracker.RecordVote(message.From, message.Granted);

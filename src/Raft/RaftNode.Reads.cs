@@ -19,7 +19,7 @@ public sealed partial class RaftNode
     /// <summary>Leader only: last round confirmed by a quorum in this term, started after an own-term commit; 0 when none.</summary>
     public ulong ConfirmedRound { get; private set; }
 
-    /// <summary>Commit index read when <see cref="ConfirmedRound"/> was started: it covers every write acknowledged before that moment.</summary>
+    /// <summary>Commit index when <see cref="ConfirmedRound"/> was started: it covers every write acknowledged before that.</summary>
     public ulong ConfirmedCommit { get; private set; }
 
     /// <summary>

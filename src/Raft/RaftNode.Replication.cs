@@ -16,8 +16,9 @@ public sealed partial class RaftNode
 
     /// <summary>Replication progress per member, in id order (empty unless leader). For status pages and tests.</summary>
     public IReadOnlyList<ProgressStatus> Progress =>
-        [.. _tracker.Members.Select(member => new ProgressStatus(
-            member.Id, member.Match, member.Next, member.State, member.RecentActive || member.Id == Id, member.IsLearner))];
+        [.. _tracker.Members.Select(member => member.Id == Id
+            ? new ProgressStatus(Id, member.Match, LastIndex + 1, ProgressState.Replicate, RecentActive: true, member.IsLearner)
+            : new ProgressStatus(member.Id, member.Match, member.Next, member.State, member.RecentActive, member.IsLearner))];
 
     /// <summary>A frame to this peer was dropped or its connection broke: probe it again instead of streaming into a hole.</summary>
     public void ReportUnreachable(ReplicaId peer)

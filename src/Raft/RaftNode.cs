@@ -28,7 +28,9 @@ public sealed partial class RaftNode
     /// <param name="log">Durable log; its Snapshot gives the configuration to start from.</param>
     /// <param name="hardState">As last written; default for a new replica.</param>
     /// <param name="applied">Index the state machine has (the snapshot's, after a restart).</param>
-    /// <param name="groupClock">Group time now, as a revision; asked when a leader appends. The core stamps max(this, last revision in the log + 1).</param>
+    /// <param name="groupClock">
+    /// Group time now, as a revision; asked when a leader appends. The core stamps max(this, last revision in the log + 1).
+    /// </param>
     public RaftNode(RaftConfig config, ILogReader log, HardState hardState, ulong applied, Func<ulong> groupClock)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(config.ElectionTicks, 1);
@@ -278,7 +280,7 @@ public sealed partial class RaftNode
             // A leader of an older term that reaches us would otherwise never learn that we cannot follow it: our vote requests
             // do not get past its followers' stickiness. The higher term in the answer makes it step down.
             case AppendEntries or Heartbeat or InstallSnapshot:
-                _messagesAfterSync.Add(new AppendResponse(Id, message.From, Term, 0));
+                _messagesAfterSync.Add(new AppendResponse(Id, message.From, Term, 0, Rejected: true));
                 break;
 
             // Likewise a pre-candidate with a shorter history: it must learn the term, or two of them refuse each other for ever.

@@ -10,7 +10,10 @@ public readonly record struct ReadState(ulong Context, ulong Index);
 /// </summary>
 public sealed class Ready
 {
-    /// <summary>Term, vote and commit to write. Present whenever <see cref="Entries"/> is not empty: the commit index is durable with the append.</summary>
+    /// <summary>
+    /// Term, vote and commit to write. Present whenever <see cref="Entries"/> is not empty: the commit index is durable with the
+    /// append.
+    /// </summary>
     public HardState? HardState { get; init; }
 
     /// <summary>Entries to write, replacing any tail from the first index on.</summary>
@@ -28,7 +31,10 @@ public sealed class Ready
     /// <summary>May leave now. A leader's appends are here: followers write while the leader does (thesis 10.2.1).</summary>
     public IReadOnlyList<Message> Messages { get; init; } = [];
 
-    /// <summary>May leave only when <see cref="HardState"/> and <see cref="Entries"/>, and all writes handed out earlier, are durable.</summary>
+    /// <summary>
+    /// May leave only when <see cref="HardState"/> and <see cref="Entries"/>, and all writes handed out earlier, are durable. A
+    /// Ready can have such messages and nothing to write: they wait for the earlier writes alone.
+    /// </summary>
     public IReadOnlyList<Message> MessagesAfterSync { get; init; } = [];
 
     /// <summary>Committed and durable here: apply in order, exactly once, then call <see cref="RaftNode.Applied"/>.</summary>

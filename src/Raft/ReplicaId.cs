@@ -1,6 +1,8 @@
 namespace KvStore.Raft;
 
-/// <summary>One incarnation of one replica of one group. Never reused: a replica that is re-created gets a new id. Zero means nobody.</summary>
+/// <summary>
+/// One incarnation of one replica of one group. Never reused: a replica that is re-created gets a new id. Zero means nobody.
+/// </summary>
 public readonly record struct ReplicaId(ulong Value) : IComparable<ReplicaId>
 {
     public static readonly ReplicaId None;

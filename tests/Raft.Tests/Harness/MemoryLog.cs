@@ -1,6 +1,6 @@
 namespace KvStore.Raft.Tests.Harness;
 
-/// <summary>What is on a replica's disk: log, hard state, newest snapshot. Survives a crash; whatever was not written here does not.</summary>
+/// <summary>What is on a replica's disk: log, hard state, newest snapshot. It survives a crash; nothing else does.</summary>
 internal sealed class MemoryLog : ILogReader
 {
     private readonly List<Entry> _entries = [];
@@ -25,7 +25,9 @@ internal sealed class MemoryLog : ILogReader
 
     public IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes)
     {
-        Assert.True(low >= FirstIndex && low < highExclusive && highExclusive <= LastIndex + 1, $"[{low}, {highExclusive}) of [{FirstIndex}, {LastIndex}]");
+        Assert.True(
+            low >= FirstIndex && low < highExclusive && highExclusive <= LastIndex + 1,
+            $"[{low}, {highExclusive}) of [{FirstIndex}, {LastIndex}]");
         List<Entry> result = [];
         long bytes = 0;
         for (ulong index = low; index < highExclusive; index++)

@@ -16,8 +16,14 @@ internal sealed class TestCluster
 
     public Action<Message, bool> OnSent { get; set; } = (_, _) => { };
 
+    /// <summary>Called when a replica has done all it can do for now.</summary>
+    public Action<TestReplica> OnStepped { get; set; } = _ => { };
+
     /// <summary>Called with every batch a replica applies.</summary>
     public Action<TestReplica, IReadOnlyList<Entry>> OnApplied { get; set; } = (_, _) => { };
+
+    /// <summary>Called with every batch that has become durable.</summary>
+    public Action<TestReplica, IReadOnlyList<Entry>> OnWritten { get; set; } = (_, _) => { };
 
     public TestReplica this[ulong id] => _replicas[new ReplicaId(id)];
 
@@ -37,13 +43,14 @@ internal sealed class TestCluster
         return cluster;
     }
 
-    public TestReplica Add(ulong id, ConfState configuration, Func<RaftConfig, RaftConfig>? adjust = null, Action<MemoryLog>? prepare = null)
+    public TestReplica Add(
+        ulong id, ConfState configuration, Func<RaftConfig, RaftConfig>? adjust = null, Action<MemoryLog>? prepare = null)
     {
         var config = new RaftConfig { Id = new ReplicaId(id), Seed = id, ElectionTicks = 10 };
         var disk = new MemoryLog(StartMark(configuration));
         prepare?.Invoke(disk);
         var replica = new TestReplica(this, adjust?.Invoke(config) ?? config, disk);
-        _replicas.Add(replica.Id, replica);
+        _replicas[replica.Id] = replica;
         return replica;
     }
 
@@ -94,11 +101,22 @@ internal sealed class TestCluster
         }
     }
 
-    /// <summary>Makes a replica leader of an idle cluster.</summary>
+    /// <summary>Makes a replica leader, as far as the others let it.</summary>
     public TestReplica Elect(ulong id)
     {
-        this[id].Do(node => node.Campaign());
-        Run();
+        // The first campaign may only teach the candidate the others' term.
+        for (int attempt = 0; attempt < 3 && this[id].Node.Role != Role.Leader; attempt++)
+        {
+            foreach (TestReplica follower in Replicas)
+            {
+                // So that nobody is loyal to a leader that has just died.
+                follower.Do(node => node.ForgetLeader(campaignAfterTicks: 20));
+            }
+
+            this[id].Do(node => node.Campaign());
+            Run();
+        }
+
         Assert.Equal(Role.Leader, this[id].Node.Role);
         return this[id];
     }

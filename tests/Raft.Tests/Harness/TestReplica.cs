@@ -48,6 +48,7 @@ internal sealed class TestReplica
         {
             action(Node);
             TakeAllReady();
+            _cluster.OnStepped(this);
         }
     }
 
@@ -72,6 +73,7 @@ internal sealed class TestReplica
         }
 
         TakeAllReady();
+        _cluster.OnStepped(this);
         return true;
     }
 
@@ -90,6 +92,7 @@ internal sealed class TestReplica
         State.AddRange(_snapshotState);
         Node = Start();
         TakeAllReady();
+        _cluster.OnStepped(this);
     }
 
     public void TakeSnapshot()
@@ -156,6 +159,7 @@ internal sealed class TestReplica
     private void Write(Ready write)
     {
         Disk.Write(write.Entries);
+        _cluster.OnWritten(this, write.Entries);
         if (write.HardState is { } hardState)
         {
             Disk.HardState = Bug switch
