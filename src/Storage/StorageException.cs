@@ -32,7 +32,7 @@ public class StorageException : Exception
     public int Errno { get; }
 }
 
-/// <summary>Log or snapshot bytes that were durable are damaged: the node refuses to start rather than forget what it acknowledged.</summary>
+/// <summary>Bytes that were durable are damaged: the node refuses to start rather than forget what it acknowledged.</summary>
 public sealed class CorruptStorageException : StorageException
 {
     public CorruptStorageException()
@@ -55,7 +55,7 @@ public sealed class CorruptStorageException : StorageException
     }
 }
 
-/// <summary>The log in this directory belongs to another cluster or another node. Nothing is damaged: the directory is the wrong one.</summary>
+/// <summary>The log belongs to another cluster or another node. Nothing is damaged: the directory is the wrong one.</summary>
 public sealed class ForeignLogException : StorageException
 {
     public ForeignLogException()

@@ -2,7 +2,7 @@ using KvStore.Raft;
 
 namespace KvStore.Storage;
 
-/// <summary>Builds one batch in a buffer that is used again and again; it grows to the largest batch and gives oversized memory back.</summary>
+/// <summary>Builds one batch in a buffer that is used again and again; it grows as needed and gives oversized memory back.</summary>
 internal sealed class BatchWriter(int keepBytes)
 {
     private byte[] _buffer = new byte[BatchFormat.BlockBytes];

@@ -58,7 +58,8 @@ internal static class EntryFormat
     {
         PayloadLength = PayloadLength(source),
         Term = BinaryPrimitives.ReadUInt64LittleEndian(source),
-        LastClock = BinaryPrimitives.ReadUInt64LittleEndian(source[ClockAt..]) + BinaryPrimitives.ReadUInt32LittleEndian(source[CountAt..]) - 1,
+        LastClock = BinaryPrimitives.ReadUInt64LittleEndian(source[ClockAt..])
+            + BinaryPrimitives.ReadUInt32LittleEndian(source[CountAt..]) - 1,
     };
 
     /// <summary>Decodes an entry over the bytes it was read into: the payload is a slice of them.</summary>

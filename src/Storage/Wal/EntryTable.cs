@@ -16,7 +16,7 @@ internal struct EntrySlot
     public Entry? Cached;
 }
 
-/// <summary>The entries First … Last of one group as a ring buffer: appended and cut at the end, cut at the front, indexed by log index.</summary>
+/// <summary>The entries First … Last of one group, by log index: a ring buffer, appended and cut at the end, cut at the front.</summary>
 internal sealed class EntryTable(ulong first)
 {
     private EntrySlot[] _slots = new EntrySlot[16];

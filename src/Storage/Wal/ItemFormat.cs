@@ -105,7 +105,8 @@ internal static class ItemFormat
         BinaryPrimitives.WriteUInt64LittleEndian(item[32..], snapshot.LastClock);
         int at = MarkPrefixBytes;
         int countAt = 40;
-        foreach (IReadOnlyList<ReplicaId> ids in (ReadOnlySpan<IReadOnlyList<ReplicaId>>)[c.Voters, c.VotersOutgoing, c.Learners, c.LearnersNext])
+        ReadOnlySpan<IReadOnlyList<ReplicaId>> lists = [c.Voters, c.VotersOutgoing, c.Learners, c.LearnersNext];
+        foreach (IReadOnlyList<ReplicaId> ids in lists)
         {
             BinaryPrimitives.WriteUInt16LittleEndian(item[countAt..], checked((ushort)ids.Count));
             countAt += sizeof(ushort);

@@ -158,7 +158,8 @@ internal sealed class Recovery
         if (found.ClusterId != _identity.ClusterId)
         {
             throw new ForeignLogException(
-                $"this log belongs to cluster '{found.ClusterId}', this node to '{_identity.ClusterId}': start with the right data directory", path);
+                $"this log belongs to cluster '{found.ClusterId}', this node to '{_identity.ClusterId}': start with the right data directory",
+                path);
         }
 
         if (found.NodeId != _identity.NodeId || found.NodeUuid != _identity.NodeUuid)
@@ -282,7 +283,8 @@ internal sealed class Recovery
             }
             else
             {
-                throw new StorageException($"log record kind {(ushort)kind} is not known here; start the build that wrote it", path, offset);
+                throw new StorageException(
+                    $"log record kind {(ushort)kind} is not known here; start the build that wrote it", path, offset);
             }
 
             at += length;
@@ -350,7 +352,8 @@ internal sealed class Recovery
         if (first <= log.FirstIndex - 1 || first > log.LastIndex + 1
             || (first == log.FirstIndex || log.Slot(first - 1).Segment is not null) && log.Term(first - 1) != previousTerm)
         {
-            throw new CorruptStorageException($"entries from {first} on do not continue the log of group {log.Group}", segment.File.Path, offset);
+            throw new CorruptStorageException(
+                $"entries from {first} on do not continue the log of group {log.Group}", segment.File.Path, offset);
         }
 
         log.CutAfter(first - 1);

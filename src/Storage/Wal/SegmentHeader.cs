@@ -68,7 +68,10 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
         BinaryPrimitives.WriteUInt32LittleEndian(block[ChecksumAt..], Crc32C.Append(0, block[..ChecksumAt]));
     }
 
-    /// <summary>False when the block is not a header. A header of another format version is intact but not ours to read: an error with a name.</summary>
+    /// <summary>
+    /// False when the block is not a header. A header of another format version is intact but not ours to read: an error with
+    /// a name.
+    /// </summary>
     public static bool TryRead(ReadOnlySpan<byte> block, string path, out SegmentHeader header)
     {
         header = default;
@@ -81,7 +84,8 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(block[VersionAt..]);
         if (version != Version)
         {
-            throw new StorageException($"log format version {version} is not known here (this build reads {Version}); start the build that wrote it",
+            throw new StorageException(
+                $"log format version {version} is not known here (this build reads {Version}); start the build that wrote it",
                 path, VersionAt);
         }
 

@@ -34,7 +34,9 @@ public sealed class WalSubmission
 
     internal long BatchOffset { get; private set; }
 
-    /// <summary>Entries and/or hard state of a group, as a Ready hands them out. Entries replace the tail from their first index on.</summary>
+    /// <summary>
+    /// Entries and/or hard state of a group, as a Ready hands them out. Entries replace the tail from their first index on.
+    /// </summary>
     public void Append(GroupLog log, HardState? hardState, IReadOnlyList<Entry> entries)
     {
         if (hardState is null && entries.Count == 0)
@@ -84,7 +86,7 @@ public sealed class WalSubmission
 
     internal void Durable() => _durable(this);
 
-    /// <summary>The first record of a group says where its log starts, so recovery never meets entries of a log it knows nothing about.</summary>
+    /// <summary>The first record of a group says where its log starts: recovery never meets entries of an unknown log.</summary>
     private void Introduce(GroupLog log)
     {
         if (!log.IsIntroduced)
@@ -122,7 +124,7 @@ internal sealed class WalItem(WalSubmission submission, GroupLog log)
     /// <summary>With a snapshot: where the log starts after the cut. The log's thread corrects it when a later cut came first.</summary>
     public LogStart Start { get; set; }
 
-    /// <summary>With a snapshot: where the log ends after the cut. Decided by the log's thread, which knows what was appended before.</summary>
+    /// <summary>With a snapshot: where the log ends after the cut. The log's thread decides: it knows what came before.</summary>
     public ulong LastIndex { get; set; }
 
     /// <summary>With entries: where the first of them starts in the batch. Noted by the log's thread.</summary>

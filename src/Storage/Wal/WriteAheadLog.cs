@@ -18,10 +18,14 @@ namespace KvStore.Storage;
 /// </summary>
 public sealed class WriteAheadLog : IDisposable
 {
-    // A batch counts its items in 16 bits. A checkpoint has three per group, and there is at most one group per slot of the ring and the meta group.
+    // A batch counts its items in 16 bits. A checkpoint has three per group, and there are at most as many groups as the ring
+    // has slots (16,384), and the meta group.
     private const int MaxItems = ushort.MaxValue;
 
-    /// <summary>Recovery writes all live entries again when they fit into this part of a segment; restarts then leave no trail of half-used files.</summary>
+    /// <summary>
+    /// Recovery writes all live entries again when they fit into this part of a segment: frequent restarts then leave no trail
+    /// of half-used files.
+    /// </summary>
     private const int RewriteShare = 4;
 
     private enum Stage : byte
@@ -115,18 +119,7 @@ public sealed class WriteAheadLog : IDisposable
     /// </summary>
     public static WriteAheadLog Open(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
     {
-        Stack<string> missing = new();
-        for (string path = directory; !files.Exists(path); path = Parent(path))
-        {
-            missing.Push(path);
-        }
-
-        files.CreateDirectory(directory);
-        foreach (string created in missing)
-        {
-            files.SyncDirectory(Parent(created));
-        }
-
+        DurableDirectory.Create(files, directory);
         return new WriteAheadLog(files, directory, identity, options);
     }
 
@@ -158,7 +151,7 @@ public sealed class WriteAheadLog : IDisposable
     /// <summary>Any worker. False when the queue is full: the worker keeps its submission and tries next turn.</summary>
     public bool TrySubmit(WalSubmission submission)
     {
-        Invariant.Check(!submission.IsEmpty && submission.RecordCount <= MaxItems, "a submission has between one record and as many as a batch holds");
+        Invariant.Check(!submission.IsEmpty && submission.RecordCount <= MaxItems, "a submission has at least one record and fits a batch");
         RefuseAfterFailure();
         long queued = Interlocked.Add(ref _queuedBytes, submission.Bytes);
         if (queued > _options.MaxQueuedBytes && queued > submission.Bytes)
@@ -304,12 +297,6 @@ public sealed class WriteAheadLog : IDisposable
     }
 
     public void Dispose() => _segments.Dispose();
-
-    private static string Parent(string path)
-    {
-        int slash = path.LastIndexOf('/');
-        return slash > 0 ? path[..slash] : slash == 0 ? "/" : ".";
-    }
 
     private void TakeQueue()
     {

@@ -44,7 +44,13 @@ internal sealed class LogBench
         Open();
     }
 
-    public static WalOptions Small => new() { SegmentBytes = 64 << 10, MaxBatchBytes = 8 << 10, EntryCacheBytes = 2 << 10, MaxQueuedBytes = 32 << 10 };
+    public static WalOptions Small => new()
+    {
+        SegmentBytes = 64 << 10,
+        MaxBatchBytes = 8 << 10,
+        EntryCacheBytes = 2 << 10,
+        MaxQueuedBytes = 32 << 10,
+    };
 
     public int Seed { get; }
 
@@ -69,7 +75,7 @@ internal sealed class LogBench
 
     public ModelGroup Model(uint group) => _states[^1][group];
 
-    /// <summary>One random step of a worker, the log's thread, or fate. A crash may fall between two steps of the log or into the middle of one.</summary>
+    /// <summary>One random step of a worker, the log's thread, or fate. A crash may fall between two steps or into the middle of one.</summary>
     public void Step(double crashProbability)
     {
         if (_random.NextDouble() < crashProbability)
@@ -282,6 +288,17 @@ internal sealed class LogBench
         WriteStep();
     }
 
+    /// <summary>A snapshot of everything, and nothing kept before it.</summary>
+    public void CompactAll(uint group)
+    {
+        Change change = NewChange();
+        ModelGroup model = Model(group);
+        SnapshotMetadata all = new(model.Last, model.Term(model.Last), model.Clock(model.Last), model.Mark.Configuration);
+        Compact(change, group, all, model.Last + 1);
+        Submit(change);
+        DrainAll();
+    }
+
     public bool Submit(Change change)
     {
         if (change.Submission.IsEmpty)
@@ -379,7 +396,8 @@ internal sealed class LogBench
                 model.Append(moved, []);
                 break;
             case 7 when OwnSnapshot(durable, model) is { } own:
-                ulong keepFrom = Math.Min(own.Index + 1, durable.Start.Index + 1 + (ulong)_random.Next((int)(own.Index - durable.Start.Index) + 1));
+                ulong first = durable.Start.Index + 1;
+                ulong keepFrom = first + (ulong)_random.Next((int)(own.Index + 1 - first) + 1);
                 Compact(change, group, own, keepFrom);
                 break;
             case 8 when _random.Next(4) == 0:

@@ -30,8 +30,9 @@ internal static class LogFiles
         return header;
     }
 
-    /// <summary>The batches of a segment from its start to the first place that holds none: what a reader without the witness rule sees.</summary>
-    public static List<(long Offset, BatchFormat Batch)> Batches(MemoryFileSystem disk, ulong segment) => Batches(disk.ReadAll(Path(segment)), segment);
+    /// <summary>The batches of a segment up to the first place that holds none: what a reader without the witness rule sees.</summary>
+    public static List<(long Offset, BatchFormat Batch)> Batches(MemoryFileSystem disk, ulong segment) =>
+        Batches(disk.ReadAll(Path(segment)), segment);
 
     public static List<(long Offset, BatchFormat Batch)> Batches(byte[] file, ulong segment)
     {
@@ -68,7 +69,8 @@ internal static class LogFiles
         return copy;
     }
 
-    public static WriteAheadLog Open(MemoryFileSystem disk) => WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, LogBench.Small);
+    public static WriteAheadLog Open(MemoryFileSystem disk) =>
+        WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, LogBench.Small);
 
     /// <summary>What opening a disk finds of a group.</summary>
     public static string Found(MemoryFileSystem disk, uint group = 0)
@@ -81,5 +83,6 @@ internal static class LogFiles
     public static GroupLog FoundWithoutRewriting(MemoryFileSystem disk, uint group = 0) =>
         Recovery.Run(disk, LogBench.Directory, LogBench.Identity, new EntryCache(0)).Groups[group];
 
-    public static Entry Entry(ulong index, byte fill, ulong term = 5) => new(term, index, EntryKind.Command, 1, 1000 + index, 1, new[] { fill, fill, fill });
+    public static Entry Entry(ulong index, byte fill, ulong term = 5) =>
+        new(term, index, EntryKind.Command, 1, 1000 + index, 1, new[] { fill, fill, fill });
 }

@@ -6,7 +6,8 @@ namespace KvStore.Storage.Tests;
 /// <summary>What a group's log should be, kept in the dullest way possible.</summary>
 internal sealed class ModelGroup
 {
-    public static readonly SnapshotMetadata StartingMark = new(5, 5, 500, ConfState.Of(new ReplicaId(1), new ReplicaId(2), new ReplicaId(3)));
+    public static readonly SnapshotMetadata StartingMark =
+        new(5, 5, 500, ConfState.Of(new ReplicaId(1), new ReplicaId(2), new ReplicaId(3)));
 
     public HardState HardState;
     public SnapshotMetadata Mark = StartingMark;
@@ -70,7 +71,8 @@ internal sealed class ModelGroup
         StringBuilder text = new();
         SnapshotMetadata mark = log.Snapshot;
         ulong before = log.FirstIndex - 1;
-        text.Append($"mark {mark.Index}/{mark.Term}/{mark.LastClock} {log.SnapshotFile} voters {string.Join(',', mark.Configuration.Voters)} ");
+        text.Append($"mark {mark.Index}/{mark.Term}/{mark.LastClock} {log.SnapshotFile} ");
+        text.Append($"voters {string.Join(',', mark.Configuration.Voters)} ");
         text.Append($"start {before}/{log.Term(before)}/{log.LastClock(before)}:");
         long charged = 0;
         if (log.LastIndex > before)

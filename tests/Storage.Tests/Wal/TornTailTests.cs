@@ -265,7 +265,7 @@ public sealed class TornTailTests
         for (int i = 0; i < 40; i++)
         {
             bench.AppendDurably(0, 1, 100);
-            Compact(bench);
+            bench.CompactAll(0);
         }
 
         // The present segment was one before: blocks that once were batches lie behind its end.
@@ -292,14 +292,5 @@ public sealed class TornTailTests
         Assert.True(stale > 0 || LogFiles.Batches(bench.Disk, segment).Count == 3, "no stale batch in the recycled file");
         Assert.Contains(bench.Disk.ListFiles(LogBench.Directory), name => name.StartsWith("spare-", StringComparison.Ordinal));
         bench.Restart(1);
-    }
-
-    private static void Compact(LogBench bench)
-    {
-        Change change = bench.NewChange();
-        ModelGroup model = bench.Model(0);
-        bench.Compact(change, 0, new(model.Last, model.Term(model.Last), model.Clock(model.Last), model.Mark.Configuration), model.Last + 1);
-        bench.Submit(change);
-        bench.DrainAll();
     }
 }

@@ -61,7 +61,8 @@ public sealed class WalGoldenTests
         ]));
         Submit(log, group, s =>
         {
-            s.Append(group, new HardState(6, new ReplicaId(2), 7), [new Entry(6, 8, EntryKind.ConfChange, 3, 0x1_0000_0008, 2, new byte[] { 1, 2, 3 })]);
+            s.Append(group, new HardState(6, new ReplicaId(2), 7),
+                [new Entry(6, 8, EntryKind.ConfChange, 3, 0x1_0000_0008, 2, new byte[] { 1, 2, 3 })]);
             s.Compact(group, Snapshot, "7-6.snap", keepFrom: 7);
             s.Append(group, null, [new Entry(7, 9, EntryKind.NoOp, 0, 0x1_0000_000A, 1, default)]);
         });
@@ -101,7 +102,8 @@ public sealed class WalGoldenTests
         byte[] bytes = new byte[int.Parse(lines[0].AsSpan("length ".Length), CultureInfo.InvariantCulture)];
         foreach (string line in lines.Skip(1))
         {
-            Convert.FromHexString(line[7..]).CopyTo(bytes, int.Parse(line.AsSpan(0, 6), NumberStyles.HexNumber, CultureInfo.InvariantCulture));
+            int at = int.Parse(line.AsSpan(0, 6), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+            Convert.FromHexString(line[7..]).CopyTo(bytes, at);
         }
 
         return bytes;

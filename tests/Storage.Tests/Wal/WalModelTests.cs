@@ -33,7 +33,8 @@ public sealed class WalModelTests
         }
 
         // A run in which nothing happened proves nothing.
-        string happened = $"{restarts} restarts, {inRecovery} crashes in recovery, {completed} completed, {survivors} survivors, {mostSegments} segments";
+        string happened = $"{restarts} restarts, {inRecovery} crashes in recovery, {completed} completed, {survivors} survivors, "
+            + $"{mostSegments} segments";
         Assert.True(restarts > 10 * seeds && inRecovery > 0 && completed > 100 * seeds && survivors > 0 && mostSegments > 5, happened);
     }
 }

@@ -4,7 +4,7 @@ using Xunit.Sdk;
 
 namespace KvStore.Storage.Tests;
 
-/// <summary>Logs with one rule left out. Each must fail in the way the rule prevents; otherwise the tests of the rule prove nothing.</summary>
+/// <summary>Logs with one rule left out. Each must fail in the way the rule prevents, or the tests of the rule prove nothing.</summary>
 public sealed class WalNegativeControls
 {
     [Fact]

@@ -131,11 +131,11 @@ public sealed class WriteAheadLogTests
 
         // Group 2 has a term, a vote and a snapshot, but no live entry; group 0 is busy and compacted.
         bench.AppendDurably(2, 1, 10);
-        Compact(bench, 2);
+        bench.CompactAll(2);
         for (int i = 0; i < 60; i++)
         {
             bench.AppendDurably(0, 1, 100);
-            Compact(bench, 0);
+            bench.CompactAll(0);
         }
 
         Assert.InRange(bench.Log.Counters.LiveSegments, 1, 2);
@@ -157,8 +157,8 @@ public sealed class WriteAheadLogTests
         int held = bench.Log.Counters.LiveSegments;
         Assert.True(held > 10);
         bench.AppendDurably(1, 1, 10);
-        Compact(bench, 0);
-        Compact(bench, 1);
+        bench.CompactAll(0);
+        bench.CompactAll(1);
         for (int i = 0; i < 10; i++)
         {
             bench.AppendDurably(0, 1, 100);
@@ -213,7 +213,8 @@ public sealed class WriteAheadLogTests
         const int Producers = 3;
         const int Each = 2000;
         MemoryFileSystem disk = new(1);
-        using WriteAheadLog log = WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, new WalOptions { SegmentBytes = 1 << 20, MaxQueuedBytes = 64 << 10 });
+        WalOptions options = new() { SegmentBytes = 1 << 20, MaxQueuedBytes = 64 << 10 };
+        using WriteAheadLog log = WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, options);
         GroupLog[] groups = [.. Enumerable.Range(0, Producers).Select(g => log.OpenGroup((uint)g, ModelGroup.StartingMark))];
         List<ulong>[] order = [.. Enumerable.Range(0, Producers).Select(_ => new List<ulong>())];
         Thread[] threads = [.. Enumerable.Range(0, Producers).Select(p => new Thread(() =>
@@ -245,14 +246,5 @@ public sealed class WriteAheadLogTests
 
         Array.ForEach(threads, t => t.Join());
         Assert.All(order, o => Assert.Equal(Enumerable.Range(6, Each).Select(i => (ulong)i), o));
-    }
-
-    private static void Compact(LogBench bench, uint group)
-    {
-        Change change = bench.NewChange();
-        ModelGroup model = bench.Model(group);
-        bench.Compact(change, group, new(model.Last, model.Term(model.Last), model.Clock(model.Last), model.Mark.Configuration), model.Last + 1);
-        bench.Submit(change);
-        bench.DrainAll();
     }
 }
