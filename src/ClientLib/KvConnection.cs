@@ -131,7 +131,10 @@ public sealed class KvConnection : IAsyncDisposable
     {
         KvException => null,
         OperationCanceledException when limit.Expired =>
-            new KvException(ErrorCode.Timeout, $"no connection to {where} within {limit.Allowed.TotalMilliseconds:0} ms", e) { Outcome = Outcome.NotApplied },
+            new KvException(ErrorCode.Timeout, $"no connection to {where} within {limit.Allowed.TotalMilliseconds:0} ms", e)
+            {
+                Outcome = Outcome.NotApplied,
+            },
         SocketException or IOException =>
             new KvException(ErrorCode.NoLeader, $"no connection to {where}: {e.Message}", e) { Outcome = Outcome.NotApplied },
         _ => null,
@@ -145,7 +148,7 @@ public sealed class KvConnection : IAsyncDisposable
         // No code of the server's says "nobody was asked"; of those that prove not-applied this is the one that invites another node.
         RequestEnd.NotSent => new KvException(ErrorCode.NoLeader, "the connection ended before the request was sent"),
         _ when request.IsWrite => new KvOutcomeUnknownException(
-            end == RequestEnd.Lost ? "the connection ended before the reply; the write may have been applied" : "no reply in time; the write may have been applied",
+            (end == RequestEnd.Lost ? "the connection ended before the reply" : "no reply in time") + "; the write may have been applied",
             request.Id),
         _ => new KvException(ErrorCode.Timeout, end == RequestEnd.Lost ? "the connection ended before the reply" : "no reply in time"),
     };

@@ -2,7 +2,9 @@ using KvStore.Protocol;
 
 namespace KvStore.Client;
 
-/// <summary>A write may or may not have taken effect. Sending it again is safe only under the same id, within the idempotency window.</summary>
+/// <summary>
+/// A write may or may not have taken effect. Sending it again is safe only under the same id, within the idempotency window.
+/// </summary>
 public sealed class KvOutcomeUnknownException(string message, RequestId? id, Exception? inner = null)
     : KvException(ErrorCode.Indeterminate, message, inner)
 {

@@ -36,7 +36,8 @@ internal sealed class FakeNode : IAsyncDisposable
 
     public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
 
-    public static async Task<ConnectionEnd> ServeAsync(IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default)
+    public static async Task<ConnectionEnd> ServeAsync(
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default)
     {
         var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
         if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))

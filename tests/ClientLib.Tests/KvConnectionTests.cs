@@ -34,7 +34,8 @@ public sealed class KvConnectionTests
         await using var node = new FakeNode((request, ticket) => Answer(store, request, ticket));
         await using var connection = await KvConnection.ConnectAsync("127.0.0.1", node.EndPoint.Port);
         var random = new Random(4_711);
-        var values = Enumerable.Range(0, 2_000).Select(i => new string((char)('a' + (i % 26)), random.Next(i % 100 == 0 ? 200_000 : 300))).ToArray();
+        var values = Enumerable.Range(0, 2_000)
+            .Select(i => new string((char)('a' + (i % 26)), random.Next(i % 100 == 0 ? 200_000 : 300))).ToArray();
         var puts = values.Select((value, i) => connection.SendAsync(Put($"{i}", value)).AsTask()).ToArray();
         await Task.WhenAll(puts).WaitAsync(Patience);
         var gets = values.Select((_, i) => connection.SendAsync(Get($"{i}")).AsTask()).ToArray();

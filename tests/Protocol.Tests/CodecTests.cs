@@ -9,7 +9,9 @@ public sealed class CodecTests
     public void The_bytes_of_a_get_are_pinned()
     {
         var request = new KvRequest { Operation = KvOperation.Get, Key = "foo"u8.ToArray() };
-        Assert.Equal("9E" + "01" + "C403666F6F" + "C400" + "C0" + "00" + "00" + "01" + "00" + "00" + "C0" + "CD1388" + "01" + "00" + "90", Convert.ToHexString(Encode(request)));
+        Assert.Equal(
+            "9E" + "01" + "C403666F6F" + "C400" + "C0" + "00" + "00" + "01" + "00" + "00" + "C0" + "CD1388" + "01" + "00" + "90",
+            Convert.ToHexString(Encode(request)));
     }
 
     [Fact]
@@ -158,7 +160,8 @@ public sealed class CodecTests
         var buffer = new ArrayBufferWriter<byte>();
         HelloCodec.Encode(buffer, peer);
         Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(buffer.WrittenSpan, out PeerHello? peerBack));
-        Assert.Equal(peer with { LayoutHash = default, Credentials = default }, peerBack! with { LayoutHash = default, Credentials = default });
+        Assert.Equal(
+            peer with { LayoutHash = default, Credentials = default }, peerBack! with { LayoutHash = default, Credentials = default });
         Assert.True(peer.LayoutHash.Span.SequenceEqual(peerBack.LayoutHash.Span));
         Assert.Equal(DecodeResult.Malformed, HelloCodec.TryDecode(buffer.WrittenSpan, out ClientHello? _));
         for (int length = 0; length < buffer.WrittenCount; length++)
@@ -205,7 +208,8 @@ public sealed class CodecTests
     [InlineData(1, 9, 1)]
     [InlineData(2, 9, 0)]
     [InlineData(0, 0, 0)]
-    public void The_highest_common_version_is_chosen(int min, int max, int chosen) => Assert.Equal(chosen, ProtocolVersion.Choose(min, max));
+    public void The_highest_common_version_is_chosen(int min, int max, int chosen) =>
+        Assert.Equal(chosen, ProtocolVersion.Choose(min, max));
 
     internal static byte[] Encode(KvRequest request)
     {

@@ -40,7 +40,8 @@ public sealed class ErrorCodesTests
         foreach (var line in Published)
         {
             Assert.Equal(line.Number, (int)line.Code);
-            var expected = new ErrorCodeEntry(line.Code, line.Http, line.Retry, line.Outcome, line.Kebab, "urn:kvstore:problem:" + line.Kebab);
+            string urn = "urn:kvstore:problem:" + line.Kebab;
+            var expected = new ErrorCodeEntry(line.Code, line.Http, line.Retry, line.Outcome, line.Kebab, urn);
             Assert.Equal(expected, ErrorCodes.Of(line.Code));
         }
     }

@@ -14,7 +14,9 @@ public sealed class FrameTests
     public void The_bytes_of_a_frame_are_pinned()
     {
         byte[] bytes = FrameOf(FrameKind.Request, FrameFlags.None, 0x0102030405060708, "123456789"u8);
-        Assert.Equal("4B56" + "01" + "04" + "0000" + "9693" + "00000009" + "E3069283" + "0102030405060708" + "313233343536373839", Convert.ToHexString(bytes));
+        Assert.Equal(
+            "4B56" + "01" + "04" + "0000" + "9693" + "00000009" + "E3069283" + "0102030405060708" + "313233343536373839",
+            Convert.ToHexString(bytes));
     }
 
     [Fact]
@@ -28,7 +30,9 @@ public sealed class FrameTests
         Assert.Equal(DecodeResult.Ok, FrameReader.TryRead(ref buffer, MaxPayload, out var first, out _));
         Assert.Equal((FrameKind.Hello, "one"), (first.Kind, Encoding.UTF8.GetString(first.Payload)));
         Assert.Equal(DecodeResult.Ok, FrameReader.TryRead(ref buffer, MaxPayload, out var second, out _));
-        Assert.Equal((FrameKind.PeerBatch, FrameFlags.AppendLane, 7ul, 100_000L), (second.Kind, second.Header.Flags, second.Sequence, second.Payload.Length));
+        Assert.Equal(
+            (FrameKind.PeerBatch, FrameFlags.AppendLane, 7ul, 100_000L),
+            (second.Kind, second.Header.Flags, second.Sequence, second.Payload.Length));
         Assert.Equal(DecodeResult.Ok, FrameReader.TryRead(ref buffer, MaxPayload, out var third, out _));
         Assert.Equal((FrameKind.Ping, ulong.MaxValue, 0L), (third.Kind, third.Sequence, third.Payload.Length));
         Assert.True(buffer.IsEmpty);

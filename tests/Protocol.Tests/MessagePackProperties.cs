@@ -31,7 +31,8 @@ public sealed class MessagePackProperties
                 writer.Write(bytes);
                 writer.Write(number);
             }));
-            return reader.TryReadBin(int.MaxValue, out var bin) && bin.SequenceEqual(bytes) && reader.TryRead(out long back) && back == number && reader.AtEnd;
+            return reader.TryReadBin(int.MaxValue, out var bin) && bin.SequenceEqual(bytes)
+                && reader.TryRead(out long back) && back == number && reader.AtEnd;
         });
         Check.One(Config, property);
     }

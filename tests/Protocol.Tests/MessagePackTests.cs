@@ -66,7 +66,8 @@ public sealed class MessagePackTests
     [Fact]
     public void Longer_forms_of_other_writers_are_read()
     {
-        foreach (string hex in new[] { "05", "CC05", "CD0005", "CE00000005", "CF0000000000000005", "D005", "D10005", "D200000005", "D30000000000000005" })
+        string[] forms = ["05", "CC05", "CD0005", "CE00000005", "CF0000000000000005", "D005", "D10005", "D200000005", "D30000000000000005"];
+        foreach (string hex in forms)
         {
             var reader = new MessagePackReader(Convert.FromHexString(hex));
             Assert.True(reader.TryRead(out byte value), hex);
@@ -167,7 +168,8 @@ public sealed class MessagePackTests
             w => w.Write(5), w => w.Write(200), w => w.Write(60_000), w => w.Write(70_000), w => w.Write(ulong.MaxValue),
             w => w.Write(-100), w => w.Write(-30_000), w => w.Write(-70_000), w => w.Write(long.MinValue), w => w.Write(2.5),
             w => w.Write("abc"), w => w.Write(new string('x', 40)), w => w.Write(new string('x', 300)), w => w.Write(new byte[5]),
-            w => w.Write(new byte[300]), w => w.WriteExt(1, new byte[4]), w => w.WriteExt(1, new byte[5]), w => w.WriteExt(1, new byte[300]),
+            w => w.Write(new byte[300]), w => w.WriteExt(1, new byte[4]), w => w.WriteExt(1, new byte[5]),
+            w => w.WriteExt(1, new byte[300]),
             w => Nested(w),
         ];
         foreach (var write in values)

@@ -28,11 +28,12 @@ public sealed class RequestChannelTests
     public async Task Ten_thousand_pipelined_requests_from_several_threads_each_get_their_own_reply()
     {
         var (near, far) = DuplexPipe.Create();
-        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(new KvReply { Value = request.Value, Revision = 1 }));
+        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(new KvReply { Value = request.Value }));
         await using var channel = RequestChannel.Start(near, new RequestChannelOptions { MaxInFlight = 10_000 });
         var senders = Enumerable.Range(0, 4).Select(sender => Task.Run(async () =>
         {
-            var sent = Enumerable.Range(0, 2_500).Select(i => (Text: $"{sender}/{i}", Result: channel.SendAsync(Samples.Put("k", $"{sender}/{i}")).AsTask())).ToArray();
+            var texts = Enumerable.Range(0, 2_500).Select(i => $"{sender}/{i}");
+            var sent = texts.Select(text => (Text: text, Result: channel.SendAsync(Samples.Put("k", text)).AsTask())).ToArray();
             foreach (var (text, pending) in sent)
             {
                 var result = await pending;
@@ -83,7 +84,8 @@ public sealed class RequestChannelTests
     {
         var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
         var output = new CountingWriter(near.Output);
-        await using var channel = RequestChannel.Start(new DuplexPipe(near.Input, output), new RequestChannelOptions { MaxInFlight = 1_000 });
+        var options = new RequestChannelOptions { MaxInFlight = 1_000 };
+        await using var channel = RequestChannel.Start(new DuplexPipe(near.Input, output), options);
 
         // The first write does not finish before all are sent: what comes meanwhile must leave together.
         output.Hold();

@@ -60,11 +60,12 @@ internal static class Samples
         Delta = (long)Number(random),
         Initial = (long)Number(random),
         Level = (ReadLevel)random.Next(4),
-        Id = random.Next(2) == 0 ? null : new RequestId(new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), Number(random)),
+        Id = random.Next(2) == 0 ? null : new RequestId(
+            new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), Number(random)),
         TimeoutMs = (int)Number(random),
         HopsLeft = (byte)random.Next(256),
         Epoch = Number(random),
-        Items = isItem || random.Next(3) != 0 ? [] : [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomRequest(random, isItem: true))],
+        Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomRequest(random, isItem: true))],
     };
 
     public static KvReply RandomReply(Random random, bool isItem = false) => new()
@@ -83,11 +84,13 @@ internal static class Samples
         Detail = random.Next(2) == 0 ? null : "because",
         RetryAfterMs = random.Next(),
         Epoch = Number(random),
-        Items = isItem || random.Next(3) != 0 ? [] : [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomReply(random, isItem: true))],
+        Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomReply(random, isItem: true))],
     };
 
     /// <summary>Uniform in length of the number, so that every form of an integer occurs.</summary>
     private static ulong Number(Random random) => (ulong)random.NextInt64(long.MinValue, long.MaxValue) >> random.Next(64);
+
+    private static int ItemCount(Random random, bool isItem) => isItem || random.Next(3) != 0 ? 0 : random.Next(1, 5);
 
     private static byte[] Bytes(Random random, int below)
     {
@@ -102,8 +105,8 @@ internal static class Samples
             expected.Key.Span.SequenceEqual(actual.Key.Span) && expected.Value.Span.SequenceEqual(actual.Value.Span)
             && expected.Items.Count == actual.Items.Count, because);
         // Records compare every other field at once; the three that compare by reference are taken out first.
-        Assert.True(
-            (expected with { Key = default, Value = default, Items = [] }) == (actual with { Key = default, Value = default, Items = [] }), because);
+        var restOfExpected = expected with { Key = default, Value = default, Items = [] };
+        Assert.True(restOfExpected == (actual with { Key = default, Value = default, Items = [] }), because);
         for (int i = 0; i < expected.Items.Count; i++)
         {
             AssertSame(expected.Items[i], actual.Items[i], because);

@@ -25,7 +25,8 @@ public sealed class HashRing
     {
         _members = [.. members.OrderBy(member => member.Node)];
         _tokens = [.. _members
-            .SelectMany(member => Enumerable.Range(0, member.Weight * TokensPerWeight).Select(i => (TokenSlot(clusterId, member.Node, i), member)))
+            .SelectMany(member => Enumerable.Range(0, member.Weight * TokensPerWeight)
+                .Select(i => (TokenSlot(clusterId, member.Node, i), member)))
             .OrderBy(token => token.Item1).ThenBy(token => token.member.Node)];
     }
 

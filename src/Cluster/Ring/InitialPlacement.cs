@@ -22,7 +22,8 @@ public static class InitialPlacement
         var placement = new int[groups][];
         for (var group = 0; group < groups; group++)
         {
-            placement[group] = [.. ring.Walk(group * perGroup * slotsPerVirtualNode, replicationFactor).Select(member => IndexOf(members, member))];
+            var walk = ring.Walk(group * perGroup * slotsPerVirtualNode, replicationFactor);
+            placement[group] = [.. walk.Select(member => IndexOf(members, member))];
         }
 
         EvenOutReplicas(members, placement);
@@ -33,7 +34,8 @@ public static class InitialPlacement
         ulong nextReplica = 1;
         IReadOnlyList<IReadOnlyList<ReplicaPlacement>> replicas =
             [[], .. placement.Select(group => group.Select(member => new ReplicaPlacement(nextReplica++, members[member].Node)).ToArray())];
-        return new RoutingTable(FirstEpoch, [.. Enumerable.Range(0, virtualNodes).Select(v => new GroupId(1 + (uint)(v / perGroup)))], replicas);
+        var groupOfVirtualNode = Enumerable.Range(0, virtualNodes).Select(v => new GroupId(1 + (uint)(v / perGroup))).ToArray();
+        return new RoutingTable(FirstEpoch, groupOfVirtualNode, replicas);
     }
 
     private static void EvenOutReplicas(IReadOnlyList<RingMember> members, int[][] placement)

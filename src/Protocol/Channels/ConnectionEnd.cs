@@ -8,13 +8,13 @@ public enum ConnectionEndReason : byte
     /// <summary>The other side closed it between two frames.</summary>
     ClosedByPeer = 1,
 
-    /// <summary>The transport failed or ended in the middle of a frame, or a request handler threw; see <see cref="ConnectionEnd.Exception"/>.</summary>
+    /// <summary>The transport failed or ended in the middle of a frame, or a request handler threw.</summary>
     Failed = 2,
 
     /// <summary>Bytes that are not a frame; see <see cref="ConnectionEnd.FrameError"/>.</summary>
     MalformedFrame = 3,
 
-    /// <summary>A frame that is right but does not belong here: an unexpected kind, an id that is not open, a body that is no reply.</summary>
+    /// <summary>A frame that does not belong here: an unexpected kind, an id that is not open, a body that is no reply.</summary>
     ProtocolViolation = 4,
 
     /// <summary>A request got no reply for so long that none will come.</summary>

@@ -36,7 +36,8 @@ public sealed class RequestChannel : IAsyncDisposable
         _options = options;
         _time = time;
         _outbound = new OutboundFrames(transport.Output, _gate);
-        _deadlines = time.CreateTimer(static state => ((RequestChannel)state!).OnDeadlines(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _deadlines = time.CreateTimer(
+            static state => ((RequestChannel)state!).OnDeadlines(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _loops = Task.WhenAll(Task.Run(ReadAsync), Task.Run(WriteAsync));
         Completion = FinishAsync();
     }
@@ -67,7 +68,9 @@ public sealed class RequestChannel : IAsyncDisposable
         }
     }
 
-    /// <summary>Takes over a connection. The channel closes the transport when it ends: completes both halves, disposes it if it is disposable.</summary>
+    /// <summary>
+    /// Takes over a connection. The channel closes the transport when it ends: completes both halves, disposes it if it is disposable.
+    /// </summary>
     public static RequestChannel Start(IDuplexPipe transport, RequestChannelOptions? options = null, TimeProvider? time = null) =>
         new(transport, options ?? new RequestChannelOptions(), time ?? TimeProvider.System);
 

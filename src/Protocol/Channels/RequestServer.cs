@@ -39,7 +39,10 @@ public sealed class RequestServer
     /// Closes the transport (completes both halves, disposes it if it is disposable); never faults.
     /// </summary>
     public static async Task<ConnectionEnd> ServeAsync(
-        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions? options = null, CancellationToken stopping = default)
+        IDuplexPipe transport,
+        Action<KvRequest, ReplyTicket> handler,
+        RequestServerOptions? options = null,
+        CancellationToken stopping = default)
     {
         var server = new RequestServer(transport, handler, options ?? new RequestServerOptions());
         var writing = Task.Run(server.WriteAsync, CancellationToken.None);

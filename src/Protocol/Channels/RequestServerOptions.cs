@@ -2,7 +2,9 @@ namespace KvStore.Protocol;
 
 public sealed record RequestServerOptions
 {
-    /// <summary>Requests of one connection handed over and not answered. When reached, nothing more is read: TCP slows the client down.</summary>
+    /// <summary>
+    /// Requests of one connection handed over and not answered. When reached, nothing more is read: TCP slows the client down.
+    /// </summary>
     public int MaxInFlight { get; init; } = 1024;
 
     /// <summary>

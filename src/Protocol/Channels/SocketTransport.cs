@@ -16,7 +16,8 @@ public sealed class SocketTransport : IDuplexPipe, IDisposable
         // Frames are collected before they are written; waiting for more in the kernel would only add delay.
         socket.NoDelay = true;
         _stream = new NetworkStream(socket, ownsSocket: true);
-        Input = PipeReader.Create(_stream, new StreamPipeReaderOptions(bufferSize: SegmentBytes, minimumReadSize: SegmentBytes / 4, leaveOpen: true));
+        Input = PipeReader.Create(
+            _stream, new StreamPipeReaderOptions(bufferSize: SegmentBytes, minimumReadSize: SegmentBytes / 4, leaveOpen: true));
         Output = PipeWriter.Create(_stream, new StreamPipeWriterOptions(leaveOpen: true));
     }
 

@@ -79,7 +79,8 @@ public static class KvReplyCodec
         if (!reader.TryReadArrayHeader(out int fields) || fields < Fields
             || !reader.TryRead(out ushort code) || !reader.TryRead(out byte outcome) || outcome > (byte)Outcome.Applied
             || !reader.TryRead(out ulong revision) || !reader.TryRead(out bool changed)
-            || !reader.TryReadBin(int.MaxValue, out var value) || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? contentType)
+            || !reader.TryReadBin(int.MaxValue, out var value)
+            || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? contentType)
             || !reader.TryRead(out long number) || !TryReadEvidence(ref reader, out var evidence)
             || !reader.TryRead(out uint leaderHint) || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? detail)
             || !reader.TryRead(out int retryAfterMs) || !reader.TryRead(out ulong epoch)

@@ -101,7 +101,7 @@ public sealed class FrameWriter : IBufferWriter<byte>
         return _buffer.AsSpan(WrittenBytes);
     }
 
-    /// <summary>Gives the buffer back to the pool; the writer is empty and may be used again. Forgotten, it only costs the pool an array.</summary>
+    /// <summary>Gives the buffer back to the pool; the writer is empty and may be used again.</summary>
     public void Release()
     {
         byte[] buffer = _buffer;

@@ -2,7 +2,7 @@ using System.IO.Pipelines;
 
 namespace KvStore.Protocol;
 
-/// <summary>How dialling ended before any request: exactly one of Ack and Refused is set, or neither and Failure says what happened.</summary>
+/// <summary>How dialling ended: exactly one of Ack and Refused is set, or neither and Failure says what happened.</summary>
 public sealed record HandshakeResult(HelloAck? Ack, HelloRefused? Refused, string? Failure);
 
 /// <summary>What arrived as the first frame of an accepted connection: one of the hellos, or neither and Failure.</summary>
@@ -16,13 +16,15 @@ public static class Handshake
 {
     public static async Task<HandshakeResult> DialAsync(IDuplexPipe transport, ClientHello hello, CancellationToken cancellationToken)
     {
-        await SendAsync(transport.Output, FrameKind.Hello, frames => HelloCodec.Encode(frames, hello), cancellationToken).ConfigureAwait(false);
+        await SendAsync(transport.Output, FrameKind.Hello, frames => HelloCodec.Encode(frames, hello), cancellationToken)
+            .ConfigureAwait(false);
         return await ReadAnswerAsync(transport.Input, cancellationToken).ConfigureAwait(false);
     }
 
     public static async Task<HandshakeResult> DialAsync(IDuplexPipe transport, PeerHello hello, CancellationToken cancellationToken)
     {
-        await SendAsync(transport.Output, FrameKind.Hello, frames => HelloCodec.Encode(frames, hello), cancellationToken).ConfigureAwait(false);
+        await SendAsync(transport.Output, FrameKind.Hello, frames => HelloCodec.Encode(frames, hello), cancellationToken)
+            .ConfigureAwait(false);
         return await ReadAnswerAsync(transport.Input, cancellationToken).ConfigureAwait(false);
     }
 
@@ -76,7 +78,8 @@ public static class Handshake
         return new HandshakeResult(null, null, $"the answer to the hello is not one ({frame})");
     }
 
-    private static async ValueTask SendAsync(PipeWriter output, FrameKind kind, Action<FrameWriter> encode, CancellationToken cancellationToken)
+    private static async ValueTask SendAsync(
+        PipeWriter output, FrameKind kind, Action<FrameWriter> encode, CancellationToken cancellationToken)
     {
         var frames = new FrameWriter();
         frames.Begin(kind, FrameFlags.None, 0);
@@ -90,7 +93,8 @@ public static class Handshake
         frames.Release();
     }
 
-    private static async ValueTask<(FrameKind Kind, byte[] Payload, string? Failure)> ReadFrameAsync(PipeReader input, CancellationToken cancellationToken)
+    private static async ValueTask<(FrameKind Kind, byte[] Payload, string? Failure)> ReadFrameAsync(
+        PipeReader input, CancellationToken cancellationToken)
     {
         while (true)
         {

@@ -6,7 +6,8 @@ namespace KvStore.Protocol;
 /// Bodies of the handshake frames: MessagePack arrays with fields by position. A reader takes the fields it knows and passes
 /// over what follows them, so that a newer node may add at the end.
 /// <code>
-/// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer, features, credentials bin]
+/// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer,
+///                     features, credentials bin]
 /// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin]
 /// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch]
 /// HelloRefused       [reason, detail]

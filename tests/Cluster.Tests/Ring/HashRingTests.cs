@@ -69,5 +69,6 @@ public sealed class HashRingTests
         Assert.InRange(different, 150, 256);
     }
 
-    private static RingMember[] Members(int count) => [.. Enumerable.Range(1, count).Select(i => new RingMember(new NodeId((uint)i), "z", 1))];
+    private static RingMember[] Members(int count) =>
+        [.. Enumerable.Range(1, count).Select(i => new RingMember(new NodeId((uint)i), "z", 1))];
 }
