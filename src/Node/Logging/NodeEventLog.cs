@@ -47,21 +47,43 @@ internal sealed class NodeEventLog : IAsyncDisposable
 
     private void Write(NodeEvent e)
     {
-        Action<ILogger, Protocol.GroupId, ulong, ulong, string> line = e.Kind switch
+        switch (e.Kind)
         {
-            // Term 0: nothing was there, on a first start once for every group.
-            NodeEventKind.Recovered => e.Term == 0 ? NodeLog.FirstStartOfGroup : NodeLog.Recovered,
-            NodeEventKind.BecameLeader => NodeLog.BecameLeader,
-            NodeEventKind.LeaderChanged => NodeLog.LeaderChanged,
-            NodeEventKind.LostLeadership => NodeLog.LostLeadership,
-            NodeEventKind.Campaigning => NodeLog.Campaigning,
-            NodeEventKind.SnapshotTaken => NodeLog.SnapshotTaken,
-            NodeEventKind.LogCompacted => NodeLog.LogCompacted,
-            NodeEventKind.LogHeldBack => NodeLog.LogHeldBack,
-            NodeEventKind.PeerLost => NodeLog.PeerLost,
-            NodeEventKind.ClockOff => NodeLog.ClockOff,
-            _ => throw new InvalidOperationException($"{e.Kind} has no log line"),
-        };
-        line(_log, e.Group, e.Term, e.Index, e.Text);
+            case NodeEventKind.Recovered when e.Term == 0:
+                NodeLog.FirstStartOfGroup(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.Recovered:
+                NodeLog.Recovered(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.BecameLeader:
+                NodeLog.BecameLeader(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.LeaderChanged:
+                NodeLog.LeaderChanged(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.LostLeadership:
+                NodeLog.LostLeadership(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.Campaigning:
+                NodeLog.Campaigning(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.SnapshotTaken:
+                NodeLog.SnapshotTaken(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.LogCompacted:
+                NodeLog.LogCompacted(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.LogHeldBack:
+                NodeLog.LogHeldBack(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.PeerLost:
+                NodeLog.PeerLost(_log, e.Text);
+                break;
+            case NodeEventKind.ClockOff:
+                NodeLog.ClockOff(_log, e.Text);
+                break;
+            default:
+                throw new InvalidOperationException($"{e.Kind} has no log line");
+        }
     }
 }

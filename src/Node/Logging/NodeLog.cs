@@ -80,11 +80,11 @@ internal static partial class NodeLog
     [LoggerMessage(307, LogLevel.Warning, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void LogHeldBack(ILogger log, GroupId group, ulong term, ulong index, string text);
 
-    [LoggerMessage(308, LogLevel.Warning, "group {Group} term {Term} index {Index}: {Text}")]
-    public static partial void PeerLost(ILogger log, GroupId group, ulong term, ulong index, string text);
+    [LoggerMessage(308, LogLevel.Warning, "{Text}; its groups elect new leaders")]
+    public static partial void PeerLost(ILogger log, string text);
 
-    [LoggerMessage(309, LogLevel.Warning, "group {Group} term {Term} index {Index}: {Text}")]
-    public static partial void ClockOff(ILogger log, GroupId group, ulong term, ulong index, string text);
+    [LoggerMessage(309, LogLevel.Warning, "{Text}")]
+    public static partial void ClockOff(ILogger log, string text);
 
     [LoggerMessage(310, LogLevel.Debug, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void FirstStartOfGroup(ILogger log, GroupId group, ulong term, ulong index, string text);

@@ -1,0 +1,33 @@
+using KvStore.Node.Config;
+
+namespace KvStore.Node.Tests.Config;
+
+public class StartOptionsTests
+{
+    [Fact]
+    public void Without_arguments_every_node_runs_from_the_working_directory()
+    {
+        var options = StartOptions.Parse([]);
+        Assert.Equal(StartVerb.Run, options.Verb);
+        Assert.Null(options.Node);
+        Assert.Equal("cluster.json", options.ConfigFile);
+        Assert.Equal("data", options.DataDirectory);
+    }
+
+    [Fact]
+    public void Values_follow_as_a_word_or_after_an_equals_sign()
+    {
+        var options = StartOptions.Parse(["--node", "n1", "--config=a.json", "--data", "d", "--Raft:TickMs=20", "--groups", "4", "--log", "json", "--print-config"]);
+        Assert.Equal(("n1", "a.json", "d", StartVerb.PrintConfig), (options.Node, options.ConfigFile, options.DataDirectory, options.Verb));
+        Assert.Equal([new("Raft:TickMs", "20"), new("groups", "4"), new("Log:Format", "json")], options.Overrides);
+    }
+
+    [Theory]
+    [InlineData("--nod", "did you mean --node")]
+    [InlineData("n1", "not an option")]
+    [InlineData("-n", "not an option")]
+    [InlineData("--node", "needs a value")]
+    [InlineData("--join", "not available yet")]
+    public void Everything_else_is_an_error(string argument, string message) =>
+        Assert.Contains(message, Assert.Throws<ConfigurationException>(() => StartOptions.Parse([argument])).Message);
+}
