@@ -6,7 +6,7 @@ namespace KvStore.Node.Http;
 /// <summary>Probes: live means do not kill it, startup means wait, ready means send requests.</summary>
 internal sealed class HealthEndpoints(FrontDoor door)
 {
-    public static Task LiveAsync(HttpContext context) => WriteAsync(context, new HealthReport("live", 0, 0));
+    public static Task LiveAsync(HttpContext context) => WriteAsync(context, new HealthReport("live"));
 
     public Task StartupAsync(HttpContext context) => door.Store is { } store
         ? WriteAsync(context, Report("started", store.Groups()))

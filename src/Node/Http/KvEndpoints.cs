@@ -152,7 +152,7 @@ internal sealed class KvEndpoints(FrontDoor door)
 
         if (reply.Code == ErrorCode.None && options.Strict && !reply.Changed)
         {
-            reply = reply with { Code = ErrorCode.KeyNotFound, Detail = "There was nothing to delete." };
+            reply = reply with { Code = ErrorCode.KeyNotFound, Outcome = Outcome.None, Detail = "There was nothing to delete." };
         }
 
         door.SetHeaders(context.Response, reply, started);

@@ -58,7 +58,7 @@ internal sealed record Problem(ErrorCode Code, string Detail)
         Type = ProblemType.UnknownRoute,
     };
 
-    public static Problem Of(KvReply reply, GroupId? group) => new(reply.Code, reply.Detail ?? "")
+    public static Problem Of(KvReply reply, GroupId? group) => new(reply.Code, reply.Detail ?? (reply.Code == ErrorCode.KeyNotFound ? "The key does not exist." : "The node said no more."))
     {
         Outcome = reply.Outcome,
         Group = reply.Evidence?.Group ?? group,

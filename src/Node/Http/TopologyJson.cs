@@ -40,7 +40,13 @@ internal sealed record KeyLocation(
     string Key, string KeyEncoding, int Slot, int VirtualNode, uint Group, string? Leader, string? LeaderUrl,
     IReadOnlyList<ReplicaDescription> Replicas, ulong Epoch);
 
-internal sealed record HealthReport(string Status, int Groups, int GroupsWithoutLeader);
+/// <param name="Status">What was asked for, when it holds.</param>
+/// <param name="Groups">Local groups; null when the question has nothing to do with them.</param>
+/// <param name="GroupsWithoutLeader">Those of them that know no leader now.</param>
+internal sealed record HealthReport(
+    string Status,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Groups = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? GroupsWithoutLeader = null);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(ClusterDescription))]

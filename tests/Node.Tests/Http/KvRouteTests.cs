@@ -113,11 +113,12 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_missing_key_has_evidence_and_no_revision()
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Code = ErrorCode.KeyNotFound, Detail = "No.", Evidence = ScriptedDoor.Evidence(), Epoch = 7, Revision = 99 };
+        door.Answer = _ => new KvReply { Code = ErrorCode.KeyNotFound, Evidence = ScriptedDoor.Evidence(), Epoch = 7, Revision = 99 };
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key");
         ProblemDocument problem = await ProblemDocument.ReadAsync(response, 404, "KeyNotFound");
         Assert.Equal(3u, problem.Group);
         Assert.Null(problem.Outcome);
+        Assert.NotEmpty(problem.Detail);
         Assert.StartsWith("node=n2", Header(response, "Kv-Served-By"), StringComparison.Ordinal);
         Assert.Equal("0", Header(response, "Kv-Staleness"));
         Assert.False(response.Headers.Contains("Kv-Revision"));
@@ -256,9 +257,14 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_delete_is_204_and_only_strict_asks_whether_there_was_something(string query, bool removed, int status)
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Revision = ScriptedDoor.Revision, Changed = removed, Evidence = ScriptedDoor.Evidence(), Epoch = 7 };
+        door.Answer = _ => new KvReply { Outcome = Outcome.Applied, Revision = ScriptedDoor.Revision, Changed = removed, Evidence = ScriptedDoor.Evidence(), Epoch = 7 };
         using HttpResponseMessage response = await door.SendAsync("DELETE", "/v1/kv/key" + query);
         Assert.Equal(status, (int)response.StatusCode);
+        if (status == 404)
+        {
+            Assert.Null((await ProblemDocument.ReadAsync(response, 404, "KeyNotFound")).Outcome);
+        }
+
         Assert.Equal(KvOperation.Delete, door.Asked!.Operation);
         Assert.StartsWith("node=n2", Header(response, "Kv-Served-By"), StringComparison.Ordinal);
         Assert.Equal(status == 204, response.Headers.Contains("Kv-Revision"));

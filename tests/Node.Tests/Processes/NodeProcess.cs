@@ -1,0 +1,103 @@
+using System.Diagnostics;
+
+namespace KvStore.Node.Tests.Processes;
+
+/// <summary>The built executable, running with a configuration and a data folder; its output is kept for the failure message.</summary>
+internal sealed class NodeProcess : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+
+    private readonly Process _process;
+    private readonly List<string> _output = [];
+
+    private NodeProcess(Process process)
+    {
+        _process = process;
+    }
+
+    /// <summary>Starts it and reads its output until a line has the mark.</summary>
+    public static async Task<NodeProcess> StartAsync(string config, string data, string mark, params string[] arguments)
+    {
+        ProcessStartInfo start = new("dotnet")
+        {
+            ArgumentList = { Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), "--config", config, "--data", data },
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (string argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        // Would have a say in an ordinary web application; must have none here.
+        start.Environment["ASPNETCORE_URLS"] = "http://0.0.0.0:1";
+        start.Environment["Kestrel__Endpoints__Http__Url"] = "http://0.0.0.0:1";
+
+        NodeProcess node = new(Process.Start(start)!);
+        TaskCompletionSource marked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        node._process.OutputDataReceived += (_, line) => node.Keep(line.Data, mark, marked);
+        node._process.ErrorDataReceived += (_, line) => node.Keep(line.Data, mark, marked);
+        node._process.BeginOutputReadLine();
+        node._process.BeginErrorReadLine();
+        Task exited = node._process.WaitForExitAsync();
+        await Task.WhenAny(marked.Task, exited).WaitAsync(Limit);
+        Assert.True(marked.Task.IsCompleted, $"The node ended without '{mark}':\n{node.Output}");
+        return node;
+    }
+
+    public string Output
+    {
+        get
+        {
+            lock (_output)
+            {
+                return string.Join('\n', _output);
+            }
+        }
+    }
+
+    /// <summary>Ctrl-C. The exit code, and how long it took to come.</summary>
+    public async Task<(int ExitCode, TimeSpan Took)> InterruptAsync()
+    {
+        long started = Stopwatch.GetTimestamp();
+        using Process kill = Process.Start("kill", ["-INT", $"{_process.Id}"]);
+        await _process.WaitForExitAsync().WaitAsync(Limit);
+        return (_process.ExitCode, Stopwatch.GetElapsedTime(started));
+    }
+
+    /// <summary>kill -9.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync().WaitAsync(Limit);
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            _process.WaitForExit(Limit);
+        }
+
+        _process.Dispose();
+    }
+
+    private void Keep(string? line, string mark, TaskCompletionSource marked)
+    {
+        if (line is null)
+        {
+            return;
+        }
+
+        lock (_output)
+        {
+            _output.Add(line);
+        }
+
+        if (line.Contains(mark, StringComparison.Ordinal))
+        {
+            marked.TrySetResult();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Text.Json;
+using KvStore.Node.Tests.Http;
+
+namespace KvStore.Node.Tests.Processes;
+
+/// <summary>Real processes, real disks, real sockets: what the other tests cannot show.</summary>
+public sealed class RealNodesTests : IDisposable
+{
+    private const string EveryNodeIsReady = "stop:";
+    private const string Serving = "serving:";
+
+    private static readonly string[] Names = ["n1", "n2", "n3"];
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("kvstore-").FullName;
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(30) };
+
+    private string Data => Path.Combine(_folder, "data");
+
+    [Fact]
+    public async Task One_process_serves_every_key_through_every_node_and_finds_its_data_again()
+    {
+        string config = WriteConfig(_ => 0);
+        Dictionary<string, string> etags = [];
+        using (NodeProcess nodes = await NodeProcess.StartAsync(config, Data, EveryNodeIsReady))
+        {
+            Uri[] urls = Urls();
+            for (int i = 0; i < 24; i++)
+            {
+                using HttpResponseMessage put = await _http.PutAsync(new Uri(urls[i % 3], $"/v1/kv/key-{i}"), new StringContent($"value-{i}"));
+                Assert.Equal(HttpStatusCode.Created, put.StatusCode);
+                etags[$"key-{i}"] = put.Headers.ETag!.ToString();
+            }
+
+            await AssertAllThereAsync(urls, etags);
+            (int exitCode, TimeSpan took) = await nodes.InterruptAsync();
+            Assert.True(exitCode == 0, nodes.Output);
+            Assert.True(took < TimeSpan.FromSeconds(5), $"stopping took {took}");
+        }
+
+        using NodeProcess again = await NodeProcess.StartAsync(config, Data, EveryNodeIsReady);
+        await AssertAllThereAsync(Urls(), etags);
+    }
+
+    [Fact]
+    public async Task Routes_answer_as_documented_on_a_real_store()
+    {
+        using NodeProcess nodes = await NodeProcess.StartAsync(WriteConfig(_ => 0), Data, EveryNodeIsReady);
+        Uri[] urls = Urls();
+
+        // Created once, then replaced, then protected by its version.
+        Assert.Equal(HttpStatusCode.Created, (await PutAsync(urls[0], "/v1/kv/a%2Fb", "1")).StatusCode);
+        HttpResponseMessage replaced = await PutAsync(urls[1], "/v1/b64/YS9i", "2");
+        Assert.Equal(HttpStatusCode.NoContent, replaced.StatusCode);
+        string etag = replaced.Headers.ETag!.ToString();
+        Assert.Equal(HttpStatusCode.PreconditionFailed, (await PutAsync(urls[2], "/v1/kv/a%2Fb", "3", ("If-Match", "\"1\""))).StatusCode);
+        Assert.Equal(HttpStatusCode.PreconditionFailed, (await PutAsync(urls[2], "/v1/kv/a%2Fb", "3", ("If-None-Match", "*"))).StatusCode);
+        Assert.Equal(HttpStatusCode.NoContent, (await PutAsync(urls[2], "/v1/kv/a%2Fb", "3", ("If-Match", etag))).StatusCode);
+        Assert.Equal("3", await _http.GetStringAsync(new Uri(urls[0], "/v1/kv/a/b")));
+
+        // The same write twice under one idempotency key is one write, whatever node it meets; another payload is refused.
+        HttpResponseMessage first = await PutAsync(urls[0], "/v1/kv/once", "x", ("Idempotency-Key", "\"k-1\""));
+        HttpResponseMessage second = await PutAsync(urls[1], "/v1/kv/once", "x", ("Idempotency-Key", "k-1"));
+        Assert.Equal(HttpStatusCode.Created, first.StatusCode);
+        Assert.Equal(HttpStatusCode.Created, second.StatusCode);
+        Assert.Equal(first.Headers.ETag, second.Headers.ETag);
+        HttpResponseMessage reused = await PutAsync(urls[2], "/v1/kv/once", "y", ("Idempotency-Key", "k-1"));
+        await ProblemDocument.ReadAsync(reused, 422, "IdempotencyReused");
+
+        // Counters count through every node.
+        for (int i = 1; i <= 6; i++)
+        {
+            using HttpResponseMessage incremented = await _http.PostAsync(new Uri(urls[i % 3], "/v1/incr/visits"), null);
+            JsonElement json = await incremented.Content.ReadFromJsonAsync<JsonElement>();
+            Assert.Equal(i, json.GetProperty("value").GetInt64());
+        }
+
+        // The leader that locate names is where redirect leads and strict is served.
+        JsonElement location = await _http.GetFromJsonAsync<JsonElement>(new Uri(urls[0], "/v1/locate/visits"));
+        Uri leader = new(location.GetProperty("leaderUrl").GetString()!);
+        foreach (Uri url in urls)
+        {
+            using HttpResponseMessage strict = await _http.GetAsync(new Uri(url, "/v1/kv/visits?route=strict"));
+            Assert.Equal(url.Port == leader.Port ? HttpStatusCode.OK : HttpStatusCode.MisdirectedRequest, strict.StatusCode);
+            Assert.Equal("6", await _http.GetStringAsync(new Uri(url, "/v1/kv/visits?route=redirect")));
+        }
+
+        Assert.Equal(HttpStatusCode.NoContent, (await _http.DeleteAsync(new Uri(urls[1], "/v1/kv/visits"))).StatusCode);
+        using HttpResponseMessage gone = await _http.DeleteAsync(new Uri(urls[2], "/v1/kv/visits?strict"));
+        await ProblemDocument.ReadAsync(gone, 404, "KeyNotFound");
+    }
+
+    [Fact]
+    public async Task A_node_without_a_majority_answers_eventual_reads_and_refuses_strong_ones()
+    {
+        int[] ports = FreePorts(9);
+        string config = WriteConfig(i => ports[i]);
+        Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
+        NodeProcess[] nodes = await Task.WhenAll(Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name)));
+        try
+        {
+            await UntilAsync(async () => (await _http.GetAsync(new Uri(urls[0], "/health/ready"))).IsSuccessStatusCode);
+            Assert.Equal(HttpStatusCode.Created, (await PutAsync(urls[0], "/v1/kv/key", "value")).StatusCode);
+            await UntilAsync(async () => (await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?consistency=eventual"))).IsSuccessStatusCode);
+
+            await nodes[1].KillAsync();
+            await nodes[2].KillAsync();
+
+            // Until the survivor has noticed, a strong read may also end in a timeout; after that only in NoLeader.
+            await UntilAsync(async () =>
+                (await _http.GetFromJsonAsync<JsonElement>(new Uri(urls[0], "/v1/locate/key"))).GetProperty("leader").ValueKind == JsonValueKind.Null);
+            using HttpResponseMessage strong = await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?timeout=500ms"));
+            ProblemDocument problem = await ProblemDocument.ReadAsync(strong, 503, "NoLeader");
+            Assert.Equal("not-applied", problem.Outcome);
+            Assert.NotNull(strong.Headers.RetryAfter);
+            HttpResponseMessage write = await PutAsync(urls[0], "/v1/kv/key?timeout=500ms", "other");
+            await ProblemDocument.ReadAsync(write, 503, "NoLeader");
+
+            using HttpResponseMessage eventual = await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?consistency=eventual"));
+            Assert.Equal("value", await eventual.Content.ReadAsStringAsync());
+            Assert.Equal("unknown", eventual.Headers.GetValues("Kv-Staleness").Single());
+            Assert.StartsWith("node=n1; ", eventual.Headers.GetValues("Kv-Served-By").Single(), StringComparison.Ordinal);
+
+            // With a second node there is a majority again, and the value is still the acknowledged one.
+            using NodeProcess back = await NodeProcess.StartAsync(config, Data, Serving, "--node", "n2");
+            Assert.Equal("value", await _http.GetStringAsync(new Uri(urls[0], "/v1/kv/key?timeout=20s")));
+        }
+        finally
+        {
+            Array.ForEach(nodes, node => node.Dispose());
+        }
+    }
+
+    public void Dispose()
+    {
+        _http.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private async Task AssertAllThereAsync(Uri[] urls, Dictionary<string, string> etags)
+    {
+        foreach ((string key, string etag) in etags)
+        {
+            foreach (Uri url in urls)
+            {
+                using HttpResponseMessage get = await _http.GetAsync(new Uri(url, "/v1/kv/" + key));
+                Assert.Equal(key.Replace("key", "value", StringComparison.Ordinal), await get.Content.ReadAsStringAsync());
+                Assert.Equal("text/plain; charset=utf-8", get.Content.Headers.ContentType!.ToString());
+                Assert.Equal(etag, get.Headers.ETag!.ToString());
+                Assert.Equal("strong", get.Headers.GetValues("Kv-Consistency").Single());
+                Assert.Equal("0", get.Headers.GetValues("Kv-Staleness").Single());
+            }
+        }
+    }
+
+    private Task<HttpResponseMessage> PutAsync(Uri node, string path, string value, params (string Name, string Value)[] headers)
+    {
+        HttpRequestMessage request = new(HttpMethod.Put, new Uri(node, path)) { Content = new StringContent(value) };
+        foreach ((string name, string text) in headers)
+        {
+            request.Headers.TryAddWithoutValidation(name, text);
+        }
+
+        return _http.SendAsync(request);
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using CancellationTokenSource deadline = new(TimeSpan.FromSeconds(60));
+        using PeriodicTimer poll = new(TimeSpan.FromMilliseconds(25));
+        while (!await condition())
+        {
+            await poll.WaitForNextTickAsync(deadline.Token);
+        }
+    }
+
+    // With port 0 each node writes down where it really listens.
+    private Uri[] Urls() => [.. Names.Select(name =>
+    {
+        using JsonDocument run = JsonDocument.Parse(File.ReadAllText(Path.Combine(Data, ".run", name + ".json")));
+        return new Uri("http://" + run.RootElement.GetProperty("http").GetString());
+    })];
+
+    private string WriteConfig(Func<int, int> port)
+    {
+        string path = Path.Combine(_folder, "cluster.json");
+        File.WriteAllText(path, JsonSerializer.Serialize(new
+        {
+            clusterId = "test",
+            replicationFactor = 3,
+            virtualNodes = 64,
+            groups = 4,
+            nodes = Names.Select((name, i) => new
+            {
+                id = name,
+                http = $"127.0.0.1:{port(i * 3)}",
+                peer = $"127.0.0.1:{port((i * 3) + 1)}",
+                binary = $"127.0.0.1:{port((i * 3) + 2)}",
+                zone = name,
+                weight = 1,
+            }),
+        }));
+        return path;
+    }
+
+    // Chosen by the system and free a moment ago: separate processes cannot tell each other where they are.
+    private static int[] FreePorts(int count)
+    {
+        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
+        Array.ForEach(listeners, listener => listener.Start());
+        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
+        Array.ForEach(listeners, listener => listener.Dispose());
+        return ports;
+    }
+}
