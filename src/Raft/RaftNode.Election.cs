@@ -220,11 +220,12 @@ public sealed partial class RaftNode
         Leader = Id;
         _tracker.StartTerm(_log.LastIndex);
 
-        // Whatever is in the log may contain a configuration change; the next one waits until all of it is applied.
-        _pendingConfIndex = _log.LastIndex;
-
         // Paper 5.4.2 and 8: nothing of an earlier term is committed, and no read proved, before an entry of this term is.
         _termStart = _log.LastIndex + 1;
+
+        // What is in the log may contain a configuration change, and a change may not start before an entry of the term is
+        // committed (the flaw of single-server changes found in 2015): the next one waits until the no-op is applied.
+        _pendingConfIndex = _termStart;
         AppendEntry(EntryKind.NoOp, ReadOnlyMemory<byte>.Empty, 1, featureLevel: 0);
         BroadcastAppend();
     }

@@ -4,7 +4,7 @@ namespace KvStore.Raft;
 public sealed partial class RaftNode
 {
     // Invariant (leader): no configuration entry beyond this index is in the log. A new one is refused until it is applied, so
-    // at most one change is under way. Not durable: a new leader takes its last index.
+    // at most one change is under way. Not durable: a new leader takes the index of its no-op.
     private ulong _pendingConfIndex;
 
     /// <summary>
