@@ -60,13 +60,13 @@ internal static class OpenApiDescription
             Parameters = [.. Parameters(route)],
             Responses = [],
         };
-        if (route.RequestMediaType is { } mediaType)
+        if (route.RequestMediaTypes.Count > 0)
         {
             operation.RequestBody = new OpenApiRequestBody
             {
                 Description = route.RequestDescription,
                 Required = false,
-                Content = new Dictionary<string, OpenApiMediaType> { [mediaType] = new() },
+                Content = route.RequestMediaTypes.ToDictionary(mediaType => mediaType, _ => new OpenApiMediaType()),
             };
         }
 
@@ -80,7 +80,7 @@ internal static class OpenApiDescription
 
     private static OpenApiOperation DescribeHead(Route route)
     {
-        OpenApiOperation operation = Describe(route with { RequestMediaType = null });
+        OpenApiOperation operation = Describe(route with { RequestMediaTypes = [] });
         operation.Summary = $"{route.Summary}: the headers alone";
         operation.Responses = [];
         foreach (RouteAnswer answer in route.Answers)

@@ -15,8 +15,8 @@ internal sealed record Route(string Method, string Path, string Area, string Sum
 
     public KeyForm KeyForm { get; init; }
 
-    /// <summary>Media type of the request body; null when there is none.</summary>
-    public string? RequestMediaType { get; init; }
+    /// <summary>Media types the document offers for the request body; none when there is no body.</summary>
+    public IReadOnlyList<string> RequestMediaTypes { get; init; } = [];
 
     public string RequestDescription { get; init; } = "";
 

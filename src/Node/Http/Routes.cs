@@ -48,7 +48,7 @@ internal static class Routes
             new(HttpMethods.Post, "/v1/incr/{key}", Data, "Add to a counter", context => kv.IncrementAsync(context, KeyForm.Text))
             {
                 Options = RequestKinds.Increment,
-                RequestMediaType = Json,
+                RequestMediaTypes = [Json],
                 RequestDescription = """{"delta": 1, "initial": 0}; both members and the body itself may be left out. An absent key becomes initial + delta.""",
                 Answers = [new(200, """{"value": number, "etag": text, "revision": text}""", Json), .. EveryWrite],
             },
@@ -137,8 +137,8 @@ internal static class Routes
         {
             Options = RequestKinds.Put,
             KeyForm = form,
-            RequestMediaType = "*/*",
-            RequestDescription = "The value, as it is. Its Content-Type is stored with it.",
+            RequestMediaTypes = ["text/plain", "application/octet-stream", Json],
+            RequestDescription = "The value, as it is. Any Content-Type will do; it is stored with the value.",
             Answers =
             [
                 new(201, "Created. ETag and Kv-Revision name the new version."),
