@@ -14,6 +14,7 @@ public sealed partial class GroupTable
     private const int ReleaseCostBytes = 64;
 
     private readonly List<PinnedVersion> _pinned = [];
+    private long _pinnedBytes;
 
     // A sweep goes over the list from its end. Invariant: entries at or above _sweepCursor have been looked at since
     // _sweepGoal snapshots had been closed, or were added after that.
@@ -50,7 +51,7 @@ public sealed partial class GroupTable
         if (ActiveSnapshots.AnySees(snapshots, older.ModRevision, newer.ModRevision))
         {
             _pinned.Add(new PinnedVersion(successor.Tree, old, older.ModRevision, newer.ModRevision));
-            _arena.AddPinnedBytes(_arena.SlotBytesOf(olderHeader));
+            AddPinnedBytes(_arena.SlotBytesOf(olderHeader));
             return;
         }
 
@@ -131,7 +132,7 @@ public sealed partial class GroupTable
         }
 
         newerRecord.SetPrevious(record.Previous);
-        _arena.AddPinnedBytes(-_arena.SlotBytesOf(header));
+        AddPinnedBytes(-_arena.SlotBytesOf(header));
         _arena.Free(version.Reference);
         RemoveIfSpent(tree, newer, newerRecord, newerHeader);
     }
@@ -147,6 +148,9 @@ public sealed partial class GroupTable
             return;
         }
 
+        // The versions on the list are in the chains, too, and go with them.
+        _pinned.Clear();
+        AddPinnedBytes(-_pinnedBytes);
         while (_dismantledTrees < _trees.Length && budget > 0)
         {
             LeafDirectory directory = _trees[_dismantledTrees].Root;
@@ -169,6 +173,12 @@ public sealed partial class GroupTable
             _dismantleFrom = isLastLeaf ? [] : directory.UpperBound(index);
             _dismantledTrees += isLastLeaf ? 1 : 0;
         }
+    }
+
+    private void AddPinnedBytes(long bytes)
+    {
+        _pinnedBytes += bytes;
+        _arena.AddPinnedBytes(bytes);
     }
 
     /// <param name="Tree">Its virtual node.</param>
