@@ -22,7 +22,7 @@ public sealed class TableModelTests
     private sealed class Run(int seed, int keySpace)
     {
         private readonly Random _random = new(seed);
-        private readonly SlabArena _arena = new(1 << 16, minFreeSlots: 4);
+        private readonly SlabArena _arena = new(1 << 14, minFreeSlots: 4);
         private readonly List<(TableSnapshot Snapshot, SortedDictionary<(int, string), ModelRow> Rows)> _snapshots = [];
         private readonly ArrayBufferWriter<byte> _buffer = new();
         private readonly RowPage _page = new();

@@ -150,8 +150,30 @@ public sealed class TableTortureTests
                     ComparePair<TRules>(random.Next(5) > 0 ? random.Next(HotPairs) : random.Next(AllPairs), buffer);
                 }
 
+                for (int i = 0; i < 20; i++)
+                {
+                    CompareInSnapshot(random.Next(HotPairs), buffer);
+                }
+
                 CompareScans<TRules>(page);
             }
+        }
+
+        /// <summary>Short snapshots, and many: what can go wrong is that one is taken while a batch is published.</summary>
+        private void CompareInSnapshot(int pair, ArrayBufferWriter<byte> buffer)
+        {
+            using TableSnapshot snapshot = _table.Capture();
+            Span<ulong> stamps = stackalloc ulong[2];
+            foreach (int node in Nodes)
+            {
+                buffer.ResetWrittenCount();
+                if (snapshot.Get(node, _keys[pair], buffer, out _) == ReadOutcome.Found)
+                {
+                    stamps[node] = StampOf(pair, buffer.WrittenSpan, snapshot.Index);
+                }
+            }
+
+            Expect(stamps[0] == stamps[1], $"pair {pair} in a snapshot at {snapshot.Index}: {stamps[0]} and {stamps[1]}");
         }
 
         private void ComparePair<TRules>(int pair, ArrayBufferWriter<byte> buffer)
