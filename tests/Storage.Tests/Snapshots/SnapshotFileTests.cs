@@ -297,7 +297,7 @@ public sealed class SnapshotFileTests
         return table;
     }
 
-    private static string GoldenPath([CallerFilePath] string thisFile = "") => Path.Combine(Path.GetDirectoryName(thisFile)!, "snapshot-v1.golden");
+    private static string GoldenPath([CallerFilePath] string thisFile = "") => Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "snapshot-v1.snap");
 
     private static SnapshotHeader HeaderOf(GroupTable table) => new(
         Group: 7,

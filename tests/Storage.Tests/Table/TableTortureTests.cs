@@ -59,6 +59,9 @@ public sealed class TableTortureTests
     {
         private const int HotPairs = 12;
         private const int AllPairs = 300;
+
+        /// <summary>Written first and never deleted: a reader that finds it absent is wrong, however consistently.</summary>
+        private const int LastingPair = 0;
         private static readonly int[] Nodes = [0, 1];
 
         private readonly SlabArena _arena = new(1 << 16, minFreeSlots: 1);
@@ -111,7 +114,8 @@ public sealed class TableTortureTests
             {
                 // Mostly the hot keys; the others come and go, so that leaves are split, emptied and copied.
                 int pair = random.Next(4) > 0 ? random.Next(HotPairs) : random.Next(AllPairs);
-                bool isDelete = random.Next(8) == 0 || (pair >= HotPairs && random.Next(2) == 0);
+                pair = index == 1 ? LastingPair : pair;
+                bool isDelete = pair != LastingPair && (random.Next(8) == 0 || (pair >= HotPairs && random.Next(2) == 0));
                 int length = random.Next(50) == 0 ? 4800 : 8 * random.Next(4, 40);
                 Span<byte> stamped = value.AsSpan(0, length);
                 MemoryMarshal.Cast<byte, ulong>(stamped).Fill(index);
@@ -152,7 +156,7 @@ public sealed class TableTortureTests
 
                 for (int i = 0; i < 20; i++)
                 {
-                    CompareInSnapshot(random.Next(HotPairs), buffer);
+                    CompareInSnapshot(buffer);
                 }
 
                 CompareScans<TRules>(page);
@@ -160,20 +164,21 @@ public sealed class TableTortureTests
         }
 
         /// <summary>Short snapshots, and many: what can go wrong is that one is taken while a batch is published.</summary>
-        private void CompareInSnapshot(int pair, ArrayBufferWriter<byte> buffer)
+        private void CompareInSnapshot(ArrayBufferWriter<byte> buffer)
         {
             using TableSnapshot snapshot = _table.Capture();
             Span<ulong> stamps = stackalloc ulong[2];
             foreach (int node in Nodes)
             {
                 buffer.ResetWrittenCount();
-                if (snapshot.Get(node, _keys[pair], buffer, out _) == ReadOutcome.Found)
+                if (snapshot.Get(node, _keys[LastingPair], buffer, out _) == ReadOutcome.Found)
                 {
-                    stamps[node] = StampOf(pair, buffer.WrittenSpan, snapshot.Index);
+                    stamps[node] = StampOf(LastingPair, buffer.WrittenSpan, snapshot.Index);
                 }
             }
 
-            Expect(stamps[0] == stamps[1], $"pair {pair} in a snapshot at {snapshot.Index}: {stamps[0]} and {stamps[1]}");
+            bool isThere = stamps[0] > 0 || snapshot.Index == 0;
+            Expect(isThere && stamps[0] == stamps[1], $"a snapshot at {snapshot.Index} sees {stamps[0]} and {stamps[1]}");
         }
 
         private void ComparePair<TRules>(int pair, ArrayBufferWriter<byte> buffer)
