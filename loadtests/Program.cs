@@ -1,1 +1,39 @@
-return 0;
+using KvStore.LoadTests.CommandLine;
+using KvStore.LoadTests.Commands;
+using KvStore.LoadTests.Servers;
+
+Command[] commands = [RunCommand.Create(), BenchCommand.Create(), FillCommand.Create(), RestartCommand.Create(), ChaosCommand.Create(), ChaosCommand.CreateCheck()];
+
+var command = commands.FirstOrDefault(known => args.Length > 0 && known.Name == args[0]);
+if (command is null || args.Contains("--help"))
+{
+    Console.WriteLine("usage: dotnet run -c Release --project loadtests -- COMMAND [options]\n");
+    foreach (var known in command is null ? commands : [command])
+    {
+        known.WriteHelp(Console.Out);
+    }
+
+    return args.Length == 0 || args.Contains("--help") ? ExitCode.Success : ExitCode.NoVerdict;
+}
+
+using var interrupted = new CancellationTokenSource();
+Console.CancelKeyPress += (_, pressed) =>
+{
+    // The first one ends the run properly, the second one ends the process.
+    pressed.Cancel = !interrupted.IsCancellationRequested;
+    interrupted.Cancel();
+};
+try
+{
+    return await command.RunAsync(new Arguments(args[1..], command.Options), interrupted.Token);
+}
+catch (Exception e) when (e is UsageException or ServersException)
+{
+    await Console.Error.WriteLineAsync($"{command.Name}: {e.Message}");
+    return ExitCode.NoVerdict;
+}
+catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
+{
+    await Console.Error.WriteLineAsync($"{command.Name}: interrupted");
+    return ExitCode.NoVerdict;
+}

@@ -1,0 +1,82 @@
+namespace KvStore.LoadTests.Chaos;
+
+internal enum Verdict
+{
+    Pass,
+    Fail,
+
+    /// <summary>Too little happened for a verdict.</summary>
+    Void,
+}
+
+/// <summary>A run in figures, and what follows from them.</summary>
+internal sealed record ChaosFigures
+{
+    /// <summary>Below this there was too little traffic to find anything.</summary>
+    public const double LeastAnswersPerSecond = 500;
+
+    public required CheckResult History { get; init; }
+    public required IReadOnlyList<KillRound> Rounds { get; init; }
+    public required int RoundsAsked { get; init; }
+    public required int Groups { get; init; }
+
+    /// <summary>Of writers and readers, before the first kill.</summary>
+    public required double AnswersPerSecondBefore { get; init; }
+
+    /// <summary>For each group and kill the longest time until a write is acknowledged; null when the scenario promises none.</summary>
+    public required TimeSpan? OutageLimit { get; init; }
+
+    /// <summary>What ended the run early, in a sentence; null when nothing did.</summary>
+    public required string? Breakdown { get; init; }
+
+    /// <summary>What makes this run a failure. Empty when nothing does.</summary>
+    public IEnumerable<string> Failures()
+    {
+        if (Breakdown is not null)
+        {
+            yield return Breakdown;
+        }
+
+        if (History.Violations.Count > 0)
+        {
+            yield return $"{History.Violations.Count} violations in the history";
+        }
+
+        foreach (var round in Rounds)
+        {
+            for (int group = 0; group < Groups; group++)
+            {
+                if (round.OutageOf(group) is not { } outage)
+                {
+                    yield return $"kill {round.Number} ({string.Join(", ", round.Nodes)}): group {group + 1} took no write any more";
+                }
+                else if (outage > OutageLimit)
+                {
+                    yield return $"kill {round.Number} ({string.Join(", ", round.Nodes)}): group {group + 1} took no write for {outage.TotalSeconds:0.00} s";
+                }
+            }
+        }
+    }
+
+    /// <summary>What makes this run too small to pass. Empty when nothing does.</summary>
+    public IEnumerable<string> Voids()
+    {
+        if (AnswersPerSecondBefore < LeastAnswersPerSecond)
+        {
+            yield return $"{AnswersPerSecondBefore:N0} answers/s before the first kill; at least {LeastAnswersPerSecond:N0} are needed";
+        }
+
+        if (Rounds.Count < RoundsAsked)
+        {
+            yield return $"{Rounds.Count} kills of {RoundsAsked}";
+        }
+
+        if (History.LeaderChanges == 0)
+        {
+            yield return "no group changed its leader";
+        }
+    }
+
+    /// <summary>A broken promise is one however small the run was.</summary>
+    public Verdict Verdict => Failures().Any() ? Verdict.Fail : Voids().Any() ? Verdict.Void : Verdict.Pass;
+}

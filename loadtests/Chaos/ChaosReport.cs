@@ -1,0 +1,92 @@
+using System.Globalization;
+using System.Text;
+using KvStore.LoadTests.Reports;
+
+namespace KvStore.LoadTests.Chaos;
+
+/// <summary>report.md of a chaos run.</summary>
+internal static class ChaosReport
+{
+    private const int MostStories = 20;
+
+    public static string Write(ChaosFigures figures, ChaosOptions options, RunContext context)
+    {
+        var text = new StringBuilder();
+        var history = figures.History;
+        text.Append(CultureInfo.InvariantCulture, $"""
+            # {options.Scenario.Name}: {Name(figures.Verdict)}
+
+            {options.Scenario.Summary}.
+
+            - when: {context.Started:yyyy-MM-dd HH:mm} UTC, commit {context.Commit}, seed {options.Seed}
+            - machine: {context.Machine}; load average before the run {context.LoadAverage:0.00}
+            - runtime: {context.Runtime}
+            - command: `{context.CommandLine}`
+
+            | | |
+            |---|---|
+            | kills | {figures.Rounds.Count} of {figures.RoundsAsked} asked for |
+            | answers/s before the first kill | {figures.AnswersPerSecondBefore:N0} |
+            | puts acknowledged / outcome unknown / refused | {history.AcknowledgedWrites:N0} / {history.UnknownWrites:N0} / {history.RefusedWrites:N0} |
+            | reads answered, final ones among them | {history.Reads:N0}, {history.FinalReads:N0} |
+            | leader changes seen | {history.LeaderChanges:N0} |
+            | violations | {history.Violations.Count:N0} |
+
+            ## From a kill to the first write acknowledged after it, seconds
+
+            Counted from the last moment the process was seen alive to the acknowledgement of the first write sent after its death, per group
+            and kill, over the nodes that run.
+
+            | groups | n | median | p99 | maximum |
+            |---|---:|---:|---:|---:|
+
+            """);
+        var outages = figures.Rounds.SelectMany(round => Enumerable.Range(0, figures.Groups).Select(group => (round, group))).ToList();
+        AppendOutages(text, "all", outages);
+        AppendOutages(text, "those whose leader was killed", outages.Where(at => at.round.LeaderlessGroups.Contains(at.group)));
+        AppendOutages(text, "the others", outages.Where(at => !at.round.LeaderlessGroups.Contains(at.group)));
+
+        var restarts = figures.Rounds.Where(round => round.Restart is not null).Select(round => round.Restart!.Value.TotalSeconds).Order().ToList();
+        text.Append(CultureInfo.InvariantCulture, $"\nFrom the start of a restart to ready: {Summary(restarts)} (n, median, p99, maximum).\n");
+
+        AppendList(text, "Why it fails", figures.Failures());
+        AppendList(text, "Why there is no verdict", figures.Voids());
+        AppendList(text, "Violations", history.Violations.Select(violation => $"{violation.Rule}: {violation.Key}: {violation.Story}"));
+        return text.ToString();
+    }
+
+    public static string Name(Verdict verdict) => verdict.ToString().ToUpperInvariant();
+
+    private static void AppendOutages(StringBuilder text, string groups, IEnumerable<(KillRound Round, int Group)> outages)
+    {
+        var seconds = outages.Select(at => at.Round.OutageOf(at.Group)?.TotalSeconds ?? double.PositiveInfinity).Order().ToList();
+        text.Append("| ").Append(groups).Append(" | ").Append(Summary(seconds)).Append(" |\n");
+    }
+
+    private static string Summary(List<double> sorted) => sorted.Count == 0
+        ? "0 | n/a | n/a | n/a"
+        : string.Create(CultureInfo.InvariantCulture, $"{sorted.Count} | {Percentile(sorted, 50):0.000} | {Percentile(sorted, 99):0.000} | {sorted[^1]:0.000}");
+
+    // Nearest rank: a value that was measured, never one between two.
+    private static double Percentile(List<double> sorted, double percent) => sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * percent / 100) - 1)];
+
+    private static void AppendList(StringBuilder text, string title, IEnumerable<string> lines)
+    {
+        var all = lines.ToList();
+        if (all.Count == 0)
+        {
+            return;
+        }
+
+        text.Append("\n## ").Append(title).Append("\n\n");
+        foreach (string line in all.Take(MostStories))
+        {
+            text.Append("- ").Append(line).Append('\n');
+        }
+
+        if (all.Count > MostStories)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"- … and {all.Count - MostStories:N0} more\n");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+using System.Diagnostics;
+using System.Text;
+using KvStore.LoadTests.Load;
+using KvStore.LoadTests.Reports;
+using KvStore.LoadTests.Servers;
+using KvStore.Protocol;
+
+namespace KvStore.LoadTests.Chaos;
+
+internal sealed record ChaosOptions(ChaosScenario Scenario, int Rounds, TimeSpan? During, int Seed, string OutDirectory)
+{
+    public string HistoryPath => Path.Combine(OutDirectory, "history.jsonl");
+}
+
+/// <summary>One chaos run on real processes: load, kills, a last look at every key through every node, figures.</summary>
+internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, ClusterScript script, ServerProcesses processes, Progress progress)
+{
+    private const int Writers = 32;
+    private const int Readers = 16;
+    private const int KeysPerWriter = 100;
+    private const int FinalReaders = 32;
+
+    /// <summary>Where a run is measured in time, the void-run rule still asks for this many kills.</summary>
+    private const int LeastRounds = 10;
+
+    // 48 processes 40 ms apart are 1,200 operations a second: twice what a run needs to count, and little enough to leave the
+    // processor to the servers.
+    private static readonly TimeSpan OperationInterval = TimeSpan.FromMilliseconds(40);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan FinalPatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Steady = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ProbesBefore = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestOutage = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
+
+    private readonly Random _random = new(options.Seed);
+    private readonly string[] _names = [.. cluster.Nodes.Select(node => node.Name)];
+
+    public async Task<ChaosFigures> RunAsync(CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(options.OutDirectory);
+        progress.Say($"starting {string.Join(", ", _names)}");
+        await script.UpAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            return await RunOnClusterAsync(cancellation).ConfigureAwait(false);
+        }
+        finally
+        {
+            await script.DownAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<ChaosFigures> RunOnClusterAsync(CancellationToken cancellation)
+    {
+        var probeKeys = await Prober.LocateKeysAsync(cluster, cancellation).ConfigureAwait(false);
+        string[][] keys = [.. Enumerable.Range(0, Writers).Select(writer => Enumerable.Range(0, KeysPerWriter).Select(key => $"w{writer}-{key}").ToArray())];
+        var rounds = new List<KillRound>();
+        string? breakdown = null;
+        double answersPerSecond;
+
+        await using var binary = new BinaryClient(cluster.Nodes, connectionsPerNode: 2);
+        await using var rest = new RestClient(cluster.Nodes, _names, recording: true);
+        await using var probes = new BinaryClient(cluster.Nodes, connectionsPerNode: 1);
+        var history = new HistoryFile(options.HistoryPath);
+        await using (history.ConfigureAwait(false))
+        {
+            var recorder = new Recorder(history, _names);
+            var prober = new Prober(probes, recorder, probeKeys, _names, _random.Next());
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            var load = StartLoad([binary, rest], recorder, keys, stop.Token).Append(Task.Run(() => prober.RunAsync(stop.Token), CancellationToken.None)).ToArray();
+            try
+            {
+                await Task.Delay(WarmUp, cancellation).ConfigureAwait(false);
+                answersPerSecond = await MeasureRateAsync(recorder, cancellation).ConfigureAwait(false);
+                progress.Say($"{answersPerSecond:N0} answers/s before the first kill");
+                breakdown = await KillAsync(rounds, prober, recorder, cancellation).ConfigureAwait(false);
+            }
+            finally
+            {
+                await stop.CancelAsync().ConfigureAwait(false);
+                await Task.WhenAll(load).ConfigureAwait(false);
+            }
+
+            var patient = new PatientClient(binary, FinalPatience, TimeProvider.System);
+            await ReadEverythingAsync(patient, recorder, [.. keys.SelectMany(own => own), .. probeKeys]).ConfigureAwait(false);
+        }
+
+        progress.Say("checking the history");
+        return new ChaosFigures
+        {
+            History = HistoryChecker.Check(HistoryFile.Read(options.HistoryPath)),
+            Rounds = rounds,
+            RoundsAsked = options.During is null ? options.Rounds : LeastRounds,
+            Groups = cluster.Groups,
+            AnswersPerSecondBefore = answersPerSecond,
+            OutageLimit = options.Scenario.OutageLimit,
+            Breakdown = breakdown,
+        };
+    }
+
+    // Every second process uses REST, so both doors and both kinds of ids are under test.
+    private IEnumerable<Task> StartLoad(IStoreClient[] doors, Recorder recorder, string[][] keys, CancellationToken stop)
+    {
+        string[] all = [.. keys.SelectMany(own => own)];
+        var clients = doors.Select(door => new PatientClient(door, Patience, TimeProvider.System)).ToArray();
+        for (int i = 0; i < Writers + Readers; i++)
+        {
+            var process = new RecordedProcess(clients[i % clients.Length], recorder, OperationInterval, _random.Next());
+            string[]? own = i < Writers ? keys[i] : null;
+            yield return Task.Run(() => own is null ? process.ReadAsync(all, stop) : process.WriteAsync(own, stop), CancellationToken.None);
+        }
+    }
+
+    private static async Task<double> MeasureRateAsync(Recorder recorder, CancellationToken cancellation)
+    {
+        long before = recorder.Acknowledged, start = recorder.Now;
+        await Task.Delay(Steady, cancellation).ConfigureAwait(false);
+        return (recorder.Acknowledged - before) * 1e9 / (recorder.Now - start);
+    }
+
+    /// <returns>What ended the rounds early, or null.</returns>
+    private async Task<string?> KillAsync(List<KillRound> rounds, Prober prober, Recorder recorder, CancellationToken cancellation)
+    {
+        long start = recorder.Now;
+        bool GoOn() => options.During is { } during ? recorder.Now - start < during.TotalNanoseconds : rounds.Count < options.Rounds;
+        while (GoOn())
+        {
+            string[] victims = options.Scenario.KillsAll ? _names : [_names[_random.Next(_names.Length)]];
+            var round = new KillRound(rounds.Count + 1, victims, cluster.Groups);
+            prober.Begin();
+            await Task.Delay(ProbesBefore, cancellation).ConfigureAwait(false);
+            await KillAsync(round, prober, recorder, cancellation).ConfigureAwait(false);
+            rounds.Add(round);
+            if (!options.Scenario.KillsAll)
+            {
+                await UntilAcknowledgedAsync(round, recorder, cancellation).ConfigureAwait(false);
+            }
+
+            if (await RestartAsync(round, prober, cancellation).ConfigureAwait(false) is { } breakdown)
+            {
+                return breakdown;
+            }
+
+            await UntilAcknowledgedAsync(round, recorder, cancellation).ConfigureAwait(false);
+            prober.End();
+            progress.Show(Describe(round, recorder));
+
+            // The next kill meets the cluster at another point of its recovery each time.
+            await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(200, 1500)), cancellation).ConfigureAwait(false);
+        }
+
+        return null;
+    }
+
+    private async Task KillAsync(KillRound round, Prober prober, Recorder recorder, CancellationToken cancellation)
+    {
+        int[] pids = [.. round.Nodes.Select(node => processes.PidOf(node) ?? throw new ServersException($"{node} does not run"))];
+        prober.Watch(round);
+
+        // The script needs some milliseconds to start and to end; the moment of death is seen by looking, not by its return.
+        var watch = Task.Factory.StartNew(
+            () =>
+            {
+                round.LastAliveNs = recorder.Now;
+                for (long now = recorder.Now; pids.Any(ServerProcesses.IsAlive); now = recorder.Now)
+                {
+                    // All of them alive: the outage of a kill-all starts with the first death.
+                    round.LastAliveNs = pids.All(ServerProcesses.IsAlive) ? now : round.LastAliveNs;
+                    Thread.Sleep(1);
+                }
+
+                round.DeadNs = recorder.Now;
+            },
+            cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        await Task.WhenAll(round.Nodes.Select(node => script.KillAsync(node, cancellation))).ConfigureAwait(false);
+        await watch.ConfigureAwait(false);
+    }
+
+    private async Task<string?> RestartAsync(KillRound round, Prober prober, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        try
+        {
+            prober.Use(_names);
+            await Task.WhenAll(round.Nodes.Select(node => script.RestartAsync(node, cancellation))).ConfigureAwait(false);
+            round.Restart = Stopwatch.GetElapsedTime(start);
+            return null;
+        }
+        catch (ServersException e)
+        {
+            return $"kill {round.Number}: the restart failed: {e.Message}";
+        }
+    }
+
+    private static async Task UntilAcknowledgedAsync(KillRound round, Recorder recorder, CancellationToken cancellation)
+    {
+        long deadline = recorder.Now + (long)LongestOutage.TotalNanoseconds;
+        while (!round.AllAcknowledged && recorder.Now < deadline)
+        {
+            await Task.Delay(Poll, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private string Describe(KillRound round, Recorder recorder)
+    {
+        var worst = Enumerable.Range(0, cluster.Groups).Select(round.OutageOf).Max();
+        return $"kill {round.Number}: {string.Join(", ", round.Nodes)}; slowest of {cluster.Groups} groups took a write again after {worst?.TotalSeconds:0.00} s; " +
+            $"ready again after {round.Restart?.TotalSeconds:0.00} s; {recorder.Acknowledged:N0} answers so far";
+    }
+
+    private async Task ReadEverythingAsync(PatientClient client, Recorder recorder, IReadOnlyList<string> keys)
+    {
+        int next = -1, total = keys.Count * _names.Length;
+        var readers = Enumerable.Range(0, FinalReaders).Select(_ => Task.Run(async () =>
+        {
+            int process = recorder.NewProcess();
+            while (Interlocked.Increment(ref next) is var number && number < total)
+            {
+                var request = new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes(keys[number / _names.Length]) };
+                long call = recorder.Now;
+                var answer = await client.SendAsync(number % _names.Length, process, request, stayWithNode: true).ConfigureAwait(false);
+                recorder.Record(process, request, call, answer, final: true);
+            }
+        })).ToArray();
+        var all = Task.WhenAll(readers);
+        while (!all.IsCompleted)
+        {
+            await Task.WhenAny(all, Task.Delay(TimeSpan.FromMilliseconds(200))).ConfigureAwait(false);
+            progress.ShowShare("reading every key through every node", Math.Min(Volatile.Read(ref next) + 1, total), total);
+        }
+
+        await all.ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,59 @@
+using System.Diagnostics;
+using System.Text;
+using KvStore.Protocol;
+
+namespace KvStore.LoadTests.Chaos;
+
+/// <summary>How an operation ended after all its attempts, the last reply, and the index of the node that gave it.</summary>
+internal readonly record struct Answer(OperationOutcome Outcome, KvReply Reply, int AskedNode);
+
+/// <summary>The clock of a run, its history and its counts. Any thread records.</summary>
+internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNames)
+{
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private int _lastProcess = -1;
+    private long _acknowledged;
+
+    /// <summary>Nanoseconds since the start of the run.</summary>
+    public long Now => (long)Stopwatch.GetElapsedTime(_start).TotalNanoseconds;
+
+    /// <summary>Operations answered so far, reads included.</summary>
+    public long Acknowledged => Interlocked.Read(ref _acknowledged);
+
+    public int NewProcess() => Interlocked.Increment(ref _lastProcess);
+
+    /// <param name="process">Whose operation it was.</param>
+    /// <param name="request">What was asked.</param>
+    /// <param name="callNs">When it was sent first.</param>
+    /// <param name="answer">How it ended.</param>
+    /// <param name="final">A read at the end of the run.</param>
+    public void Record(int process, KvRequest request, long callNs, Answer answer, bool final = false)
+    {
+        long returnNs = Now;
+        var evidence = answer.Reply.Evidence;
+        bool found = answer.Outcome == OperationOutcome.Ok && answer.Reply.Code != ErrorCode.KeyNotFound;
+        history.Add(new HistoryRecord
+        {
+            Process = process,
+            Op = request.IsWrite ? HistoryRecord.Put : HistoryRecord.Get,
+            Key = Encoding.ASCII.GetString(request.Key.Span),
+            Value = request.IsWrite ? Encoding.ASCII.GetString(request.Value.Span) : null,
+            Result = found && !request.IsWrite ? Encoding.UTF8.GetString(answer.Reply.Value.Span) : null,
+            CallNs = callNs,
+            ReturnNs = answer.Outcome == OperationOutcome.Unknown ? null : returnNs,
+            Outcome = answer.Outcome,
+            Level = request.IsWrite ? null : request.Level == ReadLevel.Eventual ? HistoryRecord.Eventual : HistoryRecord.Strong,
+            AgeMs = evidence is { AgeMs: not Evidence.AgeUnknown and var age } ? age : null,
+            Node = nodeNames[evidence is { Node: { IsNone: false } served } && served.Value <= nodeNames.Count ? (int)served.Value - 1 : answer.AskedNode],
+            Group = evidence?.Group.Value,
+            Term = evidence?.Term,
+            Applied = evidence?.Applied,
+            Version = found ? answer.Reply.Revision : null,
+            Final = final,
+        });
+        if (answer.Outcome == OperationOutcome.Ok)
+        {
+            Interlocked.Increment(ref _acknowledged);
+        }
+    }
+}

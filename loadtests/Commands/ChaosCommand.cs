@@ -1,0 +1,111 @@
+using KvStore.LoadTests.Chaos;
+using KvStore.LoadTests.CommandLine;
+using KvStore.LoadTests.Reports;
+using KvStore.LoadTests.Servers;
+
+namespace KvStore.LoadTests.Commands;
+
+/// <summary>chaos: recorded load while processes are killed, and a verdict. check: the verdict on a history that is there already.</summary>
+internal static class ChaosCommand
+{
+    private const string Marker = ".chaos-data";
+
+    private static readonly string[] Scenarios = [.. ChaosScenario.All.Select(scenario => scenario.Name)];
+
+    private static readonly IReadOnlyList<Option> Options =
+    [
+        new("scenario", "NAME", Scenarios[0], string.Join(", ", Scenarios)),
+        new("rounds", "N", "30", "kills"),
+        new("seconds", "S", null, "instead of --rounds: kill for so long; fewer than 10 kills are no verdict"),
+        new("seed", "X", "1", "of the choice of nodes, pauses, keys"),
+        new("out", "DIR", "out/chaos", "history.jsonl, report.md and the data of the nodes; the data of an earlier run there is deleted"),
+        new("cluster", "FILE", "cluster.json", "the cluster file"),
+        CommonOptions.Script,
+    ];
+
+    public static Command Create() => new("chaos", "kills processes under recorded load; exit code 0 pass, 1 fail, 2 no verdict", Options, RunAsync);
+
+    public static Command CreateCheck() => new(
+        "check", "judges a history.jsonl", [new("history", "FILE", "out/chaos/history.jsonl", "the history")], (arguments, _) => CheckAsync(arguments));
+
+    private static async Task<int> RunAsync(Arguments arguments, CancellationToken cancellation)
+    {
+        var scenario = ChaosScenario.All.First(known => known.Name == arguments.Choice("scenario", Scenarios));
+        var during = arguments.Has("seconds") ? arguments.Seconds("seconds") : (TimeSpan?)null;
+        var options = new ChaosOptions(scenario, arguments.Count("rounds"), during, arguments.Count("seed", min: 0), Path.GetFullPath(arguments.Text("out")));
+        var cluster = CommonOptions.ReadCluster(arguments);
+        var context = RunContext.Capture(CommonOptions.CommandLine);
+        string data = PrepareData(options.OutDirectory);
+        await RefuseToShareAsync(cluster, cancellation).ConfigureAwait(false);
+
+        var script = new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data);
+        var run = new ChaosRun(options, cluster, script, new ServerProcesses(Path.Combine(data, ".run")), Progress.OnConsole());
+        var figures = await run.RunAsync(cancellation).ConfigureAwait(false);
+
+        string report = ChaosReport.Write(figures, options, context);
+        string path = Path.Combine(options.OutDirectory, "report.md");
+        await File.WriteAllTextAsync(path, report, CancellationToken.None).ConfigureAwait(false);
+        Console.WriteLine();
+        Console.WriteLine(report);
+        Console.WriteLine($"written: {path}, {options.HistoryPath}\nverdict: {ChaosReport.Name(figures.Verdict)}");
+        return figures.Verdict switch
+        {
+            Verdict.Pass => ExitCode.Success,
+            Verdict.Fail => ExitCode.Failure,
+            _ => ExitCode.NoVerdict,
+        };
+    }
+
+    // A run starts empty and deletes what an earlier one has left, but nothing else: the marker tells.
+    private static string PrepareData(string outDirectory)
+    {
+        string data = Path.Combine(outDirectory, "data");
+        if (Directory.Exists(data) && !File.Exists(Path.Combine(data, Marker)))
+        {
+            throw new UsageException($"{data} was not made by a chaos run and will not be deleted; choose another --out");
+        }
+
+        if (Directory.Exists(data))
+        {
+            Directory.Delete(data, recursive: true);
+        }
+
+        Directory.CreateDirectory(data);
+        File.WriteAllText(Path.Combine(data, Marker), "The data of a chaos run: the next one deletes it.\n");
+        return data;
+    }
+
+    // Otherwise the load would go to somebody else's nodes, which have taken the ports.
+    private static async Task RefuseToShareAsync(ClusterFile cluster, CancellationToken cancellation)
+    {
+        using var probe = new ServerProbe(cluster, new ServerProcesses("."));
+        foreach (var node in cluster.Nodes)
+        {
+            if (await probe.IsListeningAsync(node, cancellation).ConfigureAwait(false))
+            {
+                throw new ServersException($"something listens at {node.Http} already; stop it first (scripts/cluster.sh down), or give another --cluster FILE");
+            }
+        }
+    }
+
+    private static Task<int> CheckAsync(Arguments arguments)
+    {
+        try
+        {
+            var result = HistoryChecker.Check(HistoryFile.Read(arguments.Text("history")));
+            Console.WriteLine(
+                $"{result.AcknowledgedWrites:N0} puts acknowledged, {result.UnknownWrites:N0} unknown, {result.RefusedWrites:N0} refused; " +
+                $"{result.Reads:N0} reads; {result.Violations.Count:N0} violations");
+            foreach (var violation in result.Violations)
+            {
+                Console.WriteLine($"- {violation.Rule}: {violation.Key}: {violation.Story}");
+            }
+
+            return Task.FromResult(result.Violations.Count == 0 ? ExitCode.Success : ExitCode.Failure);
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException)
+        {
+            throw new UsageException(e.Message);
+        }
+    }
+}

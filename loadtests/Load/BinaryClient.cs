@@ -1,0 +1,95 @@
+using KvStore.Client;
+using KvStore.LoadTests.Servers;
+using KvStore.Protocol;
+
+namespace KvStore.LoadTests.Load;
+
+/// <summary>The binary door: a few connections per node, each with many requests in flight. A broken one is dialled again.</summary>
+internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) : IStoreClient
+{
+    private readonly Line[][] _lines = [.. nodes.Select(node => Enumerable.Range(0, connectionsPerNode).Select(_ => new Line(node)).ToArray())];
+
+    public int NodeCount => nodes.Count;
+
+    public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+    {
+        // User i has node i mod n, so its lane counts on from i / n: otherwise every user of a node would share one connection.
+        var lines = _lines[node];
+        return lines[lane / nodes.Count % lines.Length].SendAsync(request);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var line in _lines.SelectMany(line => line))
+        {
+            await line.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>One connection to one node, or the attempt to have one.</summary>
+    private sealed class Line(NodeAddress node) : IAsyncDisposable
+    {
+        private static readonly KvConnectionOptions Options = new() { ClientName = "loadtests", ConnectTimeout = TimeSpan.FromSeconds(2) };
+
+        private readonly Lock _gate = new();
+        private Task<KvConnection>? _dial;
+
+        public async ValueTask<KvReply> SendAsync(KvRequest request)
+        {
+            var dial = Dial();
+            KvConnection connection;
+            try
+            {
+                connection = await dial.ConfigureAwait(false);
+            }
+            catch (KvException e)
+            {
+                Forget(dial);
+                return new KvReply { Code = e.Code, Outcome = Outcome.NotApplied, Detail = e.Message };
+            }
+
+            var result = await connection.TrySendAsync(request).ConfigureAwait(false);
+            if (!connection.IsOpen && Forget(dial))
+            {
+                await connection.DisposeAsync().ConfigureAwait(false);
+            }
+
+            return result.Reply ?? WithoutReply(request, result);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            if (_dial is { IsCompletedSuccessfully: true } dial)
+            {
+                await (await dial.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+            }
+        }
+
+        private static KvReply WithoutReply(KvRequest request, RequestResult result) => result switch
+        {
+            { End: RequestEnd.Full } => new KvReply { Code = ErrorCode.Overloaded, Outcome = Outcome.NotApplied },
+            { NeverSent: true } => new KvReply { Code = ErrorCode.NoLeader, Outcome = Outcome.NotApplied },
+            _ when request.IsWrite => new KvReply { Code = ErrorCode.Indeterminate, Outcome = Outcome.Unknown },
+            _ => new KvReply { Code = ErrorCode.Timeout },
+        };
+
+        private Task<KvConnection> Dial()
+        {
+            lock (_gate)
+            {
+                return _dial ??= KvConnection.ConnectAsync(node.Binary, Options);
+            }
+        }
+
+        // True for whoever notices first; a connection dialled meanwhile stays.
+        private bool Forget(Task<KvConnection> dial)
+        {
+            lock (_gate)
+            {
+                bool first = _dial == dial;
+                _dial = first ? null : _dial;
+                return first;
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using KvStore.LoadTests.Servers;
+using KvStore.Protocol;
+
+namespace KvStore.LoadTests.Load;
+
+/// <summary>The REST door: one HTTP/1.1 connection per request in flight.</summary>
+/// <param name="nodes">Nodes to ask; the index in this list is the node of SendAsync.</param>
+/// <param name="names">Names of all nodes of the cluster, sorted: what the numbers in the evidence mean.</param>
+/// <param name="recording">
+/// For a recorded history: the id of a write is sent as Idempotency-Key, and the reply says who served it. Without it requests
+/// are those of an ordinary client and cost this side less.
+/// </param>
+internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList<string> names, bool recording) : IStoreClient
+{
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>What the server's deadline is exceeded by before this side gives up.</summary>
+    private const int GraceMs = 1000;
+
+    private const string ServedBy = "Kv-Served-By";
+
+    private static readonly MediaTypeHeaderValue OctetStream = new("application/octet-stream");
+
+    private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler
+    {
+        AllowAutoRedirect = false,
+        ConnectTimeout = ConnectTimeout,
+        MaxConnectionsPerServer = int.MaxValue,
+        ActivityHeadersPropagator = null,
+        UseCookies = false,
+        UseProxy = false,
+    });
+
+    public int NodeCount => nodes.Count;
+
+    public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+    {
+        using var message = MessageOf(nodes[node].Http, request);
+        using var deadline = new CancellationTokenSource(request.TimeoutMs + GraceMs);
+        try
+        {
+            using var response = await _http.SendAsync(message, deadline.Token).ConfigureAwait(false);
+            byte[] body = await response.Content.ReadAsByteArrayAsync(deadline.Token).ConfigureAwait(false);
+            return ReplyOf(response, body);
+        }
+        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
+        {
+            return new KvReply { Code = ErrorCode.NoLeader, Outcome = Outcome.NotApplied, Detail = e.Message };
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+        {
+            return request.IsWrite
+                ? new KvReply { Code = ErrorCode.Indeterminate, Outcome = Outcome.Unknown, Detail = e.Message }
+                : new KvReply { Code = ErrorCode.Timeout, Detail = e.Message };
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _http.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private HttpRequestMessage MessageOf(Uri door, KvRequest request)
+    {
+        var uri = new Uri(door, "/v1/kv/" + Uri.EscapeDataString(Encoding.ASCII.GetString(request.Key.Span)));
+        var message = new HttpRequestMessage(request.IsWrite ? HttpMethod.Put : HttpMethod.Get, uri);
+        message.Headers.TryAddWithoutValidation("Kv-Timeout", string.Create(CultureInfo.InvariantCulture, $"{request.TimeoutMs}ms"));
+        if (!request.IsWrite)
+        {
+            message.Headers.TryAddWithoutValidation("Kv-Consistency", request.Level == ReadLevel.Strong ? "strong" : "eventual");
+            return message;
+        }
+
+        Debug.Assert(request.Operation == KvOperation.Put, "the load generator writes by put only");
+        message.Content = new ReadOnlyMemoryContent(request.Value);
+        message.Content.Headers.ContentType = OctetStream;
+        if (recording && request.Id is { } id)
+        {
+            message.Headers.TryAddWithoutValidation("Idempotency-Key", $"{id.Client:x32}-{id.Sequence}");
+            message.Headers.TryAddWithoutValidation("Kv-First-Sent", id.FirstSentMs.ToString(CultureInfo.InvariantCulture));
+        }
+
+        return message;
+    }
+
+    private KvReply ReplyOf(HttpResponseMessage response, byte[] body)
+    {
+        var evidence = recording ? EvidenceOf(response) : null;
+        _ = ulong.TryParse(HeaderOf(response, "Kv-Revision"), NumberStyles.None, CultureInfo.InvariantCulture, out ulong revision);
+        if (response.IsSuccessStatusCode)
+        {
+            return new KvReply { Value = body, Revision = revision, Evidence = evidence };
+        }
+
+        // Only an answer that touched a group says who served it; an unknown route is a 404, too.
+        if ((int)response.StatusCode == 404 && response.Headers.NonValidated.Contains(ServedBy))
+        {
+            return new KvReply { Code = ErrorCode.KeyNotFound, Evidence = evidence };
+        }
+
+        return ProblemOf(body) with { Revision = revision, Evidence = evidence };
+    }
+
+    private static KvReply ProblemOf(byte[] body)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(body);
+            var problem = document.RootElement;
+            return new KvReply
+            {
+                Code = Enum.Parse<ErrorCode>(problem.GetProperty("code").GetString()!),
+                Outcome = problem.GetProperty("outcome").GetString() switch
+                {
+                    "not-applied" => Outcome.NotApplied,
+                    "applied" => Outcome.Applied,
+                    "unknown" => Outcome.Unknown,
+                    _ => Outcome.None,
+                },
+                Detail = problem.GetProperty("detail").GetString(),
+            };
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or ArgumentException)
+        {
+            return new KvReply { Code = ErrorCode.Internal, Outcome = Outcome.Unknown, Detail = "a failure that is no problem document" };
+        }
+    }
+
+    // node=n2; role=follower; group=17; term=9; applied=88123; path=local|waited|forwarded
+    private Evidence? EvidenceOf(HttpResponseMessage response)
+    {
+        if (HeaderOf(response, ServedBy) is not { } text)
+        {
+            return null;
+        }
+
+        var fields = text.Split(';', StringSplitOptions.TrimEntries)
+            .Select(field => field.Split('=', 2))
+            .Where(field => field.Length == 2)
+            .ToDictionary(field => field[0], field => field[1]);
+        int node = Enumerable.Range(0, names.Count).FirstOrDefault(i => names[i] == fields.GetValueOrDefault("node"), -1);
+        return new Evidence(
+            HeaderOf(response, "Kv-Consistency") == "eventual" ? ReadLevel.Eventual : ReadLevel.Strong,
+            uint.TryParse(HeaderOf(response, "Kv-Staleness"), out uint age) ? age : Evidence.AgeUnknown,
+            new GroupId((uint)Number(fields, "group")), Number(fields, "term"), Number(fields, "applied"), new NodeId((uint)(node + 1)),
+            fields.GetValueOrDefault("role") == "leader" ? ServedRole.Leader : ServedRole.Follower,
+            fields.GetValueOrDefault("path") switch { "forwarded" => ServedPath.Forwarded, "waited" => ServedPath.Waited, _ => ServedPath.Local });
+    }
+
+    private static ulong Number(Dictionary<string, string> fields, string name) =>
+        ulong.TryParse(fields.GetValueOrDefault(name), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) ? number : 0;
+
+    private static string? HeaderOf(HttpResponseMessage response, string name) =>
+        response.Headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : null;
+}

@@ -1,0 +1,37 @@
+using System.Net;
+using System.Text.Json;
+using KvStore.LoadTests.CommandLine;
+
+namespace KvStore.LoadTests.Servers;
+
+/// <param name="Name">Its id in the file.</param>
+/// <param name="Http">REST.</param>
+/// <param name="Binary">The binary protocol.</param>
+internal sealed record NodeAddress(string Name, Uri Http, IPEndPoint Binary);
+
+/// <summary>The part of cluster.json a client needs. Nodes are sorted by name, as the servers number them.</summary>
+internal sealed record ClusterFile(string Path, int Groups, int ReplicationFactor, IReadOnlyList<NodeAddress> Nodes)
+{
+    public static ClusterFile Read(string path)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllText(path), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            var root = document.RootElement;
+            var nodes = root.GetProperty("nodes").EnumerateArray().Select(node => new NodeAddress(
+                node.GetProperty("id").GetString()!,
+                new Uri($"http://{node.GetProperty("http").GetString()}"),
+                IPEndPoint.Parse(node.GetProperty("binary").GetString()!)));
+            return new ClusterFile(path, root.GetProperty("groups").GetInt32(), root.GetProperty("replicationFactor").GetInt32(), [.. nodes.OrderBy(node => node.Name, StringComparer.Ordinal)]);
+        }
+        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or FormatException or InvalidOperationException)
+        {
+            throw new UsageException($"cannot read the cluster file {path}: {e.Message}");
+        }
+    }
+
+    /// <summary>The same cluster seen through some of its nodes.</summary>
+    public IReadOnlyList<NodeAddress> Select(IReadOnlyList<string>? names) => names is null
+        ? Nodes
+        : [.. names.Select(name => Nodes.FirstOrDefault(node => node.Name == name) ?? throw new UsageException($"{Path} has no node '{name}'"))];
+}

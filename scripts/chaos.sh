@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Kills nodes under recorded load and gives a verdict. Exit code: 0 pass, 1 a promise was broken, 2 no verdict.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<EOF
+Usage: scripts/chaos.sh [--scenario NAME] [--rounds N | --seconds S] [--seed X] [--out DIR]
+       scripts/chaos.sh check [--history FILE]
+
+  --scenario kill-one   kill -9 of one node at a time; every group takes a write again within 3 s (default)
+  --scenario kill-all   kill -9 of all nodes at once
+  --rounds N            kills (30)
+  --seconds S           kill for so long instead; fewer than 10 kills are no verdict
+  --seed X              of everything that is drawn (1)
+  --out DIR             history.jsonl, report.md and the data of the nodes (out/chaos); data of an earlier run there is deleted
+
+Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end.
+check judges the history of an earlier run again.
+EOF
+}
+
+case ${1:-} in
+  -h | --help)
+    usage
+    exit 0
+    ;;
+  check) command=(check "${@:2}") ;;
+  *) command=(chaos "$@") ;;
+esac
+
+dotnet build loadtests -c Release --nologo -v quiet
+exec dotnet loadtests/bin/Release/net10.0/KvStore.LoadTests.dll "${command[@]}"

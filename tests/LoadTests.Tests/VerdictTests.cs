@@ -1,0 +1,87 @@
+using KvStore.LoadTests.Chaos;
+
+namespace KvStore.LoadTests.Tests;
+
+public sealed class VerdictTests
+{
+    private const int Groups = 2;
+    private const long Second = 1_000_000_000;
+
+    [Fact]
+    public void A_run_that_did_enough_and_broke_nothing_passes() => Assert.Equal(Verdict.Pass, Figures().Verdict);
+
+    [Fact]
+    public void Too_little_traffic_too_few_kills_or_no_leader_change_are_no_verdict()
+    {
+        Assert.Equal(Verdict.Void, (Figures() with { AnswersPerSecondBefore = 499 }).Verdict);
+        Assert.Equal(Verdict.Void, (Figures() with { RoundsAsked = 2 }).Verdict);
+        Assert.Equal(Verdict.Void, (Figures() with { History = History(leaderChanges: 0) }).Verdict);
+    }
+
+    [Fact]
+    public void A_broken_promise_fails_however_small_the_run()
+    {
+        var broken = History(leaderChanges: 0, new Violation(HistoryChecker.NeverBackwards, "a", "…"));
+        Assert.Equal(Verdict.Fail, (Figures() with { History = broken, AnswersPerSecondBefore = 1 }).Verdict);
+        Assert.Equal(Verdict.Fail, (Figures() with { Breakdown = "n1 did not come back" }).Verdict);
+    }
+
+    [Fact]
+    public void One_slow_group_after_one_kill_fails_where_a_limit_is_promised()
+    {
+        var figures = Figures() with { Rounds = [Round(Second, (3 * Second) + 1000)] };
+        Assert.Equal(Verdict.Fail, figures.Verdict);
+        Assert.Equal("kill 1 (n1): group 2 took no write for 3.00 s", Assert.Single(figures.Failures()));
+        Assert.Equal(Verdict.Pass, (figures with { OutageLimit = null }).Verdict);
+    }
+
+    [Fact]
+    public void A_group_that_never_took_a_write_again_fails_always()
+    {
+        var round = new KillRound(1, ["n1"], Groups) { LastAliveNs = 0, DeadNs = 1 };
+        round.Acknowledged(0, callNs: 2, returnNs: 3);
+        Assert.False(round.AllAcknowledged);
+        Assert.Equal(Verdict.Fail, (Figures() with { Rounds = [round], OutageLimit = null }).Verdict);
+    }
+
+    [Fact]
+    public void Only_writes_sent_after_the_death_end_an_outage_and_the_first_one_counts()
+    {
+        var round = new KillRound(1, ["n1"], groups: 1) { LastAliveNs = 100 * Second };
+        round.Acknowledged(0, callNs: 101 * Second, returnNs: 101 * Second);
+        Assert.Null(round.OutageOf(0));
+        round.DeadNs = 102 * Second;
+        round.Acknowledged(0, callNs: (102 * Second) - 1, returnNs: 103 * Second);
+        Assert.Null(round.OutageOf(0));
+        round.Acknowledged(0, callNs: 102 * Second, returnNs: 104 * Second);
+        round.Acknowledged(0, callNs: 104 * Second, returnNs: 105 * Second);
+        Assert.Equal(TimeSpan.FromSeconds(4), round.OutageOf(0));
+    }
+
+    private static ChaosFigures Figures() => new()
+    {
+        History = History(leaderChanges: 1),
+        Rounds = [Round(Second, 3 * Second)],
+        RoundsAsked = 1,
+        Groups = Groups,
+        AnswersPerSecondBefore = 500,
+        OutageLimit = TimeSpan.FromSeconds(3),
+        Breakdown = null,
+    };
+
+    private static KillRound Round(params long[] outagesNs)
+    {
+        var round = new KillRound(1, ["n1"], Groups) { LastAliveNs = 0, DeadNs = 1 };
+        for (int group = 0; group < outagesNs.Length; group++)
+        {
+            round.Acknowledged(group, callNs: 1, returnNs: outagesNs[group]);
+        }
+
+        return round;
+    }
+
+    private static CheckResult History(int leaderChanges, params Violation[] violations) => new()
+    {
+        AcknowledgedWrites = 1, UnknownWrites = 0, RefusedWrites = 0, Reads = 1, FinalReads = 1, LeaderChanges = leaderChanges, Violations = violations,
+    };
+}
