@@ -71,6 +71,9 @@ public sealed partial class RaftNode
 
     public ulong LastIndex => _log.LastIndex;
 
+    /// <summary>Term of the entry at an index, durable or not; 0 when there is none or a snapshot stands for it.</summary>
+    public ulong TermAt(ulong index) => _log.TryTerm(index, out ulong term) ? term : 0;
+
     /// <summary>In force after the last applied configuration entry.</summary>
     public ConfState Configuration => _tracker.Configuration;
 

@@ -87,6 +87,22 @@ internal sealed partial class Replica : GroupRoute
 
     public bool HasReady => _raft.HasReady;
 
+    public HardState RecoveredHardState => _log.RecoveredHardState;
+
+    public ulong DurableLastIndex => _log.LastIndex;
+
+    public ulong SnapshotIndex => _log.Snapshot.Index;
+
+    /// <summary>Term of the entry at an index, durable or not; 0 when there is none or it is compacted.</summary>
+    public ulong TermAt(ulong index) => _raft.TermAt(index);
+
+    /// <summary>Hash of everything the state machine holds, equal on replicas that have applied the same index.</summary>
+    public (ulong Applied, ulong Hash) StateHash()
+    {
+        using TableSnapshot rows = Table.Capture();
+        return (_machine.AppliedIndex, _machine.Hash(rows));
+    }
+
     public NodeId NodeOf(ReplicaId replica)
     {
         foreach (ReplicaPlacement p in _placement)
@@ -202,6 +218,7 @@ internal sealed partial class Replica : GroupRoute
             PendingEntry? pending = TakePending(entry);
             _results.Clear();
             _machine.Apply(entry, pending is null ? null : _results);
+            Loop.Node.Applied?.Invoke(Group, entry);
             _appliedBytesSinceSnapshot += entry.ChargedBytes;
             Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
             if (pending is not null)

@@ -108,6 +108,11 @@ public sealed class StoreNode : IDisposable
 
     internal ITransport Transport { get; }
 
+    /// <summary>Every entry a local replica applies, in order. For the simulator's checkers.</summary>
+    internal Action<GroupId, Entry>? Applied { get; set; }
+
+    internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
+
     internal WallClocks Walls { get; }
 
     /// <summary>This node's wall clock is further off the others' median than <see cref="WallClocks.MaxOffsetMs"/>.</summary>
