@@ -26,6 +26,8 @@ public sealed class SimulatedCluster
     private readonly SimulatedNode[] _nodes;
     private readonly RoutingTable _routing;
     private readonly Dictionary<(GroupId Group, ulong Term), NodeId> _leaders = [];
+    private readonly Dictionary<(GroupId Group, ulong Applied), (NodeId Node, ulong Hash)> _hashes = [];
+    private readonly Promises _promises = new();
 
     public SimulatedCluster(ClusterOptions options)
     {
@@ -33,7 +35,10 @@ public sealed class SimulatedCluster
         Random = new SimulatedRandom(options.Seed);
         Scheduler = new Scheduler();
         _routing = Route(options);
-        Network = new SimulatedNetwork(Scheduler, Random.Fork(), options.Network, id => _nodes![id.Value - 1]);
+        Network = new SimulatedNetwork(Scheduler, Random.Fork(), options.Network, id => _nodes![id.Value - 1])
+        {
+            OnSend = (from, _, payload) => _promises.OnSend(from, payload),
+        };
         string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
         _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
     }
@@ -51,13 +56,61 @@ public sealed class SimulatedCluster
     /// <summary>What the nodes reported, newest last; for the story of a failed run.</summary>
     public List<string> Story { get; } = [];
 
+    public CommittedHistory Committed { get; } = new();
+
+    public CoverageMarks Marks { get; } = new();
+
     public void StartAll()
     {
         foreach (SimulatedNode node in _nodes)
         {
-            node.Start();
+            Start(node);
         }
     }
+
+    /// <summary>Starts a process on a machine, and checks that it remembers what earlier ones told others.</summary>
+    public void Start(SimulatedNode node)
+    {
+        try
+        {
+            node.Start();
+        }
+        catch (StorageException failure) when (node.OnDiskFailure is { } told)
+        {
+            told(node, failure);
+            return;
+        }
+
+        StoreNode store = node.Store!;
+        foreach (Replica replica in store.LocalReplicas)
+        {
+            Committed.OnStart(node.Id, replica.Group, replica.SnapshotIndex);
+            _promises.OnRecovered(node.Id, replica.Group, replica.RecoveredHardState, replica.DurableLastIndex);
+        }
+
+        store.Applied = (group, entry) => Committed.OnApplied(node.Id, group, entry);
+    }
+
+    /// <summary>Replicas of a group at the same applied index hold the same state: rows, records and floors.</summary>
+    public void CompareReplicas(GroupId group)
+    {
+        foreach (SimulatedNode node in _nodes)
+        {
+            if (node.Store?.LocalReplicas.FirstOrDefault(r => r.Group == group) is not { } replica)
+            {
+                continue;
+            }
+
+            (ulong applied, ulong hash) = replica.StateHash();
+            if (!_hashes.TryAdd((group, applied), (node.Id, hash)) && _hashes[(group, applied)].Hash != hash)
+            {
+                throw new SafetyViolationException(
+                    "replicas-equal", $"nodes {node.Id} and {_hashes[(group, applied)].Node} differ in group {group} at index {applied}");
+            }
+        }
+    }
+
+    public void Tell(string what) => Story.Add($"{Scheduler.NowMicros / 1000,8} ms  {what}");
 
     /// <summary>kill -9: the process is gone, what it wrote is in the page cache. The others see their connections break.</summary>
     public void Kill(SimulatedNode node)
@@ -111,7 +164,12 @@ public sealed class SimulatedCluster
     {
         SimulatedRandom random = Random.Fork();
         ulong seed = random.Next();
-        var clock = new SimulatedClock(Scheduler) { OriginMicros = random.Between(1, 1L << 40), WallOffsetMs = random.Between(-200, 200) };
+        var clock = new SimulatedClock(Scheduler)
+        {
+            OriginMicros = random.Between(1, 1L << 40),
+            WallOffsetMs = random.Between(-200, 200),
+            DriftPpm = (int)random.Between(-500, 500),
+        };
         var disk = new MemoryFileSystem(random.Below(int.MaxValue));
         Guid uuid = new((int)id.Value, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
         return new SimulatedNode(id, Scheduler, random, disk, clock, Network.TransportOf(id), life => _options.Adjust(new StoreNodeOptions
@@ -132,29 +190,19 @@ public sealed class SimulatedCluster
     {
         Scheduler.Fold(e.Term ^ (e.Index << 20) ^ ((ulong)e.Kind << 60));
         Story.Add($"{Scheduler.NowMicros / 1000,8} ms  n{node}  group {e.Group} term {e.Term} index {e.Index}: {e.Text}");
-        if (e.Kind == NodeEventKind.BecameLeader && !_leaders.TryAdd((e.Group, e.Term), node) && _leaders[(e.Group, e.Term)] != node)
+        Marks.Hit(e.Kind.ToString());
+        if (e.Kind != NodeEventKind.BecameLeader)
+        {
+            return;
+        }
+
+        if (!_leaders.TryAdd((e.Group, e.Term), node) && _leaders[(e.Group, e.Term)] != node)
         {
             throw new SafetyViolationException(
-                $"group {e.Group} has two leaders in term {e.Term}: nodes {_leaders[(e.Group, e.Term)]} and {node}\n"
-                + string.Join('\n', Story.Where(line => line.Contains($"group {e.Group} "))));
+                "election-safety", $"nodes {_leaders[(e.Group, e.Term)]} and {node} both lead group {e.Group} in term {e.Term}");
         }
-    }
-}
 
-/// <summary>Something that must never happen has happened.</summary>
-public sealed class SafetyViolationException : Exception
-{
-    public SafetyViolationException()
-    {
-    }
-
-    public SafetyViolationException(string what)
-        : base(what)
-    {
-    }
-
-    public SafetyViolationException(string what, Exception inner)
-        : base(what, inner)
-    {
+        Replica leader = _nodes[node.Value - 1].Store!.LocalReplicas.First(r => r.Group == e.Group);
+        Committed.OnLeader(node, e.Group, e.Term, leader.SnapshotIndex, leader.TermAt);
     }
 }

@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Replication;
+using KvStore.Storage;
 
 namespace KvStore.Simulation;
 
@@ -19,6 +20,7 @@ public sealed class SimulatedNode
     private readonly HashSet<ShardLoop> _loopsScheduled = [];
     private bool _logScheduled;
     private bool _snapshotsScheduled;
+    private long _pausedUntilMicros;
 
     public SimulatedNode(
         NodeId id, Scheduler scheduler, SimulatedRandom random, MemoryFileSystem disk, SimulatedClock clock, ITransport transport,
@@ -39,6 +41,17 @@ public sealed class SimulatedNode
 
     /// <summary>The running process; null while the machine is down.</summary>
     public StoreNode? Store { get; private set; }
+
+    /// <summary>Every disk operation takes this many times as long.</summary>
+    public int DiskSlowness { get; set; } = 1;
+
+    /// <summary>The disk failed under the running process, which stopped because of it; said once.</summary>
+    public Action<SimulatedNode, StorageException>? OnDiskFailure { get; set; }
+
+    public bool IsPaused => _scheduler.NowMicros < _pausedUntilMicros;
+
+    /// <summary>SIGSTOP: nothing of the process runs until then; its disk and the network go on.</summary>
+    public void Pause(long micros) => _pausedUntilMicros = Math.Max(_pausedUntilMicros, _scheduler.NowMicros + micros);
 
     public void Start()
     {
@@ -68,6 +81,7 @@ public sealed class SimulatedNode
     {
         Store = null;
         Life++;
+        _pausedUntilMicros = 0;
         _loopsScheduled.Clear();
         _logScheduled = false;
         _snapshotsScheduled = false;
@@ -86,28 +100,22 @@ public sealed class SimulatedNode
     {
         if (ReferenceEquals(store, Store) && _loopsScheduled.Add(loop))
         {
-            _scheduler.After(_random.Between(1, 30), "turn", (int)Id.Value, () =>
+            Schedule(store, _random.Between(1, 30), "turn", () =>
             {
-                if (ReferenceEquals(store, Store))
+                _loopsScheduled.Remove(loop);
+                if (loop.RunOnce())
                 {
-                    _loopsScheduled.Remove(loop);
-                    if (loop.RunOnce())
-                    {
-                        ScheduleTurn(store, loop);
-                    }
+                    ScheduleTurn(store, loop);
                 }
             });
         }
     }
 
     private void ScheduleTimer(StoreNode store, ShardLoop loop) =>
-        _scheduler.After(Math.Max(1, loop.NextDueMs) * 1000L, "timer", (int)Id.Value, () =>
+        Schedule(store, Math.Max(1, loop.NextDueMs) * 1000L, "timer", () =>
         {
-            if (ReferenceEquals(store, Store))
-            {
-                ScheduleTurn(store, loop);
-                ScheduleTimer(store, loop);
-            }
+            ScheduleTurn(store, loop);
+            ScheduleTimer(store, loop);
         });
 
     private void ScheduleLog(StoreNode store)
@@ -144,11 +152,32 @@ public sealed class SimulatedNode
     }
 
     private void LogStep(StoreNode store, string name, long minMicros, long maxMicros, Action step) =>
-        _scheduler.After(_random.Between(minMicros, maxMicros), name, (int)Id.Value, () =>
+        Schedule(store, _random.Between(minMicros, maxMicros) * DiskSlowness, name, step);
+
+    /// <summary>An event of one process: it does not happen when that process is gone, and waits while it is paused.</summary>
+    private void Schedule(StoreNode store, long delayMicros, string name, Action run) =>
+        _scheduler.After(delayMicros, name, (int)Id.Value, () =>
         {
-            if (ReferenceEquals(store, Store))
+            if (!ReferenceEquals(store, Store))
             {
-                step();
+                return;
+            }
+
+            if (IsPaused)
+            {
+                Schedule(store, _pausedUntilMicros - _scheduler.NowMicros, name, run);
+                return;
+            }
+
+            try
+            {
+                run();
+            }
+            catch (StorageException failure)
+            {
+                // A failed disk stops the node: it is never asked again by the same process.
+                StopProcess();
+                OnDiskFailure?.Invoke(this, failure);
             }
         });
 
@@ -157,15 +186,12 @@ public sealed class SimulatedNode
         if (ReferenceEquals(store, Store) && !_snapshotsScheduled)
         {
             _snapshotsScheduled = true;
-            _scheduler.After(_random.Between(50, 2_000), "snapshot", (int)Id.Value, () =>
+            LogStep(store, "snapshot", 50, 2_000, () =>
             {
-                if (ReferenceEquals(store, Store))
+                _snapshotsScheduled = false;
+                if (store.Snapshots.RunOnce(SnapshotStepBytes))
                 {
-                    _snapshotsScheduled = false;
-                    if (store.Snapshots.RunOnce(SnapshotStepBytes))
-                    {
-                        ScheduleSnapshots(store);
-                    }
+                    ScheduleSnapshots(store);
                 }
             });
         }

@@ -11,42 +11,80 @@ public sealed record NetworkOptions
     public double Loss { get; init; }
     public double Duplication { get; init; }
 
+    /// <summary>Chance that a payload comes very late (up to a second): an ancient frame.</summary>
+    public double Straggling { get; init; }
+
     /// <summary>How long a request waits for an answer from a machine that says nothing.</summary>
     public long ForwardGivesUpMicros { get; init; } = 2_000_000;
 }
 
-/// <summary>Every link between the nodes of a cluster. Delivery is an event; what happens to a payload is drawn from the seed.</summary>
+/// <summary>
+/// Every link between the nodes of a cluster. Delivery is an event; what happens to a payload is drawn from the seed. Links
+/// are directed, so a partition may be one-way, and reordering comes from independent delays.
+/// </summary>
 public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random, NetworkOptions options, Func<NodeId, SimulatedNode> nodes)
 {
     private readonly HashSet<(NodeId From, NodeId To)> _cut = [];
+    private readonly Dictionary<(NodeId From, NodeId To), long> _cloggedUntil = [];
+    private bool _quiet;
 
     public long Delivered { get; private set; }
 
     public long Lost { get; private set; }
 
+    public long Duplicated { get; private set; }
+
+    /// <summary>Sees every payload before it leaves.</summary>
+    public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? OnSend { get; set; }
+
     /// <summary>Cuts one direction of one link.</summary>
     public void Cut(NodeId from, NodeId to) => _cut.Add((from, to));
 
-    public void Heal() => _cut.Clear();
+    /// <summary>What is sent over one direction of one link arrives when the clog is over.</summary>
+    public void Clog(NodeId from, NodeId to, long micros) => _cloggedUntil[(from, to)] = scheduler.NowMicros + micros;
+
+    public void HealCuts() => _cut.Clear();
+
+    /// <summary>From now on every link works and nothing is lost, repeated or late.</summary>
+    public void HealForGood()
+    {
+        _quiet = true;
+        _cut.Clear();
+        _cloggedUntil.Clear();
+    }
 
     public bool IsCut(NodeId from, NodeId to) => _cut.Contains((from, to));
 
     public ITransport TransportOf(NodeId from) => new Endpoint(this, from);
 
-    private long Delay() => random.Between(options.MinDelayMicros, options.MaxDelayMicros);
+    private long Delay(NodeId from, NodeId to)
+    {
+        long delay = !_quiet && random.Chance(options.Straggling)
+            ? random.Between(options.MaxDelayMicros, 1_000_000)
+            : random.Between(options.MinDelayMicros, options.MaxDelayMicros);
+        return Math.Max(delay, _cloggedUntil.GetValueOrDefault((from, to)) - scheduler.NowMicros);
+    }
 
     private bool Send(NodeId from, NodeId to, ReadOnlyMemory<byte> payload)
     {
-        int copies = random.Chance(options.Duplication) ? 2 : 1;
+        OnSend?.Invoke(from, to, payload);
+        int copies = 1;
+        if (!_quiet && random.Chance(options.Duplication))
+        {
+            Duplicated++;
+            copies = 2;
+        }
+
         for (int i = 0; i < copies; i++)
         {
-            if (random.Chance(options.Loss))
+            if (!_quiet && random.Chance(options.Loss))
             {
                 Lost++;
-                continue;
             }
-
-            scheduler.After(Delay(), "deliver", (int)to.Value, () => Deliver(from, to, payload));
+            else
+            {
+                scheduler.After(Delay(from, to), "deliver", (int)to.Value, () => Deliver(from, to, payload));
+            }
         }
 
         return true;
@@ -64,58 +102,73 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         scheduler.Fold((ulong)payload.Length);
         if (!store.OnPeerPayload(from, payload))
         {
-            throw new InvalidOperationException($"node {to} could not read what node {from} sent");
+            throw new SafetyViolationException($"node {to} could not read what node {from} sent");
         }
     }
 
     private void Forward(NodeId from, NodeId to, KvRequest request, IForwardCompletion completion)
     {
-        // Answers find the process that asked: if it has crashed meanwhile, nobody is there to be told.
-        SimulatedNode asker = nodes(from);
-        int life = asker.Life;
-        bool told = false;
-        scheduler.After(Delay(), "forward", (int)to.Value, () =>
-        {
-            if (asker.Life != life)
-            {
-                return;
-            }
+        var call = new Call(this, from, to, nodes(from), completion);
+        scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(request));
+    }
 
-            if (IsCut(from, to))
+    /// <summary>One forwarded request. Its answer finds the process that asked: if that has crashed, nobody is there to be told.</summary>
+    private sealed class Call(SimulatedNetwork network, NodeId from, NodeId to, SimulatedNode asker, IForwardCompletion completion)
+    {
+        private readonly int _life = asker.Life;
+        private bool _told;
+
+        public void Arrive(KvRequest request)
+        {
+            SimulatedNode receiver = network.Node(to);
+            if (network.IsCut(from, to))
             {
-                scheduler.After(options.ForwardGivesUpMicros, "forward-silence", (int)from.Value, () => Tell(c => c.Lost(notSent: false)));
+                Silence();
             }
-            else if (nodes(to).Store is { } store)
-            {
-                nodes(to).OnCrash(() => scheduler.After(Delay(), "forward-broken", (int)from.Value, () => Tell(c => c.Lost(notSent: false))));
-                store.Submit(request, new ReplySink(reply => scheduler.After(Delay(), "forward-reply", (int)from.Value, () =>
-                {
-                    if (!IsCut(to, from))
-                    {
-                        Tell(c => c.Replied(reply));
-                    }
-                    else
-                    {
-                        scheduler.After(
-                            options.ForwardGivesUpMicros, "forward-silence", (int)from.Value, () => Tell(c => c.Lost(notSent: false)));
-                    }
-                })));
-            }
-            else
+            else if (receiver.Store is not { } store)
             {
                 Tell(c => c.Lost(notSent: true));
             }
-        });
-
-        void Tell(Action<IForwardCompletion> how)
-        {
-            if (!told && asker.Life == life)
+            else
             {
-                told = true;
+                receiver.OnCrash(() => Later("forward-broken", c => c.Lost(notSent: false)));
+                store.Submit(request, new ReplySink(Answered));
+            }
+        }
+
+        private void Answered(KvReply reply)
+        {
+            if (network.IsCut(to, from))
+            {
+                Silence();
+            }
+            else
+            {
+                Later("forward-reply", c => c.Replied(reply));
+            }
+        }
+
+        private void Silence() =>
+            network.After(network.GivesUpMicros, "forward-silence", from, () => Tell(c => c.Lost(notSent: false)));
+
+        private void Later(string name, Action<IForwardCompletion> how) =>
+            network.After(network.Delay(to, from), name, from, () => Tell(how));
+
+        private void Tell(Action<IForwardCompletion> how)
+        {
+            if (!_told && asker.Life == _life)
+            {
+                _told = true;
                 how(completion);
             }
         }
     }
+
+    private long GivesUpMicros => options.ForwardGivesUpMicros;
+
+    private SimulatedNode Node(NodeId id) => nodes(id);
+
+    private void After(long micros, string name, NodeId subject, Action run) => scheduler.After(micros, name, (int)subject.Value, run);
 
     private sealed class Endpoint(SimulatedNetwork network, NodeId self) : ITransport
     {

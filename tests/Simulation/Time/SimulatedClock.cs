@@ -8,12 +8,17 @@ public sealed class SimulatedClock(Scheduler scheduler) : TimeProvider
     /// <summary>Added to the elapsed clock: clocks of two machines are never comparable.</summary>
     public long OriginMicros { get; init; }
 
+    /// <summary>How much too fast both clocks run, in parts per million (within ±1,000).</summary>
+    public int DriftPpm { get; init; }
+
     /// <summary>How far the wall clock is off, milliseconds.</summary>
     public long WallOffsetMs { get; set; }
 
     public override long TimestampFrequency => 1_000_000;
 
-    public override long GetTimestamp() => OriginMicros + scheduler.NowMicros;
+    public override long GetTimestamp() => OriginMicros + Drifted(scheduler.NowMicros);
 
-    public override DateTimeOffset GetUtcNow() => Epoch.AddMicroseconds(scheduler.NowMicros).AddMilliseconds(WallOffsetMs);
+    public override DateTimeOffset GetUtcNow() => Epoch.AddMicroseconds(Drifted(scheduler.NowMicros)).AddMilliseconds(WallOffsetMs);
+
+    private long Drifted(long micros) => micros + micros / 1_000_000 * DriftPpm;
 }

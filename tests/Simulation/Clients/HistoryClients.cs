@@ -1,0 +1,267 @@
+using System.Globalization;
+using System.Text;
+using KvStore.Protocol;
+
+namespace KvStore.Simulation;
+
+/// <summary>
+/// Clients that work on a few shared keys, one operation at a time each, at nodes drawn at random, and write down what they
+/// saw. A write whose outcome is unknown is sent again with the same id, to another node, a few times: exactly once or the
+/// history does not check.
+/// </summary>
+public sealed class HistoryClients
+{
+    private readonly SimulatedCluster _cluster;
+    private readonly SimulatedRandom _random;
+    private readonly Client[] _clients;
+    private readonly int _keys;
+    private readonly int _timeoutMs;
+    private readonly List<Operation> _history = [];
+    private readonly Dictionary<string, HashSet<long>> _written = [];
+    private long _nextValue;
+    private bool _stopped;
+
+    private sealed class Client(int number)
+    {
+        public int Number => number;
+        public ulong Sequence { get; set; }
+        public Attempt? Open { get; set; }
+    }
+
+    /// <summary>One operation under way, over all its sendings.</summary>
+    private sealed class Attempt(OperationKind kind, string key, long? value, long call, KvRequest request)
+    {
+        public OperationKind Kind => kind;
+        public string Key => key;
+        public long? Value => value;
+        public long Call => call;
+        public KvRequest Request => request;
+        public int SendingsLeft { get; set; } = 4;
+
+        /// <summary>An earlier sending ended without a proof that it did nothing.</summary>
+        public bool MayHaveApplied { get; set; }
+    }
+
+    public HistoryClients(SimulatedCluster cluster, int clients, int keys, int timeoutMs)
+    {
+        (_cluster, _keys, _timeoutMs) = (cluster, keys, timeoutMs);
+        _random = cluster.Random.Fork();
+        _clients = [.. Enumerable.Range(0, clients).Select(c => new Client(c))];
+    }
+
+    public IReadOnlyList<Operation> History => _history;
+
+    public long Acknowledged { get; private set; }
+
+    public long Retried { get; private set; }
+
+    public bool AllIdle => _clients.All(c => c.Open is null);
+
+    /// <summary>Operations ended so far, and begun and not ended.</summary>
+    public int Count => _history.Count + _clients.Count(c => c.Open is not null);
+
+    public void Start()
+    {
+        _stopped = false;
+        foreach (Client client in _clients)
+        {
+            NextOperation(client);
+        }
+    }
+
+    public void Stop() => _stopped = true;
+
+    /// <summary>Ends what is still open as unknown.</summary>
+    public void GiveUp()
+    {
+        foreach (Client client in _clients)
+        {
+            if (client.Open is { } open)
+            {
+                End(client, open, OperationOutcome.Unknown, null);
+            }
+        }
+    }
+
+    private void NextOperation(Client client) =>
+        _cluster.Scheduler.After(_random.Between(200, 20_000), "operation", client.Number, () =>
+        {
+            if (_stopped)
+            {
+                return;
+            }
+
+            client.Open = Draw(client);
+            Send(client, client.Open);
+        });
+
+    private Attempt Draw(Client client)
+    {
+        bool counter = _random.Chance(0.2);
+        string key = $"{(counter ? 'c' : 'k')}{_random.Below(_keys)}";
+        OperationKind kind = (counter, _random.Below(100)) switch
+        {
+            (true, < 50) => OperationKind.Increment,
+            (false, < 40) => OperationKind.Put,
+            (false, < 48) => OperationKind.Create,
+            (false, < 55) => OperationKind.Delete,
+            _ => OperationKind.Get,
+        };
+        long? value = kind switch
+        {
+            OperationKind.Put or OperationKind.Create => ++_nextValue,
+            OperationKind.Increment => 1 + _random.Below(3),
+            _ => null,
+        };
+        if (value is { } written && kind != OperationKind.Increment)
+        {
+            Written(key).Add(written);
+        }
+
+        var request = new KvRequest
+        {
+            Operation = kind switch
+            {
+                OperationKind.Get => KvOperation.Get,
+                OperationKind.Delete => KvOperation.Delete,
+                OperationKind.Increment => KvOperation.Increment,
+                _ => KvOperation.Put,
+            },
+            Key = Encoding.ASCII.GetBytes(key),
+            Value = kind is OperationKind.Put or OperationKind.Create ? Encoding.ASCII.GetBytes(value!.Value.ToString(CultureInfo.InvariantCulture)) : default,
+            Condition = kind == OperationKind.Create ? new KvCondition(ConditionKind.Absent) : KvCondition.None,
+            Delta = kind == OperationKind.Increment ? value!.Value : 1,
+            Id = kind == OperationKind.Get
+                ? null
+                : new RequestId((UInt128)(ulong)(client.Number + 1), ++client.Sequence, WallMs(), client.Sequence, Digest: 0),
+            TimeoutMs = _timeoutMs,
+        };
+        return new Attempt(kind, key, value, _cluster.Scheduler.NowMicros, request);
+    }
+
+    private void Send(Client client, Attempt attempt)
+    {
+        SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
+        attempt.SendingsLeft--;
+        if (node.Store is not { } store)
+        {
+            // Connection refused: this sending did nothing.
+            _cluster.Scheduler.After(_random.Between(500, 5_000), "refused", client.Number, () => Lost(client, attempt, nothingSent: true));
+            return;
+        }
+
+        int sending = attempt.SendingsLeft;
+        bool over = false;
+        node.OnCrash(() => Ended(() => Lost(client, attempt, nothingSent: false)));
+        store.Submit(attempt.Request, new ReplySink(reply => Ended(() => Answered(client, attempt, node, reply))));
+
+        // A paused node says nothing: the client's own patience ends a little after the deadline it gave.
+        _cluster.Scheduler.After((_timeoutMs + 500) * 1000L, "patience", client.Number, () => Ended(() => Lost(client, attempt, nothingSent: false)));
+
+        void Ended(Action how)
+        {
+            if (!over && client.Open == attempt && attempt.SendingsLeft == sending)
+            {
+                over = true;
+                how();
+            }
+        }
+    }
+
+    private void Lost(Client client, Attempt attempt, bool nothingSent)
+    {
+        attempt.MayHaveApplied |= !nothingSent;
+        if (attempt.SendingsLeft > 0)
+        {
+            Retried++;
+            _cluster.Scheduler.After(_random.Between(1_000, 50_000), "retry", client.Number, () => Send(client, attempt));
+        }
+        else if (attempt.MayHaveApplied)
+        {
+            End(client, attempt, OperationOutcome.Unknown, null);
+        }
+        else
+        {
+            Forget(client, attempt);
+        }
+    }
+
+    private void Answered(Client client, Attempt attempt, SimulatedNode node, KvReply reply)
+    {
+        switch (reply.Code)
+        {
+            case ErrorCode.None:
+                Acknowledged++;
+                End(client, attempt, OperationOutcome.Ok, attempt.Kind switch
+                {
+                    OperationKind.Get => long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture),
+                    OperationKind.Increment => reply.Number,
+                    _ => null,
+                });
+                break;
+
+            case ErrorCode.KeyNotFound:
+                End(client, attempt, OperationOutcome.Ok, null);
+                break;
+
+            case ErrorCode.ConditionFailed:
+                End(client, attempt, OperationOutcome.ConditionFailed, null);
+                break;
+
+            default:
+                Lost(client, attempt, nothingSent: attempt.Kind == OperationKind.Get || reply.Outcome == Outcome.NotApplied);
+                break;
+        }
+
+        CheckEventual(node, attempt.Key);
+    }
+
+    /// <summary>An eventual read may be old, but never of a value nobody wrote.</summary>
+    private void CheckEventual(SimulatedNode node, string key)
+    {
+        if (node.Store is not { } store || key[0] == 'c')
+        {
+            return;
+        }
+
+        KvReply? reply = null;
+        store.Submit(
+            new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes(key), Level = ReadLevel.Eventual },
+            new ReplySink(r => reply = r));
+        if (reply is { Code: ErrorCode.None }
+            && !Written(key).Contains(long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture)))
+        {
+            throw new SafetyViolationException("phantom-read", $"{key} holds {Encoding.ASCII.GetString(reply.Value.Span)}, which nobody wrote");
+        }
+    }
+
+    private void End(Client client, Attempt attempt, OperationOutcome outcome, long? result)
+    {
+        _history.Add(new Operation(
+            client.Number, attempt.Kind, attempt.Key, attempt.Value, attempt.Call,
+            outcome == OperationOutcome.Unknown ? long.MaxValue : _cluster.Scheduler.NowMicros, outcome, result));
+        _cluster.Scheduler.Fold((ulong)outcome ^ (ulong)(result ?? -1));
+        Forget(client, attempt);
+    }
+
+    private void Forget(Client client, Attempt attempt)
+    {
+        if (client.Open == attempt)
+        {
+            client.Open = null;
+            NextOperation(client);
+        }
+    }
+
+    private HashSet<long> Written(string key)
+    {
+        if (!_written.TryGetValue(key, out HashSet<long>? values))
+        {
+            _written.Add(key, values = []);
+        }
+
+        return values;
+    }
+
+    private ulong WallMs() => (ulong)_cluster.Nodes[0].Clock.GetUtcNow().ToUnixTimeMilliseconds();
+}

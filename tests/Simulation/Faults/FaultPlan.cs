@@ -1,0 +1,39 @@
+namespace KvStore.Simulation;
+
+/// <summary>
+/// Which faults a run has and how often, drawn from its seed: some runs have only one kind, some have all (swarm testing:
+/// leaving faults out reaches states that having them all never does). Rates are per simulated second over the whole cluster.
+/// </summary>
+public sealed record FaultPlan
+{
+    public double Kills { get; init; }
+    public double PowerCuts { get; init; }
+    public double Pauses { get; init; }
+    public double Partitions { get; init; }
+    public double OneWayCuts { get; init; }
+    public double Clogs { get; init; }
+    public double SlowDisks { get; init; }
+    public double FailingSyncs { get; init; }
+    public double FullDisks { get; init; }
+
+    /// <summary>The whole cluster loses power at once.</summary>
+    public double Blackouts { get; init; }
+
+    public static FaultPlan Draw(SimulatedRandom random)
+    {
+        double Rate(double most) => random.Chance(0.5) ? most * (1 + random.Below(10)) / 10 : 0;
+        return new FaultPlan
+        {
+            Kills = Rate(0.6),
+            PowerCuts = Rate(0.6),
+            Pauses = Rate(0.5),
+            Partitions = Rate(0.5),
+            OneWayCuts = Rate(0.5),
+            Clogs = Rate(0.5),
+            SlowDisks = Rate(0.3),
+            FailingSyncs = Rate(0.2),
+            FullDisks = Rate(0.1),
+            Blackouts = Rate(0.1),
+        };
+    }
+}

@@ -1,0 +1,186 @@
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.Simulation;
+
+/// <summary>
+/// Does to a cluster what its plan says, at moments drawn from the seed, and counts what it did. A machine that went down comes back after a
+/// while. <see cref="Stop"/> ends all faults and heals everything: the liveness phase begins.
+/// </summary>
+public sealed class Nemesis
+{
+    private readonly SimulatedCluster _cluster;
+    private readonly SimulatedRandom _random;
+    private readonly FaultPlan _plan;
+    private readonly SortedDictionary<string, int> _counts = new(StringComparer.Ordinal);
+    private bool _stopped;
+
+    public Nemesis(SimulatedCluster cluster, FaultPlan plan)
+    {
+        (_cluster, _plan) = (cluster, plan);
+        _random = cluster.Random.Fork();
+        foreach (SimulatedNode node in cluster.Nodes)
+        {
+            node.OnDiskFailure = OnDiskFailure;
+        }
+    }
+
+    /// <summary>Faults done so far, by kind.</summary>
+    public IReadOnlyDictionary<string, int> Counts => _counts;
+
+    public void Start()
+    {
+        Every(_plan.Kills, "kill", node => BringDown(node, _cluster.Kill));
+        Every(_plan.PowerCuts, "power-cut", node => BringDown(node, n => n.PowerCut(DrawCrashMode())));
+        Every(_plan.Pauses, "pause", node => node.Pause(_random.Between(50_000, 4_000_000)));
+        Every(_plan.Partitions, "partition", Isolate);
+        Every(_plan.OneWayCuts, "one-way-cut", CutOneWay);
+        Every(_plan.Clogs, "clog", node => _cluster.Network.Clog(node.Id, Other(node).Id, _random.Between(10_000, 1_500_000)));
+        Every(_plan.SlowDisks, "slow-disk", SlowDown);
+        Every(_plan.FailingSyncs, "failing-sync", node => node.Disk.FailSyncIn = 1 + _random.Below(20));
+        Every(_plan.FullDisks, "full-disk", FillDisk);
+        Every(_plan.Blackouts, "blackout", _ => BlackOut());
+    }
+
+    public void Stop()
+    {
+        _stopped = true;
+        _cluster.Network.HealForGood();
+        foreach (SimulatedNode node in _cluster.Nodes)
+        {
+            node.DiskSlowness = 1;
+            node.Disk.CapacityBytes = long.MaxValue;
+            node.Disk.FailSyncIn = 0;
+            if (node.Store is null)
+            {
+                _cluster.Start(node);
+            }
+        }
+    }
+
+    private void Every(double perSecond, string kind, Action<SimulatedNode> fault)
+    {
+        if (perSecond <= 0)
+        {
+            return;
+        }
+
+        long mean = (long)(1_000_000 / perSecond);
+        _cluster.Scheduler.After(_random.Between(1, 2 * mean), kind, 0, () =>
+        {
+            if (_stopped)
+            {
+                return;
+            }
+
+            SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
+            if (node.Store is not null)
+            {
+                Count(kind);
+                fault(node);
+            }
+
+            Every(perSecond, kind, fault);
+        });
+    }
+
+    private void Count(string kind)
+    {
+        _counts[kind] = _counts.GetValueOrDefault(kind) + 1;
+        _cluster.Tell($"fault: {kind}");
+    }
+
+    private CrashMode DrawCrashMode() => _random.Chance(0.5) ? CrashMode.Random : CrashMode.LoseUnsynced;
+
+    private void BringDown(SimulatedNode node, Action<SimulatedNode> how)
+    {
+        how(node);
+        // kill -9 and then a power cut: the page cache that survived the process is gone after all.
+        if (_random.Chance(0.2))
+        {
+            node.Disk.Crash(DrawCrashMode());
+        }
+
+        RestartLater(node);
+    }
+
+    private void RestartLater(SimulatedNode node) =>
+        _cluster.Scheduler.After(_random.Between(1_000, 3_000_000), "restart", (int)node.Id.Value, () =>
+        {
+            if (node.Store is null)
+            {
+                _cluster.Start(node);
+            }
+        });
+
+    private void OnDiskFailure(SimulatedNode node, StorageException failure)
+    {
+        _cluster.Tell($"n{node.Id} stopped: {failure.Message}");
+        if (failure is CorruptStorageException)
+        {
+            throw new SafetyViolationException("undamaged-log", $"n{node.Id} calls its log damaged, and nobody damaged it: {failure.Message}");
+        }
+
+        // After a failed sync the cache may hold what the disk does not; half the time the machine goes down with it.
+        node.Disk.CrashProcess();
+        if (_random.Chance(0.5))
+        {
+            node.Disk.Crash(CrashMode.Random);
+        }
+
+        RestartLater(node);
+    }
+
+    private void Isolate(SimulatedNode node)
+    {
+        foreach (SimulatedNode other in _cluster.Nodes)
+        {
+            if (other != node)
+            {
+                _cluster.Network.Cut(node.Id, other.Id);
+                _cluster.Network.Cut(other.Id, node.Id);
+            }
+        }
+
+        HealLater();
+    }
+
+    private void CutOneWay(SimulatedNode node)
+    {
+        _cluster.Network.Cut(node.Id, Other(node).Id);
+        HealLater();
+    }
+
+    private void HealLater() => _cluster.Scheduler.After(_random.Between(100_000, 5_000_000), "heal", 0, _cluster.Network.HealCuts);
+
+    private void SlowDown(SimulatedNode node)
+    {
+        node.DiskSlowness = 50;
+        _cluster.Scheduler.After(_random.Between(100_000, 2_000_000), "disk-recovers", (int)node.Id.Value, () => node.DiskSlowness = 1);
+    }
+
+    private void FillDisk(SimulatedNode node)
+    {
+        node.Disk.CapacityBytes = 1;
+        _cluster.Scheduler.After(_random.Between(100_000, 2_000_000), "room-again", (int)node.Id.Value, () => node.Disk.CapacityBytes = long.MaxValue);
+    }
+
+    private void BlackOut()
+    {
+        foreach (SimulatedNode node in _cluster.Nodes)
+        {
+            if (node.Store is not null)
+            {
+                node.PowerCut(DrawCrashMode());
+                RestartLater(node);
+            }
+        }
+    }
+
+    private SimulatedNode Other(SimulatedNode node)
+    {
+        NodeId self = node.Id;
+        int step = 1 + _random.Below(_cluster.Nodes.Count - 1);
+        return _cluster.Nodes[(int)((self.Value - 1 + (uint)step) % (uint)_cluster.Nodes.Count)];
+    }
+}

@@ -1,0 +1,145 @@
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.Simulation;
+
+/// <summary>What came of one seed.</summary>
+/// <param name="Seed">The seed.</param>
+/// <param name="TraceHash">Hash over every event, equal in every process that runs this seed.</param>
+/// <param name="SimulatedSeconds">Virtual time, whole seconds.</param>
+/// <param name="Faults">Faults done, by kind.</param>
+/// <param name="Violation">Name of the invariant that was broken; null when none was.</param>
+/// <param name="Detail">What was seen, for a person.</param>
+/// <param name="Acknowledged">Operations that succeeded.</param>
+/// <param name="Marks">Rare events reached.</param>
+/// <param name="Story">What the nodes reported and which faults came, in order.</param>
+public sealed record RunResult(
+    ulong Seed, ulong TraceHash, long SimulatedSeconds, IReadOnlyDictionary<string, int> Faults, string? Violation, string? Detail,
+    long Acknowledged, CoverageMarks Marks, IReadOnlyList<string> Story)
+{
+    public int FaultCount => Faults.Values.Sum();
+
+    /// <summary>The last line a runner prints.</summary>
+    public string ResultLine =>
+        $"seed={Seed} trace={TraceHash:x16} simulated={SimulatedSeconds} faults={FaultCount} result={(Violation is null ? "ok" : $"violation:{Violation}")}";
+}
+
+/// <summary>
+/// One seed from start to verdict. Safety phase: clients work while the nemesis does its worst, and every invariant is checked
+/// as it happens. Liveness phase: everything heals for good; every group must find a leader, every open operation must end,
+/// replicas must become equal. Then the history is checked for linearizability.
+/// </summary>
+public static class SimulationRun
+{
+    public static RunResult Execute(ulong seed)
+    {
+        var random = new SimulatedRandom(seed);
+        ClusterOptions options = Draw(seed, random);
+        var cluster = new SimulatedCluster(options);
+        var nemesis = new Nemesis(cluster, FaultPlan.Draw(random));
+        var clients = new HistoryClients(cluster, clients: 3 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 500 + random.Below(2_000));
+        string? violation = null;
+        string? detail = null;
+        try
+        {
+            Run(cluster, nemesis, clients, random);
+        }
+        catch (SafetyViolationException broken)
+        {
+            (violation, detail) = (broken.Invariant, broken.Message);
+        }
+        catch (Raft.InvariantViolationException broken)
+        {
+            (violation, detail) = ("product-invariant", broken.ToString());
+        }
+
+        return new RunResult(
+            seed, cluster.Scheduler.TraceHash, cluster.Scheduler.NowMicros / 1_000_000, nemesis.Counts, violation, detail, clients.Acknowledged,
+            cluster.Marks, cluster.Story);
+    }
+
+    private static ClusterOptions Draw(ulong seed, SimulatedRandom random)
+    {
+        int groups = 1 << random.Below(4);
+        return new ClusterOptions
+        {
+            Seed = random.Next(),
+            Nodes = random.Chance(0.3) ? 5 : 3,
+            Groups = groups,
+            VirtualNodes = groups * (1 << random.Below(3)),
+            Network = new NetworkOptions
+            {
+                MaxDelayMicros = random.Chance(0.3) ? 50_000 : 2_000,
+                Loss = random.Chance(0.4) ? random.Below(20) / 100.0 : 0,
+                Duplication = random.Chance(0.4) ? random.Below(30) / 100.0 : 0,
+                Straggling = random.Chance(0.3) ? 0.01 : 0,
+            },
+            Wal = new WalOptions
+            {
+                SegmentBytes = 64 * 1024 << random.Below(3),
+                MaxBatchBytes = 16 * 1024,
+                EntryCacheBytes = random.Chance(0.3) ? 4 * 1024 : 1 << 20,
+            },
+            Adjust = node => node with
+            {
+                SnapshotMinEntries = seed % 3 == 0 ? 20UL : 200UL,
+                Workers = seed % 4 == 0 ? 2 : 1,
+            },
+        };
+    }
+
+    private static void Run(SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, SimulatedRandom random)
+    {
+        cluster.StartAll();
+        Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
+        clients.Start();
+        nemesis.Start();
+        int groups = cluster.Routing.GroupCount;
+        for (long slice = 0, slices = 40 + random.Below(60); slice < slices; slice++)
+        {
+            cluster.Scheduler.RunFor(200_000);
+            cluster.CompareReplicas(new GroupId((uint)(1 + random.Below(groups))));
+            if (clients.Count >= MaxOperations)
+            {
+                clients.Stop();
+            }
+        }
+
+        nemesis.Stop();
+        clients.Stop();
+        Require(
+            cluster.Scheduler.RunUntil(() => clients.AllIdle, LivenessMicros), "liveness", "operations were still open a minute after all faults healed");
+        Require(cluster.RunUntilReady(LivenessMicros), "liveness", "groups had no leader a minute after all faults healed");
+        Require(cluster.Scheduler.RunUntil(() => Converged(cluster), LivenessMicros), "liveness", "replicas did not converge within a minute");
+        for (uint group = 1; group <= groups; group++)
+        {
+            cluster.CompareReplicas(new GroupId(group));
+        }
+
+        (Verdict verdict, string? key) = new LinearizabilityChecker().Check(clients.History);
+        Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
+        cluster.Marks.Hit(verdict == Verdict.Undecided ? "history-undecided" : "history-checked");
+        cluster.Marks.Hit("write-sent-again", clients.Retried);
+    }
+
+    private static bool Converged(SimulatedCluster cluster) =>
+        Enumerable.Range(1, cluster.Routing.GroupCount).All(g => cluster.Nodes
+            .SelectMany(n => n.Store!.Groups)
+            .Where(s => s.Group.Value == (uint)g)
+            .Select(s => s.Applied)
+            .Distinct()
+            .Count() == 1);
+
+    private static void Require(bool holds, string invariant, string what)
+    {
+        if (!holds)
+        {
+            throw new SafetyViolationException(invariant, what);
+        }
+    }
+
+    /// <summary>Operations of one run: few enough for every history to be decided.</summary>
+    private const int MaxOperations = 2_000;
+
+    private const long LivenessMicros = 60_000_000;
+}
