@@ -9,9 +9,9 @@ public sealed class CrashTests
     public void Every_acknowledged_write_survives_five_hundred_power_cuts_of_all_nodes_at_random_steps(ulong half)
     {
         long acknowledged = 0;
-        for (ulong seed = half * 100; seed < half * 100 + 10; seed++)
+        for (ulong seed = half * 100; seed < half * 100 + 20; seed++)
         {
-            acknowledged += PowerCuts.Run(seed, cuts: 50, CrashMode.LoseUnsynced).Acknowledged;
+            acknowledged += PowerCuts.Run(seed, cuts: 25, CrashMode.LoseUnsynced).Acknowledged;
         }
 
         Assert.True(acknowledged > 10_000, $"only {acknowledged} writes were acknowledged: no verdict");
