@@ -86,20 +86,23 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     {
         if (received.Client is not { } hello)
         {
-            return new HelloRefused(HelloRefusal.Malformed, $"this is the binary port of {door.NodeName} for requests; nodes meet on its peer port");
+            return new HelloRefused(
+                HelloRefusal.Malformed, $"this is the binary port of {door.NodeName} for requests; nodes meet on its peer port");
         }
 
         if (ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax) == 0)
         {
             return new HelloRefused(
                 HelloRefusal.ProtocolVersion,
-                $"{door.NodeName} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, the client {hello.ProtocolMin} to {hello.ProtocolMax}");
+                $"{door.NodeName} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, "
+                    + $"the client {hello.ProtocolMin} to {hello.ProtocolMax}");
         }
 
         if (hello.ClusterId.Length != 0 && hello.ClusterId != door.Config.ClusterId)
         {
             return new HelloRefused(
-                HelloRefusal.WrongCluster, $"{door.NodeName} belongs to cluster '{door.Config.ClusterId}', the client wants '{hello.ClusterId}'");
+                HelloRefusal.WrongCluster,
+                $"{door.NodeName} belongs to cluster '{door.Config.ClusterId}', the client wants '{hello.ClusterId}'");
         }
 
         return store is null ? new HelloRefused(HelloRefusal.Starting, $"{door.NodeName} is reading its log; try again in a moment") : null;

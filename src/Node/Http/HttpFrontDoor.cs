@@ -57,7 +57,8 @@ public static class HttpFrontDoor
         return app;
     }
 
-    private static string[] MethodsOf(Route route) => route.Method == HttpMethods.Get ? [HttpMethods.Get, HttpMethods.Head] : [route.Method];
+    private static string[] MethodsOf(Route route) =>
+        route.Method == HttpMethods.Get ? [HttpMethods.Get, HttpMethods.Head] : [route.Method];
 
     /// <summary>
     /// Signals belong to the process, which may host several nodes and stops each in its own order; the default lifetime would

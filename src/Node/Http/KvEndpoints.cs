@@ -34,7 +34,8 @@ internal sealed class KvEndpoints(FrontDoor door)
             HopsLeft = HopsOf(options.Route),
         });
 
-        if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong && reply.Evidence is { Role: not ServedRole.Leader } evidence)
+        if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong
+            && reply.Evidence is { Role: not ServedRole.Leader } evidence)
         {
             // A follower can prove a strong read by asking the leader; who says redirect or strict does not want that detour.
             reply = NotTheLeader(evidence.Group);
@@ -78,7 +79,8 @@ internal sealed class KvEndpoints(FrontDoor door)
         response.Headers.ContentSecurityPolicy = "sandbox";
         if (options.Envelope ?? WantsJson(context.Request))
         {
-            await JsonBody.WriteAsync(context, "application/json", (key, reply), static (json, hit) => WriteEnvelope(json, hit.key, hit.reply));
+            await JsonBody.WriteAsync(
+                context, "application/json", (key, reply), static (json, hit) => WriteEnvelope(json, hit.key, hit.reply));
             return;
         }
 
@@ -230,7 +232,8 @@ internal sealed class KvEndpoints(FrontDoor door)
     {
         if (http.Headers.ContentEncoding.Count != 0)
         {
-            return Problem.Unsupported("Content-Encoding is not stored with the value: send it unencoded, or store the encoded bytes under a Content-Type that says so.");
+            return Problem.Unsupported(
+                "Content-Encoding is not stored with the value: send it unencoded, or give the encoded bytes a Content-Type of their own.");
         }
 
         if (http.Headers.ContentRange.Count != 0)
@@ -245,7 +248,8 @@ internal sealed class KvEndpoints(FrontDoor door)
 
         return http.ContentType is { } contentType
             && (contentType.Length > Limits.MaxContentTypeBytes || contentType.AsSpan().ContainsAnyExceptInRange(' ', '~'))
-            ? Problem.Invalid($"Content-Type is stored with the value and must be at most {Limits.MaxContentTypeBytes} printable ASCII characters.")
+            ? Problem.Invalid(
+                $"Content-Type is stored with the value and must be at most {Limits.MaxContentTypeBytes} printable ASCII characters.")
             : null;
     }
 

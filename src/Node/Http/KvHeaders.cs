@@ -49,12 +49,15 @@ internal sealed class KvHeaders
         {
             headers[Consistency] = NameOf(evidence.Level);
             headers[Staleness] = StalenessOf(evidence);
-            headers[ServedBy] =
-                $"{nodes.ServedByPrefix(evidence.Node, evidence.Role)}{evidence.Group}; term={evidence.Term}; applied={evidence.Applied}; path={Paths[(int)evidence.Path]}";
+            string prefix = nodes.ServedByPrefix(evidence.Node, evidence.Role);
+            string path = Paths[(int)evidence.Path];
+            headers[ServedBy] = $"{prefix}{evidence.Group}; term={evidence.Term}; applied={evidence.Applied}; path={path}";
         }
     }
 
-    /// <summary>0 for strong means: nothing acknowledged before the request arrived is missing. Not proved is "unknown", never a guess.</summary>
+    /// <summary>
+    /// 0 for strong means: nothing acknowledged before the request arrived is missing. Not proved is "unknown", never a guess.
+    /// </summary>
     private static string StalenessOf(Evidence evidence) => evidence switch
     {
         { Level: ReadLevel.Strong } => "0",

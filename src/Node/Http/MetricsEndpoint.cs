@@ -18,8 +18,9 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
             WriteGroups(text, store.Groups(), store.Nodes.NumberOf(door.NodeName));
         }
 
-        text.Counter("process_cpu_seconds_total", "User and system CPU time of the process, which may host several nodes.", Environment.CpuUsage.TotalTime.TotalSeconds);
-        text.Gauge("process_resident_memory_bytes", "Resident memory of the process, which may host several nodes.", Environment.WorkingSet);
+        // Of the process, which may host several nodes.
+        text.Counter("process_cpu_seconds_total", "User and system CPU time of the process.", Environment.CpuUsage.TotalTime.TotalSeconds);
+        text.Gauge("process_resident_memory_bytes", "Resident memory of the process.", Environment.WorkingSet);
         context.Response.ContentType = PrometheusText.MediaType;
         context.Response.Headers.CacheControl = "no-store";
         return context.Response.WriteAsync(text.ToString(), context.RequestAborted);
@@ -31,7 +32,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_binary_connections_accepted_total", "Binary connections accepted.", counters.Accepted);
         text.Counter("kvstore_binary_hellos_missing_total", "Binary connections that ended without a hello.", counters.HellosMissing);
         text.Counter("kvstore_binary_hellos_refused_total", "Binary connections refused by name.", counters.HellosRefused);
-        text.Counter("kvstore_binary_malformed_total", "Binary connections closed because of bytes that are not the protocol.", counters.MalformedConnections);
+        text.Counter("kvstore_binary_malformed_total", "Binary connections closed for foreign bytes.", counters.MalformedConnections);
     }
 
     private static void WriteStore(PrometheusText text, NodeCounters counters)
@@ -46,8 +47,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_raft_elections_total", "Elections started.", counters.Elections);
         text.Counter("kvstore_raft_entries_applied_total", "Entries applied.", counters.EntriesApplied);
         text.Counter("kvstore_raft_commands_applied_total", "Commands applied; an entry may hold many.", counters.CommandsApplied);
-        text.Gauge("kvstore_raft_entries_held_back", "Log entries kept for a replica that has not got them yet.", counters.LogEntriesHeldBack);
-        text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped because an inbox was full.", counters.PeerPayloadsDropped);
+        text.Gauge("kvstore_raft_entries_held_back", "Log entries kept for a replica that lacks them.", counters.LogEntriesHeldBack);
+        text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped at a full inbox.", counters.PeerPayloadsDropped);
         text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);
         text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
         text.Counter("kvstore_wal_syncs_total", "Syncs of the log.", counters.Wal.Syncs);
@@ -63,8 +64,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         WriteGroups(text, groups, "kvstore_raft_term", "gauge", "Term of the group.", group => group.Term);
         WriteGroups(text, groups, "kvstore_raft_commit_index", "gauge", "Highest index known to be committed.", group => group.Commit);
         WriteGroups(text, groups, "kvstore_raft_applied_index", "gauge", "Highest index applied.", group => group.Applied);
-        WriteGroups(text, groups, "kvstore_raft_leader", "gauge", "1 when this node leads the group.", group => group.Leader == self ? 1 : 0);
-        WriteGroups(text, groups, "kvstore_raft_leader_known", "gauge", "1 when this node knows a leader of the group.", group => group.Leader.IsNone ? 0 : 1);
+        WriteGroups(text, groups, "kvstore_raft_leader", "gauge", "1 when this node leads it.", group => group.Leader == self ? 1 : 0);
+        WriteGroups(text, groups, "kvstore_raft_leader_known", "gauge", "1 when a leader is known.", group => group.Leader.IsNone ? 0 : 1);
         WriteGroups(text, groups, "kvstore_group_keys", "gauge", "Keys of the group.", group => group.Keys);
     }
 

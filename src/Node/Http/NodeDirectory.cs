@@ -44,7 +44,7 @@ internal sealed class NodeDirectory
 
     /// <summary>Kv-Served-By up to the number of the group.</summary>
     public string ServedByPrefix(NodeId node, ServedRole role) =>
-        Knows(node) ? _servedBy[node.Value - 1][(int)role] : $"node={node}; role={(role == ServedRole.Leader ? "leader" : "follower")}; group=";
+        Knows(node) ? _servedBy[node.Value - 1][(int)role] : $"node={node}; role={role.ToString().ToLowerInvariant()}; group=";
 
     private bool Knows(NodeId node) => node.Value >= 1 && node.Value <= _urls.Length;
 }

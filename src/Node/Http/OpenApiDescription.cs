@@ -32,7 +32,8 @@ internal static class OpenApiDescription
         {
             Title = "KvStore",
             Version = DocumentName,
-            Description = $"A sharded, Raft-replicated key-value store; this is node {nodeName}. Every answer says how fresh it is, every failure says what it did.",
+            Description = $"A sharded, Raft-replicated key-value store; this is node {nodeName}. "
+                + "Every answer says how fresh it is, every failure says what it did.",
         };
         document.Paths = [];
         foreach (Route route in routes)
@@ -112,7 +113,8 @@ internal static class OpenApiDescription
                 In = ParameterLocation.Path,
                 Required = true,
                 Description = route.KeyForm == KeyForm.Text
-                    ? "The rest of the path, slashes included, percent-decoded once: 1 to 2048 bytes. '+' is a plus. Keys with '.' or '..' segments go to /v1/b64/."
+                    ? "The rest of the path, slashes included, percent-decoded once: 1 to 2048 bytes. '+' is a plus. "
+                        + "Keys with '.' or '..' segments go to /v1/b64/."
                     : "The key's bytes in base64url without padding.",
                 Schema = Text(),
             };
@@ -139,7 +141,13 @@ internal static class OpenApiDescription
             string description = $"{option.Summary} Accepted: {option.Accepts}.";
             if (option.Header is { } header)
             {
-                yield return new OpenApiParameter { Name = header, In = ParameterLocation.Header, Description = description, Schema = Text() };
+                yield return new OpenApiParameter
+                {
+                    Name = header,
+                    In = ParameterLocation.Header,
+                    Description = description,
+                    Schema = Text(),
+                };
             }
 
             if (option.Query is { } query)
@@ -172,7 +180,8 @@ internal static class OpenApiDescription
             ["outcome"] = new OpenApiSchema
             {
                 Type = JsonSchemaType.String | JsonSchemaType.Null,
-                Description = "What it did to the data: not-applied is a proof; unknown means retry only with the same Idempotency-Key; null for reads.",
+                Description = "What it did to the data: not-applied is a proof; unknown means retry only with the same Idempotency-Key; "
+                    + "null for reads.",
             },
             ["group"] = new OpenApiSchema { Type = JsonSchemaType.Integer | JsonSchemaType.Null },
             ["leader"] = new OpenApiSchema { Type = JsonSchemaType.String | JsonSchemaType.Null },

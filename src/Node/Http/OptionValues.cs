@@ -49,7 +49,7 @@ internal struct OptionValues
             if (!RequestOption.ByQuery.TryGetValue(name, out RequestOption? option))
             {
                 return Problem.Invalid(
-                    $"There is no query parameter '{name}'. Known: {string.Join(", ", OfferedTwins())}. A '?' inside a key is written %3F.");
+                    $"There is no query parameter '{name}'; a '?' in a key is written %3F. Known: {string.Join(", ", OfferedTwins())}.");
             }
 
             if ((seen & (1 << (int)option.Id)) != 0)
@@ -71,7 +71,8 @@ internal struct OptionValues
     }
 
     private static IEnumerable<string> OfferedHeaders() =>
-        RequestOption.All.Where(o => o.Offered && o.Header is not null && o.Header.StartsWith("Kv-", StringComparison.Ordinal)).Select(o => o.Header!);
+        RequestOption.All.Where(o => o.Offered && o.Header?.StartsWith("Kv-", StringComparison.Ordinal) == true).Select(o => o.Header!);
 
-    private static IEnumerable<string> OfferedTwins() => RequestOption.All.Where(o => o.Offered && o.Query is not null).Select(o => o.Query!);
+    private static IEnumerable<string> OfferedTwins() =>
+        RequestOption.All.Where(o => o.Offered && o.Query is not null).Select(o => o.Query!);
 }

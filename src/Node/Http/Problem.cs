@@ -11,7 +11,7 @@ internal sealed record Problem(ErrorCode Code, string Detail)
     /// <summary>0: the one of the code.</summary>
     public int Status { get; init; }
 
-    /// <summary>Null: the one of the code. HTTP's own refusals (unknown route, wrong method or media type) have no code of their own.</summary>
+    /// <summary>Null: the one of the code. HTTP's own refusals (unknown route, wrong method or media type) have no code.</summary>
     public ProblemType? Type { get; init; }
 
     public Outcome Outcome { get; init; }
@@ -26,7 +26,8 @@ internal sealed record Problem(ErrorCode Code, string Detail)
 
     public static Problem DotSegment() => new(
         ErrorCode.KeyNotAddressable,
-        "The path has a '.' or '..' segment, which clients and proxies collapse. Address this key as /v1/b64/{base64url of its bytes, no padding}.");
+        "The path has a '.' or '..' segment, which clients and proxies collapse. "
+            + "Address this key as /v1/b64/{base64url of its bytes, no padding}.");
 
     public static Problem KeyTooLong(int length, int limit) => new(
         ErrorCode.TooLarge, $"The key has {length} bytes; the limit keyBytes is {limit}.") { Status = StatusCodes.Status414UriTooLong };
@@ -40,13 +41,15 @@ internal sealed record Problem(ErrorCode Code, string Detail)
         Type = ProblemType.UnsupportedMediaType,
     };
 
-    public static Problem UnknownRoute(string path) => Invalid($"There is nothing at {path}. GET /openapi/v1.json lists every route; /docs shows them.") with
+    public static Problem UnknownRoute(string path) => Invalid(
+        $"There is nothing at {path}. GET /openapi/v1.json lists every route; /docs shows them.") with
     {
         Status = StatusCodes.Status404NotFound,
         Type = ProblemType.UnknownRoute,
     };
 
-    public static Problem MethodNotAllowed(string method, string allow) => Invalid($"{method} is not offered here; Allow lists what is: {allow}.") with
+    public static Problem MethodNotAllowed(string method, string allow) => Invalid(
+        $"{method} is not offered here; Allow lists what is: {allow}.") with
     {
         Status = StatusCodes.Status405MethodNotAllowed,
         Type = ProblemType.MethodNotAllowed,
@@ -58,13 +61,16 @@ internal sealed record Problem(ErrorCode Code, string Detail)
         Type = ProblemType.UnknownRoute,
     };
 
-    public static Problem Of(KvReply reply, GroupId? group) => new(reply.Code, reply.Detail ?? (reply.Code == ErrorCode.KeyNotFound ? "The key does not exist." : "The node said no more."))
+    public static Problem Of(KvReply reply, GroupId? group) => new(reply.Code, reply.Detail ?? DefaultDetail(reply.Code))
     {
         Outcome = reply.Outcome,
         Group = reply.Evidence?.Group ?? group,
         Leader = reply.LeaderHint,
         RetryAfterMs = reply.RetryAfterMs,
     };
+
+    private static string DefaultDetail(ErrorCode code) =>
+        code == ErrorCode.KeyNotFound ? "The key does not exist." : "The node said no more than the code.";
 }
 
 /// <summary>type and title of a problem document.</summary>

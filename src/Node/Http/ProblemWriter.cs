@@ -29,7 +29,8 @@ internal static class ProblemWriter
             response.Headers.RetryAfter = ((retryAfterMs + 999) / 1000).ToString(CultureInfo.InvariantCulture);
         }
 
-        await JsonBody.WriteAsync(context, "application/problem+json", new Document(problem, entry, status, leader, retryAfterMs, TraceIdOf(context)), Write);
+        Document document = new(problem, entry, status, leader, retryAfterMs, TraceIdOf(context));
+        await JsonBody.WriteAsync(context, "application/problem+json", document, Write);
     }
 
     private static void Write(Utf8JsonWriter json, Document document)
@@ -71,5 +72,6 @@ internal static class ProblemWriter
         _ => null,
     };
 
-    private readonly record struct Document(Problem Problem, ErrorCodeEntry Entry, int Status, string? Leader, int RetryAfterMs, string TraceId);
+    private readonly record struct Document(
+        Problem Problem, ErrorCodeEntry Entry, int Status, string? Leader, int RetryAfterMs, string TraceId);
 }

@@ -3,7 +3,9 @@ using System.IO.Pipelines;
 
 namespace KvStore.Node.Http;
 
-/// <summary>Reads a request body into one exactly sized array: the bytes live on in the log and in the table, so they are copied once.</summary>
+/// <summary>
+/// Reads a request body into one exactly sized array: the bytes live on in the log and in the table, so they are copied once.
+/// </summary>
 internal static class RequestBody
 {
     /// <summary>Null when the body is larger than the limit; a declared length over it is refused before anything is read.</summary>

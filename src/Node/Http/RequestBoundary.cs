@@ -19,10 +19,9 @@ internal sealed partial class RequestBoundary(FrontDoor door, ILogger<RequestBou
             }
 
             await next(context);
-            if (!context.Response.HasStarted && context.Response.StatusCode is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed
-                && context.Response.ContentType is null)
+            if (context.Response is { HasStarted: false, ContentType: null, StatusCode: 404 or 405 })
             {
-                await door.WriteProblemAsync(context, context.Response.StatusCode == StatusCodes.Status404NotFound
+                await door.WriteProblemAsync(context, context.Response.StatusCode == 404
                     ? Problem.UnknownRoute(context.Request.Path)
                     : Problem.MethodNotAllowed(context.Request.Method, context.Response.Headers.Allow.ToString()));
             }
@@ -46,7 +45,8 @@ internal sealed partial class RequestBoundary(FrontDoor door, ILogger<RequestBou
             }
 
             context.Response.Clear();
-            await door.WriteProblemAsync(context, new Problem(ErrorCode.Internal, "The node failed while handling this request; its log has the reason."));
+            await door.WriteProblemAsync(
+                context, new Problem(ErrorCode.Internal, "The node failed while handling this request; its log has the reason."));
         }
     }
 

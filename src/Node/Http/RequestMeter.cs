@@ -10,13 +10,17 @@ internal sealed class RequestMeter
     private static readonly string[] Outcomes = ["ok", "refused", "unknown"];
 
     /// <summary>Upper ends in seconds: from a local read to the longest deadline.</summary>
-    private static readonly double[] BucketEnds = [0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
+    private static readonly double[] BucketEnds =
+        [0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 
     private static readonly long[] BucketEndTicks = [.. BucketEnds.Select(seconds => (long)(seconds * Stopwatch.Frequency))];
 
     // [operation, level, outcome]; made up front, so that counting is one increment.
     private readonly Histogram[] _histograms =
-        [.. Enumerable.Range(0, Operations.Length * KvHeaders.LevelCount * Outcomes.Length).Select(_ => new Histogram(new long[BucketEnds.Length + 1]))];
+    [
+        .. Enumerable.Range(0, Operations.Length * KvHeaders.LevelCount * Outcomes.Length)
+            .Select(_ => new Histogram(new long[BucketEnds.Length + 1])),
+    ];
 
     public void Record(KvRequest request, KvReply reply, long started)
     {
@@ -53,7 +57,8 @@ internal sealed class RequestMeter
                         continue;
                     }
 
-                    string labels = $"op=\"{Operations[operation]}\",consistency=\"{KvHeaders.NameOf((ReadLevel)level)}\",outcome=\"{Outcomes[outcome]}\"";
+                    string consistency = KvHeaders.NameOf((ReadLevel)level);
+                    string labels = $"op=\"{Operations[operation]}\",consistency=\"{consistency}\",outcome=\"{Outcomes[outcome]}\"";
                     text.Histogram("kvstore_request_duration_seconds", labels, BucketEnds, histogram.Buckets, histogram.Seconds);
                 }
             }

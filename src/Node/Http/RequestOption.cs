@@ -40,10 +40,10 @@ internal enum OptionId : byte
 /// <param name="Id">Index into <see cref="OptionValues"/>.</param>
 /// <param name="Header">Null for options that exist in the query only.</param>
 /// <param name="Query">Null for options that exist as a header only.</param>
-/// <param name="Kinds">Requests it says something about. Elsewhere it is ignored, so that clients may send defaults with everything.</param>
+/// <param name="Kinds">Requests it says something about. Elsewhere it is ignored: clients may send defaults with everything.</param>
 /// <param name="Accepts">The accepted values, in words that fit behind "accepted:".</param>
 /// <param name="Summary">One sentence for the document.</param>
-/// <param name="Offered">False: part of the interface, not built yet. Refused by name rather than ignored: silence would promise it.</param>
+/// <param name="Offered">False: part of the interface, not built yet; refused by name, because silence would promise it.</param>
 internal sealed record RequestOption(
     OptionId Id, string? Header, string? Query, RequestKinds Kinds, string Accepts, string Summary, bool Offered = true)
 {
@@ -61,9 +61,11 @@ internal sealed record RequestOption(
             "What happens when this node cannot prove the level asked for."),
         new(OptionId.IfMatch, "If-Match", "ifMatch", RequestKinds.Get | RequestKinds.Put | RequestKinds.Delete, "one strong ETag, or *",
             "Only if the key has this ETag; * means any."),
-        new(OptionId.IfNoneMatch, "If-None-Match", "ifNoneMatch", RequestKinds.Get | RequestKinds.Put, "* to create only; on GET ETags or *",
+        new(OptionId.IfNoneMatch, "If-None-Match", "ifNoneMatch", RequestKinds.Get | RequestKinds.Put,
+            "* to create only; on GET ETags or *",
             "PUT: only if the key does not exist. GET: 304 when the key still has this ETag."),
-        new(OptionId.IdempotencyKey, "Idempotency-Key", "idempotencyKey", RequestKinds.Write, "1 to 128 printable ASCII characters, bare or quoted",
+        new(OptionId.IdempotencyKey, "Idempotency-Key", "idempotencyKey", RequestKinds.Write,
+            "1 to 128 printable ASCII characters, bare or quoted",
             "The same key with the same request is executed once within ten minutes."),
         new(OptionId.FirstSent, "Kv-First-Sent", "firstSent", RequestKinds.Write, "unix milliseconds, together with Idempotency-Key",
             "When the request was sent for the first time: a duplicate that comes too late is refused instead of executed."),

@@ -96,7 +96,9 @@ internal struct RequestOptions
             text = text[..^1];
         }
 
-        if (unit == 0 || !int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) || number > int.MaxValue / unit)
+        if (unit == 0
+            || !int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+            || number > int.MaxValue / unit)
         {
             return false;
         }
@@ -227,7 +229,9 @@ internal struct RequestOptions
                     return option.Refuse(value);
                 }
 
-                Condition = value == "*" ? new KvCondition(ConditionKind.Exists) : new KvCondition(ConditionKind.RevisionIs, ETag.RevisionOf(value));
+                Condition = value == "*"
+                    ? new KvCondition(ConditionKind.Exists)
+                    : new KvCondition(ConditionKind.RevisionIs, ETag.RevisionOf(value));
                 return null;
 
             case OptionId.IfNoneMatch when kind == RequestKinds.Get:
@@ -249,9 +253,9 @@ internal struct RequestOptions
                 return wellFormed ? null : option.Refuse(value);
 
             case OptionId.FirstSent:
-                bool isTime = ulong.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong firstSentMs) && firstSentMs > 0;
+                bool isNumber = ulong.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong firstSentMs);
                 FirstSentMs = firstSentMs;
-                return isTime ? null : option.Refuse(value);
+                return isNumber && firstSentMs > 0 ? null : option.Refuse(value);
 
             case OptionId.Format:
                 Envelope = value == "json";

@@ -49,11 +49,12 @@ internal static class Routes
             {
                 Options = RequestKinds.Increment,
                 RequestMediaTypes = [Json],
-                RequestDescription = """{"delta": 1, "initial": 0}; both members and the body itself may be left out. An absent key becomes initial + delta.""",
+                RequestDescription =
+                    """{"delta": 1, "initial": 0}; members and body may be left out. An absent key becomes initial + delta.""",
                 Answers = [new(200, """{"value": number, "etag": text, "revision": text}""", Json), .. EveryWrite],
             },
 
-            new(HttpMethods.Get, "/v1/locate/{key}", Topology, "Where a key lives: slot, virtual node, group, leader, replicas", topology.LocateAsync)
+            new(HttpMethods.Get, "/v1/locate/{key}", Topology, "Where a key lives: slot, group, leader, replicas", topology.LocateAsync)
             {
                 Answers = [new(200, "The way from the key to its replicas.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
@@ -69,7 +70,7 @@ internal static class Routes
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups", Topology, "Every group: its replicas, and this node's own replica of it", topology.GroupsAsync)
+            new(HttpMethods.Get, "/v1/cluster/groups", Topology, "Every group, and this node's replica of it", topology.GroupsAsync)
             {
                 Answers = [new(200, "Changes with every write, so it has no ETag.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
@@ -126,7 +127,11 @@ internal static class Routes
             KeyForm = form,
             Answers =
             [
-                new(200, "The bytes with the Content-Type they were stored with, or the JSON envelope. Kv-Served-By, Kv-Consistency and Kv-Staleness say what the answer is worth.", "*/*"),
+                new(
+                    200,
+                    "The bytes with the Content-Type they were stored with, or the JSON envelope. "
+                        + "Kv-Served-By, Kv-Consistency and Kv-Staleness say what the answer is worth.",
+                    "*/*"),
                 new(304, "If-None-Match names the version the key still has."),
                 RouteAnswer.Problem(404, ErrorCode.KeyNotFound),
                 ConditionFailed,

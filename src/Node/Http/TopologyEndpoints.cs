@@ -18,18 +18,23 @@ internal sealed class TopologyEndpoints(FrontDoor door)
 {
     private const int LocatePrefixSegments = 2;
 
-    public Task ClusterAsync(HttpContext context) => WriteVersionedAsync(context, TopologyJson.Default.ClusterDescription, (store, routing) => new ClusterDescription(
-        door.Config.ClusterId, door.NodeName, routing.Epoch, door.Config.ReplicationFactor, routing.VirtualNodeCount, routing.GroupCount,
-        DescribeNodes(store, routing)));
+    public Task ClusterAsync(HttpContext context) => WriteVersionedAsync(
+        context,
+        TopologyJson.Default.ClusterDescription,
+        (store, routing) => new ClusterDescription(
+            door.Config.ClusterId, door.NodeName, routing.Epoch, door.Config.ReplicationFactor, routing.VirtualNodeCount,
+            routing.GroupCount, DescribeNodes(store, routing)));
 
-    public Task NodesAsync(HttpContext context) => WriteVersionedAsync(context, TopologyJson.Default.NodeList, (store, routing) =>
-        new NodeList(routing.Epoch, DescribeNodes(store, routing)));
+    public Task NodesAsync(HttpContext context) => WriteVersionedAsync(
+        context, TopologyJson.Default.NodeList, (store, routing) => new NodeList(routing.Epoch, DescribeNodes(store, routing)));
 
-    public Task RingAsync(HttpContext context) => WriteVersionedAsync(context, TopologyJson.Default.RingDescription, (store, routing) =>
-        new RingDescription(routing.Epoch, Limits.SlotCount, routing.VirtualNodeCount, DescribeArcs(routing)));
+    public Task RingAsync(HttpContext context) => WriteVersionedAsync(
+        context,
+        TopologyJson.Default.RingDescription,
+        (_, routing) => new RingDescription(routing.Epoch, Limits.SlotCount, routing.VirtualNodeCount, DescribeArcs(routing)));
 
     public Task GroupsAsync(HttpContext context) => door.Store is { } store
-        ? context.Response.WriteAsJsonAsync(DescribeGroups(store), TopologyJson.Default.GroupList, cancellationToken: context.RequestAborted)
+        ? WriteAsync(context, TopologyJson.Default.GroupList, DescribeGroups(store))
         : door.WriteProblemAsync(context, door.Starting());
 
     public Task GroupAsync(HttpContext context)
@@ -43,8 +48,8 @@ internal sealed class TopologyEndpoints(FrontDoor door)
         string? text = context.Request.RouteValues["id"] as string;
         bool isNumber = uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint number);
         return isNumber && number >= 1 && number <= routing.GroupCount
-            ? context.Response.WriteAsJsonAsync(
-                DescribeGroup(store, routing, new GroupId(number), store.Groups()), TopologyJson.Default.GroupDescription, cancellationToken: context.RequestAborted)
+            ? WriteAsync(
+                context, TopologyJson.Default.GroupDescription, DescribeGroup(store, routing, new GroupId(number), store.Groups()))
             : door.WriteProblemAsync(context, Problem.UnknownGroup(text ?? "", routing.GroupCount));
     }
 
@@ -71,7 +76,7 @@ internal sealed class TopologyEndpoints(FrontDoor door)
             isText ? Encoding.UTF8.GetString(key) : Base64Url.EncodeToString(key), isText ? "utf8" : "base64url",
             Slot.Of(key), virtualNode, group.Value, store.Nodes.NameOf(leader), store.Nodes.UrlOf(leader),
             DescribeReplicas(store.Nodes, routing.ReplicasOf(group)), routing.Epoch);
-        return context.Response.WriteAsJsonAsync(location, TopologyJson.Default.KeyLocation, cancellationToken: context.RequestAborted);
+        return WriteAsync(context, TopologyJson.Default.KeyLocation, location);
     }
 
     private Task WriteVersionedAsync<T>(HttpContext context, JsonTypeInfo<T> type, Func<StoreCalls, RoutingTable, T> describe)
@@ -93,8 +98,11 @@ internal sealed class TopologyEndpoints(FrontDoor door)
             }
         }
 
-        return context.Response.WriteAsJsonAsync(describe(store, routing), type, cancellationToken: context.RequestAborted);
+        return WriteAsync(context, type, describe(store, routing));
     }
+
+    private static Task WriteAsync<T>(HttpContext context, JsonTypeInfo<T> type, T body) =>
+        context.Response.WriteAsJsonAsync(body, type, cancellationToken: context.RequestAborted);
 
     private static NodeDescription[] DescribeNodes(StoreCalls store, RoutingTable routing)
     {
@@ -144,7 +152,9 @@ internal sealed class TopologyEndpoints(FrontDoor door)
     {
         GroupStatus? status = LocalStatus(local, group);
         return new GroupDescription(
-            group.Value, DescribeReplicas(store.Nodes, routing.ReplicasOf(group)), status is null ? null : store.Nodes.NameOf(status.Leader),
+            group.Value,
+            DescribeReplicas(store.Nodes, routing.ReplicasOf(group)),
+            status is null ? null : store.Nodes.NameOf(status.Leader),
             status is null
                 ? null
                 : new LocalReplica(
@@ -156,5 +166,6 @@ internal sealed class TopologyEndpoints(FrontDoor door)
         [.. replicas.Select(placement => new ReplicaDescription(
             placement.ReplicaId, nodes.NameOf(placement.Node) ?? placement.Node.ToString(), nodes.UrlOf(placement.Node)))];
 
-    private static GroupStatus? LocalStatus(IReadOnlyList<GroupStatus> groups, GroupId group) => groups.FirstOrDefault(status => status.Group == group);
+    private static GroupStatus? LocalStatus(IReadOnlyList<GroupStatus> groups, GroupId group) =>
+        groups.FirstOrDefault(status => status.Group == group);
 }

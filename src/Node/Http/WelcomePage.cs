@@ -13,7 +13,8 @@ internal static class WelcomePage
         <p>This is a node of a KvStore cluster.</p>
         <ul>
           <li><a href="/docs">Try the routes</a> (<a href="/openapi/v1.json">OpenAPI document</a>)</li>
-          <li><a href="/v1/cluster">The cluster</a>, <a href="/v1/cluster/groups">its groups</a>, <a href="/v1/cluster/ring">its ring</a></li>
+          <li><a href="/v1/cluster">The cluster</a>,
+              <a href="/v1/cluster/groups">its groups</a>, <a href="/v1/cluster/ring">its ring</a></li>
           <li><a href="/health/ready">Health</a>, <a href="/metrics">metrics</a></li>
         </ul>
         <pre>curl -X PUT --data-binary 'hello' {origin}/v1/kv/greeting

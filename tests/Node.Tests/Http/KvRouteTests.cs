@@ -132,7 +132,10 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task The_envelope_holds_value_and_evidence(string query, string? accept)
     {
         door.Reset();
-        door.Answer = _ => ScriptedDoor.Found("grüße \"x\""u8.ToArray()) with { Evidence = ScriptedDoor.Evidence(ReadLevel.Eventual, Evidence.AgeUnknown) };
+        door.Answer = _ => ScriptedDoor.Found("grüße \"x\""u8.ToArray()) with
+        {
+            Evidence = ScriptedDoor.Evidence(ReadLevel.Eventual, Evidence.AgeUnknown),
+        };
         using HttpResponseMessage response = await (accept is null
             ? door.SendAsync("GET", "/v1/kv/a%2Fb" + query)
             : door.SendAsync("GET", "/v1/kv/a%2Fb" + query, ("Accept", accept)));
@@ -177,7 +180,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_put_stores_bytes_and_type_and_says_whether_it_created_the_key(bool created, int status)
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Revision = ScriptedDoor.Revision, Changed = created, Evidence = ScriptedDoor.Evidence(role: ServedRole.Leader), Epoch = 7 };
+        door.Answer = _ => ScriptedDoor.Written(created, ServedRole.Leader);
         using HttpResponseMessage response = await door.PutAsync("/v1/kv/key", [1, 0, 255], "text/plain; charset=utf-8");
         Assert.Equal(status, (int)response.StatusCode);
         Assert.Empty(await response.Content.ReadAsByteArrayAsync());
@@ -204,7 +207,11 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_failed_condition_shows_the_current_version()
     {
         door.Reset();
-        door.Answer = _ => ScriptedDoor.Refused(ErrorCode.ConditionFailed) with { Revision = ScriptedDoor.Revision, Evidence = ScriptedDoor.Evidence() };
+        door.Answer = _ => ScriptedDoor.Refused(ErrorCode.ConditionFailed) with
+        {
+            Revision = ScriptedDoor.Revision,
+            Evidence = ScriptedDoor.Evidence(),
+        };
         using HttpResponseMessage response = await door.PutAsync("/v1/kv/key", [1], null, ("If-Match", "\"5\""));
         ProblemDocument problem = await ProblemDocument.ReadAsync(response, 412, "ConditionFailed");
         Assert.Equal("not-applied", problem.Outcome);
@@ -257,7 +264,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_delete_is_204_and_only_strict_asks_whether_there_was_something(string query, bool removed, int status)
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Outcome = Outcome.Applied, Revision = ScriptedDoor.Revision, Changed = removed, Evidence = ScriptedDoor.Evidence(), Epoch = 7 };
+        door.Answer = _ => ScriptedDoor.Written(removed);
         using HttpResponseMessage response = await door.SendAsync("DELETE", "/v1/kv/key" + query);
         Assert.Equal(status, (int)response.StatusCode);
         if (status == 404)
@@ -370,7 +377,8 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     {
         door.Reset();
         string answer = await door.SendRawAsync(
-            "PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+            "PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 204", answer, StringComparison.Ordinal);
         Assert.Equal("abcde", Encoding.ASCII.GetString(door.Asked!.Value.Span));
     }
@@ -408,7 +416,8 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     [InlineData("proxy", "strong", ServedRole.Follower, 200)]
     [InlineData("strict", "strong", ServedRole.Leader, 200)]
     [InlineData("strict", "eventual", ServedRole.Follower, 200)]
-    public async Task A_strong_read_proved_by_a_follower_is_not_what_strict_asked_for(string route, string level, ServedRole role, int status)
+    public async Task A_strong_read_proved_by_a_follower_is_not_what_strict_asked_for(
+        string route, string level, ServedRole role, int status)
     {
         door.Reset();
         door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Level, role: role) };

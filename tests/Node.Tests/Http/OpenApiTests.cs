@@ -14,7 +14,8 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task The_document_names_exactly_the_routes_the_router_has()
     {
         List<string> documented = [.. (await DocumentedAsync()).Select(route => $"{route.Verb} {route.Path}")];
-        List<string> routed = [.. door.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>().SelectMany(endpoint =>
+        EndpointDataSource router = door.Services.GetRequiredService<EndpointDataSource>();
+        List<string> routed = [.. router.Endpoints.OfType<RouteEndpoint>().SelectMany(endpoint =>
             endpoint.Metadata.GetMetadata<IHttpMethodMetadata>()!.HttpMethods.Select(verb => $"{verb} {PathOf(endpoint)}"))];
         Assert.Equal(routed.Order(), documented.Order());
     }
@@ -43,7 +44,7 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         JsonElement document = await door.Client.GetFromJsonAsync<JsonElement>("/openapi/v1.json");
         Assert.StartsWith("3.1", document.GetProperty("openapi").GetString(), StringComparison.Ordinal);
         JsonElement get = document.GetProperty("paths").GetProperty("/v1/kv/{key}").GetProperty("get");
-        string[] parameters = [.. get.GetProperty("parameters").EnumerateArray().Select(parameter => parameter.GetProperty("name").GetString()!)];
+        string[] parameters = [.. get.GetProperty("parameters").EnumerateArray().Select(item => item.GetProperty("name").GetString()!)];
         Assert.Contains("Kv-Consistency", parameters);
         Assert.Contains("consistency", parameters);
         Assert.DoesNotContain("Idempotency-Key", parameters);

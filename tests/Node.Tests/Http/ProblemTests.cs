@@ -17,7 +17,14 @@ public sealed class ProblemTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         ProblemDocument problem = await ProblemDocument.ReadAsync(response, entry.HttpStatus, code.ToString());
         Assert.Equal(entry.Urn, problem.Type);
         Assert.Equal(entry.Retryable, problem.Retryable);
-        Assert.Equal(entry.Outcome switch { Outcome.NotApplied => "not-applied", Outcome.Unknown => "unknown", Outcome.Applied => "applied", _ => null }, problem.Outcome);
+        string? outcome = entry.Outcome switch
+        {
+            Outcome.NotApplied => "not-applied",
+            Outcome.Unknown => "unknown",
+            Outcome.Applied => "applied",
+            _ => null,
+        };
+        Assert.Equal(outcome, problem.Outcome);
         Assert.Equal("Because.", problem.Detail);
         Assert.Equal("7", response.Headers.GetValues("Kv-Ring-Epoch").Single());
         bool retryLater = (int)response.StatusCode is 429 or 503;
@@ -120,7 +127,8 @@ public sealed class ProblemTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         foreach ((string method, string path) in new[]
         {
             ("GET", "/v1/kv/key"), ("PUT", "/v1/kv/key"), ("DELETE", "/v1/b64/a2V5"), ("POST", "/v1/incr/key"), ("GET", "/v1/locate/key"),
-            ("GET", "/v1/cluster"), ("GET", "/v1/cluster/groups"), ("GET", "/v1/cluster/groups/1"), ("GET", "/health/ready"), ("GET", "/health/startup"),
+            ("GET", "/v1/cluster"), ("GET", "/v1/cluster/groups"), ("GET", "/v1/cluster/groups/1"), ("GET", "/health/ready"),
+            ("GET", "/health/startup"),
         })
         {
             using HttpResponseMessage response = await door.SendAsync(method, path);

@@ -38,7 +38,8 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     [InlineData("DELETE", "If-None-Match", "*", "not offered on a delete")]
     [InlineData("POST", "If-Match", "*", "not offered on an increment")]
     [InlineData("POST", "If-None-Match", "*", "not offered on an increment")]
-    public async Task A_bad_header_value_is_refused_and_the_answer_says_what_is_accepted(string method, string header, string value, string hint)
+    public async Task A_bad_header_value_is_refused_and_the_answer_says_what_is_accepted(
+        string method, string header, string value, string hint)
     {
         door.Reset();
         using HttpResponseMessage response = await door.SendAsync(method, PathOf(method), (header, value));

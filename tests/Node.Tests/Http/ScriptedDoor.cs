@@ -58,7 +58,8 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     internal IServiceProvider Services => _app!.Services;
 
-    public static Evidence Evidence(ReadLevel level = ReadLevel.Strong, uint ageMs = 0, ServedRole role = ServedRole.Follower, ServedPath path = ServedPath.Waited) =>
+    public static Evidence Evidence(
+        ReadLevel level = ReadLevel.Strong, uint ageMs = 0, ServedRole role = ServedRole.Follower, ServedPath path = ServedPath.Waited) =>
         new(level, ageMs, new GroupId(3), Term: 9, Applied: 88123, new NodeId(2), role, path);
 
     public static KvReply Found(byte[] value, string? contentType = null) => new()
@@ -70,7 +71,22 @@ public sealed class ScriptedDoor : IAsyncLifetime
         Epoch = 7,
     };
 
-    public static KvReply Refused(ErrorCode code) => new() { Code = code, Outcome = ErrorCodes.Of(code).Outcome, Detail = "Because.", Epoch = 7 };
+    public static KvReply Written(bool changed, ServedRole role = ServedRole.Follower) => new()
+    {
+        Outcome = Outcome.Applied,
+        Revision = Revision,
+        Changed = changed,
+        Evidence = Evidence(role: role),
+        Epoch = 7,
+    };
+
+    public static KvReply Refused(ErrorCode code) => new()
+    {
+        Code = code,
+        Outcome = ErrorCodes.Of(code).Outcome,
+        Detail = "Because.",
+        Epoch = 7,
+    };
 
     public static GroupStatus Status(uint group, uint leader) => new(
         new GroupId(group), ReplicaId: group * 10, Role: "Follower", new NodeId(leader), Term: 9, Commit: 101, Applied: 100, FirstIndex: 1,
@@ -134,7 +150,8 @@ public sealed class ScriptedDoor : IAsyncLifetime
         return Client.SendAsync(request);
     }
 
-    public async Task<HttpResponseMessage> PutAsync(string path, byte[] value, string? contentType = null, params (string Name, string Value)[] headers)
+    public async Task<HttpResponseMessage> PutAsync(
+        string path, byte[] value, string? contentType = null, params (string Name, string Value)[] headers)
     {
         HttpRequestMessage request = new(HttpMethod.Put, path) { Content = new ByteArrayContent(value) };
         if (contentType is not null)
@@ -185,7 +202,9 @@ public sealed class ScriptedDoor : IAsyncLifetime
     private static ReplicaPlacement Placement(int group, uint node) => new((ulong)group * 10 + node, new NodeId(node));
 
     private static NodeConfig Node(string id, int port) => new(
-        id, new IPEndPoint(IPAddress.Loopback, port), new IPEndPoint(IPAddress.Loopback, port + 100), new IPEndPoint(IPAddress.Loopback, port + 200), "a", 1);
+        id, Loopback(port), Loopback(port + 100), Loopback(port + 200), "a", 1);
+
+    private static IPEndPoint Loopback(int port) => new(IPAddress.Loopback, port);
 
     private void Submit(KvRequest request, IReplySink sink)
     {

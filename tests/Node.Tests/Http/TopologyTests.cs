@@ -18,7 +18,8 @@ public sealed class TopologyTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         Assert.Equal(1 + (slot / 4096), json.GetProperty("group").GetInt32());
         Assert.Equal("n2", json.GetProperty("leader").GetString());
         Assert.Equal("http://127.0.0.1:7102", json.GetProperty("leaderUrl").GetString());
-        Assert.Equal(["n1", "n2", "n3"], json.GetProperty("replicas").EnumerateArray().Select(replica => replica.GetProperty("node").GetString()));
+        Assert.Equal(
+            ["n1", "n2", "n3"], json.GetProperty("replicas").EnumerateArray().Select(replica => replica.GetProperty("node").GetString()));
         Assert.Equal(7, json.GetProperty("epoch").GetInt32());
     }
 

@@ -29,7 +29,7 @@ public sealed class RealNodesTests : IDisposable
             Uri[] urls = Urls();
             for (int i = 0; i < 24; i++)
             {
-                using HttpResponseMessage put = await _http.PutAsync(new Uri(urls[i % 3], $"/v1/kv/key-{i}"), new StringContent($"value-{i}"));
+                using HttpResponseMessage put = await PutAsync(urls[i % 3], $"/v1/kv/key-{i}", $"value-{i}");
                 Assert.Equal(HttpStatusCode.Created, put.StatusCode);
                 etags[$"key-{i}"] = put.Headers.ETag!.ToString();
             }
@@ -109,8 +109,9 @@ public sealed class RealNodesTests : IDisposable
             await nodes[2].KillAsync();
 
             // Until the survivor has noticed, a strong read may also end in a timeout; after that only in NoLeader.
+            Uri locate = new(urls[0], "/v1/locate/key");
             await UntilAsync(async () =>
-                (await _http.GetFromJsonAsync<JsonElement>(new Uri(urls[0], "/v1/locate/key"))).GetProperty("leader").ValueKind == JsonValueKind.Null);
+                (await _http.GetFromJsonAsync<JsonElement>(locate)).GetProperty("leader").ValueKind == JsonValueKind.Null);
             using HttpResponseMessage strong = await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?timeout=500ms"));
             ProblemDocument problem = await ProblemDocument.ReadAsync(strong, 503, "NoLeader");
             Assert.Equal("not-applied", problem.Outcome);
