@@ -11,6 +11,9 @@ internal enum OwnerBug
     /// <summary>MessagesAfterSync leave at once.</summary>
     AcknowledgesBeforeSync,
 
+    /// <summary>Vote requests leave at once, the rest of MessagesAfterSync waits.</summary>
+    AsksForVotesBeforeSync,
+
     /// <summary>The commit index that comes with an append is not written with it.</summary>
     ForgetsCommitOfAppend,
 }

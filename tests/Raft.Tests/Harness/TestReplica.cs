@@ -62,10 +62,7 @@ internal sealed class TestReplica
         }
 
         Write(write);
-        if (Bug != OwnerBug.AcknowledgesBeforeSync)
-        {
-            Send(write.MessagesAfterSync);
-        }
+        Send([.. write.MessagesAfterSync.Where(message => !LeavesTooEarly(message))]);
 
         if (write.OnSynced is { } synced)
         {
@@ -136,10 +133,7 @@ internal sealed class TestReplica
         Send(ready.Messages);
         Apply(ready.Committed);
         Reads.AddRange(ready.Reads);
-        if (Bug == OwnerBug.AcknowledgesBeforeSync)
-        {
-            Send(ready.MessagesAfterSync);
-        }
+        Send([.. ready.MessagesAfterSync.Where(LeavesTooEarly)]);
 
         if (ready.MustSync || (ready.MessagesAfterSync.Count > 0 && _writes.Count > 0))
         {
@@ -149,12 +143,15 @@ internal sealed class TestReplica
                 // A fast disk is done before anybody can look.
             }
         }
-        else if (Bug != OwnerBug.AcknowledgesBeforeSync)
+        else
         {
             // Nothing to wait for. A commit index that moved alone is not written at all: it may be lazy, so here it is lost.
-            Send(ready.MessagesAfterSync);
+            Send([.. ready.MessagesAfterSync.Where(message => !LeavesTooEarly(message))]);
         }
     }
+
+    private bool LeavesTooEarly(Message message) =>
+        Bug == OwnerBug.AcknowledgesBeforeSync || (Bug == OwnerBug.AsksForVotesBeforeSync && message is VoteRequest);
 
     private void Write(Ready write)
     {
