@@ -3,7 +3,9 @@ using System.Numerics;
 
 namespace KvStore.Storage;
 
-/// <summary>CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), the checksum of every file of the store. RFC 3720 appendix B.4.</summary>
+/// <summary>
+/// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), the checksum of every file of the store. RFC 3720 appendix B.4.
+/// </summary>
 public static class Crc32C
 {
     /// <summary>

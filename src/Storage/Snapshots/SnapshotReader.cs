@@ -110,10 +110,12 @@ public sealed class SnapshotReader : ISortedRowSource, IDisposable
         ReadExactly(tail, tailStart);
         long length = SnapshotFormat.FooterLength(tail);
         long start = _file.Length - length;
-        CheckIsWhole(length is >= SnapshotFormat.FooterTailBytes and <= int.MaxValue && start >= headerEnd, "no snapshot footer", tailStart);
+        bool isPlausible = length is >= SnapshotFormat.FooterTailBytes and <= int.MaxValue && start >= headerEnd;
+        CheckIsWhole(isPlausible, "no snapshot footer", tailStart);
         byte[] footer = new byte[length];
         ReadExactly(footer, start);
-        bool isValid = SnapshotFormat.TryDecodeFooter(footer, out SnapshotFormat.BlockEntry[] blocks, out rowCount, out uint footersHeaderCrc);
+        bool isValid = SnapshotFormat.TryDecodeFooter(
+            footer, out SnapshotFormat.BlockEntry[] blocks, out rowCount, out uint footersHeaderCrc);
         CheckIsWhole(isValid, "damaged snapshot footer", start);
         CheckIsWhole(footersHeaderCrc == headerCrc, "header and footer belong to different snapshots", 0);
         long expected = headerEnd;

@@ -161,7 +161,9 @@ public sealed partial class GroupTable
         return true;
     }
 
-    /// <summary>The newest version, that of the open batch included. The value lies in the table's memory: use it before the next call.</summary>
+    /// <summary>
+    /// The newest version, that of the open batch included. The value lies in the table's memory: use it before the next call.
+    /// </summary>
     public bool TryPeek(int virtualNode, ReadOnlySpan<byte> key, out RecordMeta meta, out ReadOnlySpan<byte> value)
     {
         VirtualNodeTree tree = _trees[OrdinalOf(virtualNode)];

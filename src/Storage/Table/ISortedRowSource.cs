@@ -1,6 +1,8 @@
 namespace KvStore.Storage;
 
-/// <summary>Rows in strictly ascending order of (virtual node, key), for building leaves directly. Spans are valid until the next MoveNext.</summary>
+/// <summary>
+/// Rows in strictly ascending order of (virtual node, key), for building leaves directly. Spans are valid until the next MoveNext.
+/// </summary>
 public interface ISortedRowSource
 {
     bool MoveNext();

@@ -90,5 +90,6 @@ internal sealed class LeafDirectory
     }
 
     /// <summary>The shortest key that is above the last key of a leaf and not above the first of the next.</summary>
-    public static byte[] Separator(ReadOnlySpan<byte> last, ReadOnlySpan<byte> first) => first[..(last.CommonPrefixLength(first) + 1)].ToArray();
+    public static byte[] Separator(ReadOnlySpan<byte> last, ReadOnlySpan<byte> first) =>
+        first[..(last.CommonPrefixLength(first) + 1)].ToArray();
 }

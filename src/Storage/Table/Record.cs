@@ -69,7 +69,9 @@ internal readonly struct Record(ulong[] chunk, int offset)
 {
     public const int MaxKeyBytes = 2048;
 
-    /// <summary>A client's largest value (1 MiB) and 128 bytes for what is stored in front of it: its content type and that one's length.</summary>
+    /// <summary>
+    /// A client's largest value (1 MiB) and 128 bytes for what is stored in front of it: its content type and that one's length.
+    /// </summary>
     public const int MaxValueBytes = (1 << 20) + 128;
 
     private const int PreviousWord = 0;
@@ -82,7 +84,9 @@ internal readonly struct Record(ulong[] chunk, int offset)
 
     public RecordHeader Header => new(Volatile.Read(ref chunk[offset + HeaderWord]));
 
-    /// <summary>A release store: whoever sees the shorter chain also sees everything the writer did before it, above all the publication.</summary>
+    /// <summary>
+    /// A release store: whoever sees the shorter chain also sees everything the writer did before it, above all the publication.
+    /// </summary>
     public void SetPrevious(SlabReference previous) => Volatile.Write(ref chunk[offset + PreviousWord], previous.Value);
 
     /// <summary>True: since the header was loaded the slot has not been freed, so all that was read in between belongs together.</summary>
@@ -153,5 +157,6 @@ internal readonly struct Record(ulong[] chunk, int offset)
 
     private Span<ulong> Words(int count) => chunk.AsSpan(offset, count);
 
-    private Span<byte> Bytes(RecordHeader header) => MemoryMarshal.AsBytes(chunk.AsSpan(offset + header.KeyOffset, header.TotalWords - header.KeyOffset));
+    private Span<byte> Bytes(RecordHeader header) =>
+        MemoryMarshal.AsBytes(chunk.AsSpan(offset + header.KeyOffset, header.TotalWords - header.KeyOffset));
 }

@@ -260,7 +260,8 @@ public sealed class SnapshotFileTests
         using SnapshotReader reader = SnapshotReader.Open(disk, "golden/file");
         Assert.Equal(new ReplicaId[] { new(1), new(2), new(3) }, reader.Header.Metadata.Configuration.Voters);
         Assert.Equal((7u, 12ul, (ushort)1), (reader.Header.Group, reader.Header.Epoch, reader.Header.FeatureLevel));
-        Assert.Equal((9ul, 3ul, 0x1_0000_0044ul), (reader.Header.Metadata.Index, reader.Header.Metadata.Term, reader.Header.Metadata.LastClock));
+        SnapshotMetadata metadata = reader.Header.Metadata;
+        Assert.Equal((9ul, 3ul, 0x1_0000_0044ul), (metadata.Index, metadata.Term, metadata.LastClock));
         Assert.Equal("records", Encoding.ASCII.GetString(Assert.Single(reader.Sections).Data.Span));
         GroupTable table = GroupTable.Build(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
         Assert.Equal(["16 a 65 65 0 1", "16 b 66 65 0 22", "17 c 67 67 99999 333"], RowsOf(table));
@@ -273,7 +274,11 @@ public sealed class SnapshotFileTests
         Assert.Equal("0000000000001234-ab.snap", name);
         Assert.True(SnapshotName.TryParse(name, out ulong index, out ulong term));
         Assert.Equal((0x1234ul, 0xABul), (index, term));
-        foreach (string other in (string[])[name + ".tmp", "1234-ab.snap", "0000000000001234-.snap", "000000000000123g-ab.snap", "0000000000001234-AB.snap", ".snap", ""])
+        string[] others =
+        [
+            name + ".tmp", "1234-ab.snap", "0000000000001234-.snap", "000000000000123g-ab.snap", "0000000000001234-AB.snap", ".snap", "",
+        ];
+        foreach (string other in others)
         {
             Assert.False(SnapshotName.TryParse(other, out _, out _), other);
         }
@@ -297,7 +302,8 @@ public sealed class SnapshotFileTests
         return table;
     }
 
-    private static string GoldenPath([CallerFilePath] string thisFile = "") => Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "snapshot-v1.snap");
+    private static string GoldenPath([CallerFilePath] string thisFile = "") =>
+        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "snapshot-v1.snap");
 
     private static SnapshotHeader HeaderOf(GroupTable table) => new(
         Group: 7,

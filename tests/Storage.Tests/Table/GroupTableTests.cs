@@ -176,7 +176,8 @@ public sealed class GroupTableTests
                 table.BeginBatch(21);
                 for (int i = 0; i < 500; i++)
                 {
-                    table.Put(4, Encoding.ASCII.GetBytes($"{(i % 3 == 0 ? "a" : i % 3 == 1 ? "prefix/" : "z")}{i * 31 % 500:D4}"), "x"u8, 10_000 + (ulong)i);
+                    string front = i % 3 == 0 ? "a" : i % 3 == 1 ? "prefix/" : "z";
+                    table.Put(4, Encoding.ASCII.GetBytes($"{front}{i * 31 % 500:D4}"), "x"u8, 10_000 + (ulong)i);
                 }
 
                 table.PublishBatch(50);
@@ -189,9 +190,11 @@ public sealed class GroupTableTests
     [Fact]
     public void A_source_that_fails_leaves_nothing_in_the_arena()
     {
-        List<Row> rows = [.. Enumerable.Range(0, 200).Select(i => new Row(4, BitConverter.GetBytes(0x01010101 * Math.Min(i, 150)), [1], new RecordMeta(1, 1, 0, 1)))];
+        var meta = new RecordMeta(1, 1, 0, 1);
+        List<Row> rows = [.. Enumerable.Range(0, 200).Select(i => new Row(4, [(byte)Math.Min(i, 150)], [1], meta))];
         Assert.Throws<InvariantViolationException>(() => GroupTable.Build(_arena, [4], 1, 0, new Rows(rows)));
-        Assert.Throws<ArgumentOutOfRangeException>(() => GroupTable.Build(_arena, [4], 1, 0, new Rows([rows[0], rows[0] with { Node = 5 }])));
+        Rows foreign = new([rows[0], rows[0] with { Node = 5 }]);
+        Assert.Throws<ArgumentOutOfRangeException>(() => GroupTable.Build(_arena, [4], 1, 0, foreign));
         while (_arena.EvacuateStep(1000) > 0)
         {
         }

@@ -287,7 +287,8 @@ public sealed class TableMemoryTests
             BinaryPrimitives.WriteInt32LittleEndian(_value, key);
             BinaryPrimitives.WriteInt32LittleEndian(_value.AsSpan(_value.Length - 4), generation);
 
-            // An overwrite carries the create revision, eight bytes more than an insert: sizes here are such that both round up to one slot.
+            // An overwrite carries the create revision, eight bytes more than an insert: the sizes here are such that both
+            // round up to the same slot.
             Table.Put(NodeOf(key), KeyOf(key), _value, ++_revision);
         }
     }

@@ -181,7 +181,8 @@ public sealed class TableModelTests
                 byte[] cursor = Bytes(from);
                 using IEnumerator<KeyValuePair<(int Node, string Key), ModelRow>> expected = rows
                     .Where(row => row.Key.Node == node && Visible(row.Value, snapshot.GroupTime) is not null)
-                    .Where(row => string.CompareOrdinal(row.Key.Key, from) >= 0 && (to.Length == 0 || string.CompareOrdinal(row.Key.Key, to) < 0))
+                    .Where(row => string.CompareOrdinal(row.Key.Key, from) >= 0)
+                    .Where(row => to.Length == 0 || string.CompareOrdinal(row.Key.Key, to) < 0)
                     .GetEnumerator();
                 do
                 {
@@ -210,7 +211,8 @@ public sealed class TableModelTests
             }
         }
 
-        private static ModelRow? Visible(ModelRow? row, ulong time) => row is null || (row.ExpiresAt != 0 && row.ExpiresAt <= time) ? null : row;
+        private static ModelRow? Visible(ModelRow? row, ulong time) =>
+            row is null || (row.ExpiresAt != 0 && row.ExpiresAt <= time) ? null : row;
 
         private static void AssertRow(ModelRow expected, RecordMeta meta, ReadOnlySpan<byte> value)
         {

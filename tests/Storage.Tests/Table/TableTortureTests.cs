@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace KvStore.Storage.Tests;
 
@@ -24,7 +25,8 @@ public sealed class TableTortureTests
         var run = new Torture();
         run.Run<SoundReads>(SoundRun);
         Assert.True(run.Violations.IsEmpty, string.Join("\n", run.Violations.Take(5)));
-        Assert.True(run.Reads > 10_000 && run.Scans > 10 && run.Batches > 10_000, $"{run.Reads} reads, {run.Scans} scans, {run.Batches} batches");
+        string work = $"{run.Reads} reads, {run.Scans} scans, {run.Batches} batches";
+        Assert.True(run.Reads > 10_000 && run.Scans > 10 && run.Batches > 10_000, work);
     }
 
     [Fact]
@@ -66,7 +68,7 @@ public sealed class TableTortureTests
 
         private readonly SlabArena _arena = new(1 << 16, minFreeSlots: 1);
         private readonly GroupTable _table;
-        private readonly byte[][] _keys = [.. Enumerable.Range(0, AllPairs).Select(i => System.Text.Encoding.ASCII.GetBytes($"pair:{i:D6}"))];
+        private readonly byte[][] _keys = [.. Enumerable.Range(0, AllPairs).Select(i => Encoding.ASCII.GetBytes($"pair:{i:D6}"))];
         private volatile bool _stop;
         private long _reads;
         private long _scans;
