@@ -13,7 +13,7 @@ try
             Console.WriteLine(StartOptions.Usage);
             return ExitCode.Stopped;
         case StartVerb.Version:
-            Console.WriteLine(Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion);
+            Console.WriteLine(typeof(NodeHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion);
             return ExitCode.Stopped;
     }
 

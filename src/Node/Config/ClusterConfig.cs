@@ -31,7 +31,10 @@ public sealed record ClusterConfig
 }
 
 /// <summary>One line of "nodes". A port may be 0 when all nodes run in one process: the system chooses it.</summary>
-public sealed record NodeConfig(string Id, IPEndPoint Http, IPEndPoint Peer, IPEndPoint Binary, string Zone, int Weight);
+public sealed record NodeConfig(string Id, IPEndPoint Http, IPEndPoint Peer, IPEndPoint Binary, string Zone, int Weight)
+{
+    public IReadOnlyList<IPEndPoint> Addresses => [Http, Peer, Binary];
+}
 
 public sealed record RaftSettings
 {
@@ -50,7 +53,9 @@ public sealed record ReadSettings
     public bool Lease { get; init; }
 }
 
-/// <summary>Bytes. Each may be lowered below what the protocol allows (<see cref="KvStore.Protocol.Limits"/>), never raised above it.</summary>
+/// <summary>
+/// Bytes. Each may be lowered below what the protocol allows (<see cref="KvStore.Protocol.Limits"/>), never raised above it.
+/// </summary>
 public sealed record LimitSettings
 {
     public int KeyBytes { get; init; } = KvStore.Protocol.Limits.MaxKeyBytes;

@@ -30,7 +30,8 @@ internal sealed class ClusterFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"cannot read {file}: {e.Message} Start in the folder of cluster.json, or name the file with --config FILE.", e);
+            throw new ConfigurationException(
+                $"cannot read {file}: {e.Message} Start in the folder of cluster.json, or name the file with --config FILE.", e);
         }
 
         return Parse(bytes, file);
@@ -81,7 +82,9 @@ internal sealed class ClusterFile
             return;
         }
 
-        var known = SettingTable.All.Where(inner => inner.Path.StartsWith(path + ".", StringComparison.Ordinal)).Select(inner => inner.Path.Split('.')[1]);
+        var known = SettingTable.All
+            .Where(inner => inner.Path.StartsWith(path + ".", StringComparison.Ordinal))
+            .Select(inner => inner.Path.Split('.')[1]);
         foreach (var member in Members(value, path, [.. known]))
         {
             ReadSetting($"{path}.{member.Name}", member.Value);
@@ -92,7 +95,8 @@ internal sealed class ClusterFile
     {
         var text = (setting.Kind, value.ValueKind) switch
         {
-            (SettingKind.Number, JsonValueKind.Number) or (SettingKind.Flag, JsonValueKind.True or JsonValueKind.False) => value.GetRawText(),
+            (SettingKind.Number, JsonValueKind.Number) => value.GetRawText(),
+            (SettingKind.Flag, JsonValueKind.True or JsonValueKind.False) => value.GetRawText(),
             (SettingKind.Text or SettingKind.Choice, JsonValueKind.String) => value.GetString()!,
             _ => null,
         };
@@ -116,10 +120,11 @@ internal sealed class ClusterFile
 
         if (nodes.GroupBy(node => node.Id, StringComparer.OrdinalIgnoreCase).FirstOrDefault(same => same.Count() > 1) is { } twice)
         {
-            throw Error("nodes", $"names the id \"{twice.Key}\" more than once", "give every node its own id (case does not tell them apart)");
+            throw Error(
+                "nodes", $"names the id \"{twice.Key}\" more than once", "give every node its own id (case does not tell them apart)");
         }
 
-        var taken = nodes.SelectMany(node => new[] { node.Http, node.Peer, node.Binary }).Where(address => address.Port != 0);
+        var taken = nodes.SelectMany(node => node.Addresses).Where(address => address.Port != 0);
         if (taken.GroupBy(address => address).FirstOrDefault(same => same.Count() > 1) is { } shared)
         {
             throw Error("nodes", $"uses the address {shared.Key} more than once", "give every http, peer and binary address its own port");
@@ -136,9 +141,13 @@ internal sealed class ClusterFile
         {
             if (member.Name == "weight")
             {
-                weight = member.Value.ValueKind == JsonValueKind.Number && member.Value.TryGetInt32(out var number) && number is >= 1 and <= SettingTable.MaxWeight
+                weight = member.Value.ValueKind == JsonValueKind.Number && member.Value.TryGetInt32(out var number)
+                    && number is >= 1 and <= SettingTable.MaxWeight
                     ? number
-                    : throw Error($"{path}.weight", $"is {member.Value.GetRawText()}", $"it must be a whole number from 1 to {SettingTable.MaxWeight}");
+                    : throw Error(
+                        $"{path}.weight",
+                        $"is {member.Value.GetRawText()}",
+                        $"it must be a whole number from 1 to {SettingTable.MaxWeight}");
             }
             else
             {
@@ -164,12 +173,14 @@ internal sealed class ClusterFile
 
         IPEndPoint Address(string key)
         {
-            var address = text.GetValueOrDefault(key) ?? throw Error($"{path}.{key}", "is missing", "every node needs one, such as 127.0.0.1:7101");
+            var address = text.GetValueOrDefault(key)
+                ?? throw Error($"{path}.{key}", "is missing", "every node needs one, such as 127.0.0.1:7101");
             var colon = address.LastIndexOf(':');
             return colon > 0 && IPAddress.TryParse(address[..colon].Trim('[', ']'), out var host)
                 && ushort.TryParse(address[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port)
                 ? new IPEndPoint(host, port)
-                : throw Error($"{path}.{key}", $"is \"{address}\"", "it must be an IP address and a port, such as 127.0.0.1:7101 or [::1]:7101");
+                : throw Error(
+                    $"{path}.{key}", $"is \"{address}\"", "it must be an IP address and a port, such as 127.0.0.1:7101 or [::1]:7101");
         }
     }
 
@@ -187,7 +198,8 @@ internal sealed class ClusterFile
             if (!known.Contains(member.Name))
             {
                 var nearest = Names.Nearest(member.Name, known);
-                throw Error(full, "is not a known key", nearest is null ? $"known here: {string.Join(", ", known)}" : $"did you mean \"{nearest}\"?");
+                var remedy = nearest is null ? $"known here: {string.Join(", ", known)}" : $"did you mean \"{nearest}\"?";
+                throw Error(full, "is not a known key", remedy);
             }
 
             if (members.Any(earlier => earlier.Name == member.Name))

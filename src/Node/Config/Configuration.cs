@@ -39,7 +39,8 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         {
             if (name.StartsWith(EnvironmentPrefix, StringComparison.OrdinalIgnoreCase))
             {
-                Override(name[EnvironmentPrefix.Length..].Replace("__", ".", StringComparison.Ordinal), (string)environment[name]!, $"environment variable {name}");
+                var path = name[EnvironmentPrefix.Length..].Replace("__", ".", StringComparison.Ordinal);
+                Override(path, (string)environment[name]!, $"environment variable {name}");
             }
         }
 
@@ -88,7 +89,8 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
 
         foreach (var node in Cluster.Nodes)
         {
-            text.AppendLine($"{("nodes." + node.Id).PadRight(width)} = http {node.Http}, peer {node.Peer}, binary {node.Binary}, zone {node.Zone}, weight {node.Weight}  ({File})");
+            text.Append($"{("nodes." + node.Id).PadRight(width)} = http {node.Http}, peer {node.Peer}, binary {node.Binary}, ");
+            text.AppendLine($"zone {node.Zone}, weight {node.Weight}  ({File})");
         }
 
         return text.ToString();
@@ -115,7 +117,12 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
             VirtualNodes = Int("virtualNodes"),
             Groups = Int("groups"),
             Nodes = [.. nodes.OrderBy(node => node.Id, StringComparer.Ordinal)],
-            Raft = new RaftSettings { TickMs = Int("raft.tickMs"), HeartbeatMs = Int("raft.heartbeatMs"), ElectionTimeoutMs = Int("raft.electionTimeoutMs") },
+            Raft = new RaftSettings
+            {
+                TickMs = Int("raft.tickMs"),
+                HeartbeatMs = Int("raft.heartbeatMs"),
+                ElectionTimeoutMs = Int("raft.electionTimeoutMs"),
+            },
             Reads = new ReadSettings
             {
                 Default = Enum.Parse<ReadLevel>(value("reads.default"), ignoreCase: true),
@@ -150,15 +157,18 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
             $"groups is {cluster.Groups} but virtualNodes is {cluster.VirtualNodes}; every group needs a virtual node of its own");
         var raft = cluster.Raft;
         Require(raft.HeartbeatMs % raft.TickMs == 0 && raft.ElectionTimeoutMs % raft.TickMs == 0,
-            $"raft.heartbeatMs ({raft.HeartbeatMs}) and raft.electionTimeoutMs ({raft.ElectionTimeoutMs}) must be multiples of raft.tickMs ({raft.TickMs})");
+            $"raft.heartbeatMs ({raft.HeartbeatMs}) and raft.electionTimeoutMs ({raft.ElectionTimeoutMs}) "
+            + $"must be multiples of raft.tickMs ({raft.TickMs})");
         Require(raft.ElectionTimeoutMs >= 4 * raft.HeartbeatMs,
-            $"raft.electionTimeoutMs ({raft.ElectionTimeoutMs}) must be at least four times raft.heartbeatMs ({raft.HeartbeatMs}): one late heartbeat is not a dead leader");
+            $"raft.electionTimeoutMs ({raft.ElectionTimeoutMs}) must be at least four times raft.heartbeatMs ({raft.HeartbeatMs}): "
+            + "one late heartbeat is not a dead leader");
         Require(!cluster.Reads.Lease, "reads.lease is not available yet; remove it or set it to false");
         Require(cluster.Limits.RequestBytes >= cluster.Limits.ValueBytes + cluster.Limits.KeyBytes,
             $"limits.requestBytes ({cluster.Limits.RequestBytes}) is less than limits.keyBytes + limits.valueBytes; raise it");
-        var open = cluster.Nodes.SelectMany(node => new[] { node.Http, node.Peer, node.Binary }).FirstOrDefault(address => !IPAddress.IsLoopback(address.Address));
+        var open = cluster.Nodes.SelectMany(node => node.Addresses).FirstOrDefault(address => !IPAddress.IsLoopback(address.Address));
         Require(open is null || cluster.Security.Insecure,
-            $"{open} can be reached by other machines and nothing authenticates them yet; use a loopback address or set security.insecure to true");
+            $"{open} can be reached by other machines and nothing authenticates them yet; "
+            + "use a loopback address or set security.insecure to true");
 
         void Require(bool holds, string message)
         {

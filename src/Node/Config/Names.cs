@@ -8,7 +8,9 @@ internal static class Names
     public const string Rule = "1 to 63 letters, digits, '-' or '_', beginning with a letter or digit";
 
     public static bool IsValid(string name) =>
-        name.Length is > 0 and <= MaxLength && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
+        name.Length is > 0 and <= MaxLength
+        && char.IsAsciiLetterOrDigit(name[0])
+        && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
     /// <summary>The known name closest to a mistyped one, for error messages; null when nothing is close.</summary>
     public static string? Nearest(string name, IEnumerable<string> known)

@@ -34,7 +34,9 @@ public sealed record Setting(string Path, SettingKind Kind, string? Default, str
     private string? RejectNumber(string value)
     {
         var fits = long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
-            && number >= Min && number <= Max && (!PowerOfTwo || BitOperations.IsPow2(number)) && (Choices.Count == 0 || Choices.Contains(value));
+            && number >= Min && number <= Max
+            && (!PowerOfTwo || BitOperations.IsPow2(number))
+            && (Choices.Count == 0 || Choices.Contains(value));
         if (fits)
         {
             return null;

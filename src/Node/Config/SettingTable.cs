@@ -12,7 +12,8 @@ public static class SettingTable
     [
         new("clusterId", Text, null, "Name of the cluster; nodes of another cluster are refused."),
         new("replicationFactor", Number, "3", "Replicas of each group.") { Min = 1, Max = 5, Choices = ["1", "3", "5"] },
-        new("virtualNodes", Number, "1024", "Equal arcs of the ring of 16,384 slots.") { Min = 1, Max = Protocol.Limits.SlotCount, PowerOfTwo = true },
+        new("virtualNodes", Number, "1024", "Equal arcs of the ring of 16,384 slots.")
+            { Min = 1, Max = Protocol.Limits.SlotCount, PowerOfTwo = true },
         new("groups", Number, "64", "Raft groups; at most virtualNodes.") { Min = 1, Max = Protocol.Limits.SlotCount, PowerOfTwo = true },
 
         new("raft.tickMs", Number, "50", "Length of a tick of the Raft clock.") { Min = 5, Max = 1000 },
@@ -20,7 +21,8 @@ public static class SettingTable
         new("raft.electionTimeoutMs", Number, "1000", "Silence after which a follower campaigns (up to twice of it); a multiple of tickMs.")
             { Min = 50, Max = 100_000 },
 
-        new("reads.default", Choice, "strong", "Level of a read that names none.") { Choices = ["strong", "bounded", "session", "eventual"] },
+        new("reads.default", Choice, "strong", "Level of a read that names none.")
+            { Choices = ["strong", "bounded", "session", "eventual"] },
         new("reads.maxStalenessMs", Number, "5000", "Bound of a bounded read that names none.") { Min = 1, Max = 3_600_000 },
         new("reads.lease", Flag, "false", "Strong reads from a leader lease; not available yet."),
 
@@ -43,5 +45,6 @@ public static class SettingTable
     public const int MaxWeight = 100;
 
     /// <summary>Case does not matter here: environment variables are usually shouted.</summary>
-    public static Setting? Find(string path) => All.FirstOrDefault(setting => setting.Path.Equals(path, StringComparison.OrdinalIgnoreCase));
+    public static Setting? Find(string path) =>
+        All.FirstOrDefault(setting => setting.Path.Equals(path, StringComparison.OrdinalIgnoreCase));
 }

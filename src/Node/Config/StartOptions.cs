@@ -66,7 +66,8 @@ public sealed record StartOptions
                     if (!name.Contains(':', StringComparison.Ordinal) && SettingTable.Find(name) is null)
                     {
                         var nearest = Names.Nearest(name, ["node", "config", "data", "log", "print-config", "help", "version"]);
-                        throw new ConfigurationException($"--{name} is not an option; " + (nearest is null ? "--help lists them" : $"did you mean --{nearest}?"));
+                        throw new ConfigurationException(
+                            $"--{name} is not an option; " + (nearest is null ? "--help lists them" : $"did you mean --{nearest}?"));
                     }
 
                     overrides.Add(new(name, Value()));
@@ -80,7 +81,9 @@ public sealed record StartOptions
                     return argument[(equals + 1)..];
                 }
 
-                return i + 1 < arguments.Count ? arguments[++i] : throw new ConfigurationException($"--{name} needs a value; --help shows the form");
+                return i + 1 < arguments.Count
+                    ? arguments[++i]
+                    : throw new ConfigurationException($"--{name} needs a value; --help shows the form");
             }
         }
 

@@ -10,7 +10,8 @@ internal static class Banner
     {
         var text = new StringBuilder();
         text.AppendLine();
-        text.AppendLine($"  KvStore  cluster {cluster.ClusterId}: {nodes.Count} nodes, {cluster.Groups} groups, {cluster.ReplicationFactor} replicas each, data in {dataDirectory}");
+        text.Append($"  KvStore  cluster {cluster.ClusterId}: {nodes.Count} nodes, {cluster.Groups} groups, ");
+        text.AppendLine($"{cluster.ReplicationFactor} replicas each, data in {dataDirectory}");
         text.AppendLine();
 
         var nameWidth = Math.Max(4, nodes.Max(node => node.Name.Length));
@@ -26,7 +27,8 @@ internal static class Banner
         // Written at one node, read at another: any node serves any key.
         var key = "/v1/kv/hello";
         text.AppendLine();
-        text.AppendLine($"  put and get:  curl -sX PUT {Url(nodes[0])}{key} -H 'Content-Type: text/plain' -d world && curl -s {Url(nodes[^1])}{key}");
+        text.Append($"  put and get:  curl -sX PUT {Url(nodes[0])}{key} -H 'Content-Type: text/plain' -d world");
+        text.AppendLine($" && curl -s {Url(nodes[^1])}{key}");
         text.AppendLine($"  API:          {Url(nodes[0])}/docs");
         text.AppendLine("  stop:         Ctrl-C");
         text.AppendLine();

@@ -20,7 +20,8 @@ internal sealed class LoopThread : IDisposable
     /// <param name="finishesWork">A stop waits until a turn has nothing more to do at once.</param>
     /// <param name="failed">Told the name and the exception of a failed turn, on this thread.</param>
     /// <param name="priority">Lower for work that can wait.</param>
-    public LoopThread(string name, Func<int> turn, bool finishesWork, Action<string, Exception> failed, ThreadPriority priority = ThreadPriority.Normal)
+    public LoopThread(
+        string name, Func<int> turn, bool finishesWork, Action<string, Exception> failed, ThreadPriority priority = ThreadPriority.Normal)
     {
         _turn = turn;
         _finishesWork = finishesWork;

@@ -43,6 +43,7 @@ public sealed class NodeHost : IAsyncDisposable
     private PeerTransport? _transport;
     private NodeThreads? _threads;
     private StoreNode? _store;
+    private bool _disposed;
 
     public NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs)
     {
@@ -112,11 +113,13 @@ public sealed class NodeHost : IAsyncDisposable
         var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid());
         SayWhoWeAre(identity);
 
-        var ring = new HashRing(_config.ClusterId, _config.Nodes.Select(node => new RingMember(_config.NumberOf(node.Id), node.Zone, node.Weight)));
+        var members = _config.Nodes.Select(node => new RingMember(_config.NumberOf(node.Id), node.Zone, node.Weight));
+        var ring = new HashRing(_config.ClusterId, members);
         var routing = InitialPlacement.Plan(ring, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor);
         var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing.Epoch);
         _events = new NodeEventLog(_log);
-        _transport = new PeerTransport(nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
+        _transport = new PeerTransport(
+            nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
         _peerPort = null; // the transport's from here on
         _store = StoreNode.Open(StoreOptions(identity, routing), _files, _transport, new BootTimeProvider(), _events.Add);
 
@@ -139,6 +142,12 @@ public sealed class NodeHost : IAsyncDisposable
     /// </summary>
     public async ValueTask DisposeAsync()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
         var started = Stopwatch.GetTimestamp();
         if (_store is not null && !_failed.Task.IsCompleted)
         {
@@ -182,7 +191,7 @@ public sealed class NodeHost : IAsyncDisposable
     {
         try
         {
-            CreateFolder();
+            DurableDirectory.Create(_files, _directory);
             _lock = _files.TryLock($"{_directory}/LOCK");
         }
         catch (StorageException e)
@@ -193,23 +202,8 @@ public sealed class NodeHost : IAsyncDisposable
         if (_lock is null)
         {
             throw new ConfigurationException(
-                $"{_directory} is in use by another process (it holds {_directory}/LOCK); stop that process or choose another data directory with --data DIR");
-        }
-    }
-
-    // A folder that was not there before is durable only when every new name on the way to it is.
-    private void CreateFolder()
-    {
-        var parents = new Stack<string>();
-        for (var path = _directory; !_files.Exists(path); path = parents.Peek())
-        {
-            parents.Push(Path.GetDirectoryName(path)!);
-        }
-
-        _files.CreateDirectory(_directory);
-        foreach (var parent in parents)
-        {
-            _files.SyncDirectory(parent);
+                $"{_directory} is in use by another process (it holds {_directory}/LOCK); "
+                + "stop that process or choose another data directory with --data DIR");
         }
     }
 
@@ -240,7 +234,7 @@ public sealed class NodeHost : IAsyncDisposable
             NodeLog.LaterStart(_log, identity.Incarnation, _directory);
         }
 
-        var open = new[] { Endpoints.Http, Endpoints.Peer, Endpoints.Binary }.Where(address => !IPAddress.IsLoopback(address.Address)).ToArray();
+        var open = Endpoints.Addresses.Where(address => !IPAddress.IsLoopback(address.Address)).ToArray();
         if (open.Length > 0)
         {
             NodeLog.Insecure(_log, string.Join(", ", open.Select(address => $"{address}")));
@@ -287,5 +281,6 @@ public sealed class NodeHost : IAsyncDisposable
     }
 
     private ConfigurationException PortTaken(string which, Exception e) => new(
-        $"node {Name} cannot listen on {which}: {e.Message.TrimEnd('.')}; stop the program that uses the port, or change the address in the configuration", e);
+        $"node {Name} cannot listen on {which}: {e.Message.TrimEnd('.')}; "
+        + "stop the program that uses the port, or change the address in the configuration", e);
 }

@@ -20,7 +20,9 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         await using var logger = NodeLogging.Create(_cluster.Log);
 
-        var nodes = NamesToRun().Select(name => new NodeHost(_cluster, name, options.DataDirectory, NodeLogging.ForNode(logger, name))).ToList();
+        var nodes = NamesToRun()
+            .Select(name => new NodeHost(_cluster, name, options.DataDirectory, NodeLogging.ForNode(logger, name)))
+            .ToList();
         try
         {
             await StartAsync(nodes).ConfigureAwait(false);
@@ -43,12 +45,14 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
 
         if (_cluster.Nodes.FirstOrDefault(node => node.Id == name) is not { } node)
         {
-            throw new ConfigurationException($"--node {name}: {configuration.File} lists {string.Join(", ", _cluster.Nodes.Select(n => n.Id))}; name one of them");
+            var known = string.Join(", ", _cluster.Nodes.Select(n => n.Id));
+            throw new ConfigurationException($"--node {name}: {configuration.File} lists {known}; name one of them");
         }
 
         return node.Http.Port != 0 && _cluster.Nodes.All(n => n.Peer.Port != 0 && n.Binary.Port != 0)
             ? [name]
-            : throw new ConfigurationException($"{configuration.File}: port 0 is possible only when all nodes run in one process; give every address a port");
+            : throw new ConfigurationException(
+                $"{configuration.File}: port 0 is possible only when all nodes run in one process; give every address a port");
     }
 
     private async Task StartAsync(List<NodeHost> nodes)
@@ -58,7 +62,8 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
             await node.OpenPortsAsync(CancellationToken.None).ConfigureAwait(false);
         }
 
-        NodeConfig[] addresses = [.. _cluster.Nodes.Select(configured => nodes.FirstOrDefault(node => node.Name == configured.Id)?.Endpoints ?? configured)];
+        NodeConfig[] addresses =
+            [.. _cluster.Nodes.Select(configured => nodes.Find(node => node.Name == configured.Id)?.Endpoints ?? configured)];
         await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start(addresses)))).ConfigureAwait(false);
         WriteEndpoints(nodes);
     }

@@ -31,7 +31,8 @@ internal sealed class NodeThreads : IDisposable
         // more, but the entries are worth having after a restart.
         _log = new LoopThread($"{node} log", () => LogTurn(store.Log), finishesWork: true, failed);
         store.Log.Wake = _log.Wake;
-        _snapshots = new LoopThread($"{node} snapshots", () => SnapshotTurn(store.Snapshots), finishesWork: false, failed, ThreadPriority.BelowNormal);
+        _snapshots = new LoopThread(
+            $"{node} snapshots", () => SnapshotTurn(store.Snapshots), finishesWork: false, failed, ThreadPriority.BelowNormal);
         store.Snapshots.Wake = _snapshots.Wake;
     }
 

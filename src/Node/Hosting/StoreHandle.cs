@@ -13,7 +13,9 @@ public sealed class StoreHandle
 
     public StoreNode? Current => _current;
 
-    /// <summary>All nodes by number - 1 with the ports they really have (port 0 replaced). Empty until <see cref="Current"/> is set.</summary>
+    /// <summary>
+    /// All nodes by number - 1 with the ports they really have (port 0 replaced). Empty until <see cref="Current"/> is set.
+    /// </summary>
     public IReadOnlyList<NodeConfig> Nodes { get; private set; } = [];
 
     public void Set(StoreNode store, IReadOnlyList<NodeConfig> nodes)

@@ -20,7 +20,8 @@ internal sealed class NodeEventLog : IAsyncDisposable
     {
         _log = log;
         _events = Channel.CreateBounded<NodeEvent>(
-            new BoundedChannelOptions(Capacity) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true }, _ => Interlocked.Increment(ref _dropped));
+            new BoundedChannelOptions(Capacity) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true },
+            _ => Interlocked.Increment(ref _dropped));
         _loop = Task.Run(WriteAsync);
     }
 

@@ -14,7 +14,8 @@ internal static partial class NodeLog
     [LoggerMessage(102, LogLevel.Information, "start number {Incarnation} in {Directory}")]
     public static partial void LaterStart(ILogger log, ulong incarnation, string directory);
 
-    [LoggerMessage(103, LogLevel.Information, "serving: http {Http}, peer {Peer}, binary {Binary}, {Groups} groups, recovered in {RecoveryMs} ms")]
+    [LoggerMessage(103, LogLevel.Information,
+        "serving: http {Http}, peer {Peer}, binary {Binary}, {Groups} groups, recovered in {RecoveryMs} ms")]
     public static partial void Serving(ILogger log, string http, string peer, string binary, int groups, long recoveryMs);
 
     [LoggerMessage(104, LogLevel.Information, "draining: {InFlight} requests in flight")]

@@ -23,5 +23,6 @@ internal static class NodeLogging
     }
 
     /// <summary>The log of one node: several nodes in one process share the console and nothing else.</summary>
-    public static ILoggerFactory ForNode(Logger logger, string node) => new SerilogLoggerFactory(logger.ForContext("Node", node), dispose: false);
+    public static ILoggerFactory ForNode(Logger logger, string node) =>
+        new SerilogLoggerFactory(logger.ForContext("Node", node), dispose: false);
 }

@@ -43,7 +43,8 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
     /// Hands every frame to the handler until it answers false; true when that happened, false when the other side closed. The
     /// payload belongs to the connection and is valid during the call only.
     /// </summary>
-    public async ValueTask<bool> ReceiveAsync(int maxPayloadBytes, Func<FrameHeader, ReadOnlyMemory<byte>, bool> handle, CancellationToken cancellation)
+    public async ValueTask<bool> ReceiveAsync(
+        int maxPayloadBytes, Func<FrameHeader, ReadOnlyMemory<byte>, bool> handle, CancellationToken cancellation)
     {
         while (true)
         {

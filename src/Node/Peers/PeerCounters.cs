@@ -20,7 +20,8 @@ internal sealed class PeerMeter
     private long _malformedConnections;
 
     public PeerCounters Read() => new(
-        Volatile.Read(ref _payloadsSent), Volatile.Read(ref _bytesSent), Volatile.Read(ref _payloadsReceived), Volatile.Read(ref _bytesReceived),
+        Volatile.Read(ref _payloadsSent), Volatile.Read(ref _bytesSent),
+        Volatile.Read(ref _payloadsReceived), Volatile.Read(ref _bytesReceived),
         Volatile.Read(ref _droppedLaneFull), Volatile.Read(ref _droppedInboxFull), Volatile.Read(ref _connects), Volatile.Read(ref _losses),
         Volatile.Read(ref _hellosRefused), Volatile.Read(ref _malformedConnections));
 

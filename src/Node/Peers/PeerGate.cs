@@ -50,12 +50,14 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
         if (ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax) == 0)
         {
             return Refuse(HelloRefusal.ProtocolVersion,
-                $"{self.Name} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, {hello.NodeName} {hello.ProtocolMin} to {hello.ProtocolMax}; upgrade the older one");
+                $"{self.Name} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, "
+                + $"{hello.NodeName} {hello.ProtocolMin} to {hello.ProtocolMax}; upgrade the older one");
         }
 
         if (hello.ClusterId != self.Layout.ClusterId)
         {
-            return Refuse(HelloRefusal.WrongCluster, $"{self.Name} belongs to cluster {self.Layout.ClusterId}, not {hello.ClusterId}; check clusterId and the peer addresses");
+            return Refuse(HelloRefusal.WrongCluster, $"{self.Name} belongs to cluster {self.Layout.ClusterId}, not {hello.ClusterId}; "
+                + "check clusterId and the peer addresses");
         }
 
         if (hello.ExpectedPeer != self.Name)
@@ -66,7 +68,8 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
         if (!hello.LayoutHash.Span.SequenceEqual(_layoutHash))
         {
             return Refuse(HelloRefusal.LayoutMismatch,
-                $"{hello.NodeName} was started with other virtualNodes, groups, replicationFactor or node names than {self.Name}; give all nodes the same cluster.json");
+                $"{hello.NodeName} was started with other virtualNodes, groups, replicationFactor or node names than {self.Name}; "
+                + "give all nodes the same cluster.json");
         }
 
         if (place < 0 || place >= names.Count || names[place] != hello.NodeName || hello.NodeId == self.Number)
@@ -79,9 +82,11 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
             return book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process)) switch
             {
                 null => null,
-                HelloRefusal.UuidChanged => Refuse(HelloRefusal.UuidChanged, $"{hello.NodeName} has lost its data directory; remove and rejoin it"),
+                HelloRefusal.UuidChanged => Refuse(HelloRefusal.UuidChanged, $"{hello.NodeName} has lost its data directory; "
+                    + "remove and rejoin it"),
                 var reason => Refuse(reason.Value,
-                    $"the data directory of {hello.NodeName} is an old copy (or two processes run as {hello.NodeName}); stop the other process, or remove {hello.NodeName} and rejoin it"),
+                    $"the data directory of {hello.NodeName} is an old copy (or two processes run as {hello.NodeName}); "
+                    + $"stop the other process, or remove {hello.NodeName} and rejoin it"),
             };
         }
 

@@ -1,6 +1,8 @@
 namespace KvStore.Node.Peers;
 
-/// <summary>Payloads waiting to leave for one peer, bounded in bytes. Full: the payload is refused, and Raft sends what matters again.</summary>
+/// <summary>
+/// Payloads waiting to leave for one peer, bounded in bytes. Full: the payload is refused, and Raft sends what matters again.
+/// </summary>
 internal sealed class PeerLane(long maxBytes)
 {
     private readonly Queue<ReadOnlyMemory<byte>> _payloads = [];

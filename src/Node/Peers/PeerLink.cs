@@ -94,7 +94,9 @@ internal sealed class PeerLink
         }
     }
 
-    /// <summary>Dials until it works. After a loss, a heartbeat interval without success is evidence that the peer is gone: told once.</summary>
+    /// <summary>
+    /// Dials until it works. After a loss, a heartbeat interval without success is evidence that the peer is gone: told once.
+    /// </summary>
     private async Task<PeerConnection> ReconnectAsync(bool afterLoss, int backOffMs, CancellationToken stop)
     {
         using var restored = CancellationTokenSource.CreateLinkedTokenSource(stop);
@@ -189,7 +191,9 @@ internal sealed class PeerLink
     private void Unreachable(string reason) =>
         Log("unreachable", () => NodeLog.PeerUnreachable(_log, _hello.ExpectedPeer, $"{_address}", reason));
 
-    /// <summary>Sends until the connection breaks or the other side closes it. What is still queued then is dropped: Raft sends it again.</summary>
+    /// <summary>
+    /// Sends until the connection breaks or the other side closes it. What is still queued then is dropped: Raft sends it again.
+    /// </summary>
     private async Task UseAsync(PeerConnection connection, CancellationToken stop)
     {
         using var closed = CancellationTokenSource.CreateLinkedTokenSource(stop);
@@ -265,7 +269,8 @@ internal sealed class PeerLink
         await closed.CancelAsync().ConfigureAwait(false);
     }
 
-    private static bool IsConnectionEnd(Exception e) => e is SocketException or IOException or PeerProtocolException or OperationCanceledException;
+    private static bool IsConnectionEnd(Exception e) =>
+        e is SocketException or IOException or PeerProtocolException or OperationCanceledException;
 
     private void Log(string state, Action write)
     {

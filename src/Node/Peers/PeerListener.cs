@@ -9,7 +9,8 @@ namespace KvStore.Node.Peers;
 /// The peer port: accepts the connections other nodes dial, and hands their payloads to the store. Whoever speaks something
 /// else is disconnected and counted; the node takes no harm.
 /// </summary>
-internal sealed class PeerListener(Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed)
+internal sealed class PeerListener(
+    Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed)
 {
     /// <summary>Connections at one time, strangers who have not said hello included. One more is closed at once.</summary>
     private const int MaxConnections = 256;

@@ -44,7 +44,9 @@ public sealed record ClusterLayout(string ClusterId, int VirtualNodes, int Group
         return new ClusterLayout(clusterId, virtualNodes, groups, replicationFactor, names);
     }
 
-    /// <summary>The first thing in which a configuration departs from this layout, as a sentence with both values; null when nothing does.</summary>
+    /// <summary>
+    /// The first thing in which a configuration departs from this layout, as a sentence with both values; null when nothing does.
+    /// </summary>
     public string? DifferenceFrom(ClusterLayout configured)
     {
         if (ClusterId != configured.ClusterId)
@@ -71,6 +73,7 @@ public sealed record ClusterLayout(string ClusterId, int VirtualNodes, int Group
             ? null
             : Sentence("the set of nodes", string.Join(" ", NodeNames), string.Join(" ", configured.NodeNames));
 
-        static string Sentence(string what, object stored, object wanted) => $"{what} was fixed as {stored} at the first start but is configured as {wanted}";
+        static string Sentence(string what, object stored, object wanted) =>
+            $"{what} was fixed as {stored} at the first start but is configured as {wanted}";
     }
 }

@@ -1,6 +1,9 @@
 namespace KvStore.Replication;
 
-/// <summary>The data directory does not belong to this node or this configuration. The message gives both sides and the remedy; nothing was changed.</summary>
+/// <summary>
+/// The data directory does not belong to this node or this configuration. The message gives both sides and the remedy; nothing
+/// was changed.
+/// </summary>
 public sealed class IdentityException : Exception
 {
     public IdentityException()

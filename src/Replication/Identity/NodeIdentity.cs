@@ -40,7 +40,9 @@ public sealed class NodeIdentity
     public string Name { get; }
     public NodeId Number { get; }
 
-    /// <summary>Chosen at random at the first start. A node that comes back with another one has lost its data, its votes included.</summary>
+    /// <summary>
+    /// Chosen at random at the first start. A node that comes back with another one has lost its data, its votes included.
+    /// </summary>
     public Guid Uuid { get; }
     public ClusterLayout Layout { get; }
 
@@ -68,7 +70,8 @@ public sealed class NodeIdentity
             if (hasLog)
             {
                 throw new IdentityException(
-                    $"{directory} holds a log but no identity file, so nobody can say whose it is; restore the identity file or start with an empty data directory");
+                    $"{directory} holds a log but no identity file, so nobody can say whose it is; "
+                    + "restore the identity file or start with an empty data directory");
             }
 
             var number = new NodeId(1 + (uint)configured.NodeNames.ToList().IndexOf(name));
@@ -81,7 +84,8 @@ public sealed class NodeIdentity
             if (identity.LogCreated && !hasLog)
             {
                 throw new IdentityException(
-                    $"{directory} belongs to {name} but its log is gone, and with it the votes and entries {name} has promised to keep; restore {LogFolder}/, or remove {name} from the cluster and join it again with an empty data directory");
+                    $"{directory} belongs to {name} but its log is gone, and with it the votes and entries {name} has promised to keep; "
+                    + $"restore {LogFolder}/, or remove {name} from the cluster and join it again with an empty data directory");
             }
         }
 
@@ -105,12 +109,14 @@ public sealed class NodeIdentity
         // A foreign cluster first: with it every other difference is to be expected and would only distract.
         if (Layout.ClusterId == configured.ClusterId && Name != name)
         {
-            throw new IdentityException($"{_directory} belongs to node {Name} but {name} was started in it; give every node a data directory of its own");
+            throw new IdentityException($"{_directory} belongs to node {Name} but {name} was started in it; "
+                + "give every node a data directory of its own");
         }
 
         if (Layout.DifferenceFrom(configured) is { } difference)
         {
-            throw new IdentityException($"{_directory}: {difference}; put the first value back into the configuration, or start with another data directory (--data)");
+            throw new IdentityException($"{_directory}: {difference}; "
+                + "put the first value back into the configuration, or start with another data directory (--data)");
         }
     }
 

@@ -50,7 +50,8 @@ internal static class SmallFile
 
         if (BinaryPrimitives.ReadUInt16LittleEndian(body[8..]) is var found && found != version)
         {
-            throw new StorageException($"version {found} of this file is not known to this program (it knows {version}); start a newer program", path, 8);
+            throw new StorageException($"version {found} of this file is not known to this program (it knows {version}); "
+                + "start a newer program", path, 8);
         }
 
         return BinaryPrimitives.ReadUInt32LittleEndian(body[12..]) == body.Length - HeaderBytes
@@ -58,7 +59,8 @@ internal static class SmallFile
             : throw new CorruptStorageException("the length is wrong", path, 12);
     }
 
-    public static void Replace(IFileSystem files, string directory, string name, ReadOnlySpan<byte> magic, ushort version, ReadOnlySpan<byte> payload)
+    public static void Replace(
+        IFileSystem files, string directory, string name, ReadOnlySpan<byte> magic, ushort version, ReadOnlySpan<byte> payload)
     {
         var bytes = new byte[HeaderBytes + payload.Length + sizeof(uint)];
         magic.CopyTo(bytes);

@@ -30,8 +30,11 @@ public class SchemaTests
 
             var probes = setting.Kind switch
             {
-                SettingKind.Number when schema.TryGetProperty("enum", out var list) => list.EnumerateArray().Select(item => item.GetInt64()),
-                SettingKind.Number => [schema.GetProperty("minimum").GetInt64(), schema.TryGetProperty("maximum", out var max) ? max.GetInt64() : long.MaxValue],
+                SettingKind.Number when schema.TryGetProperty("enum", out var list) =>
+                    list.EnumerateArray().Select(item => item.GetInt64()),
+                SettingKind.Number when schema.TryGetProperty("maximum", out var max) =>
+                    [schema.GetProperty("minimum").GetInt64(), max.GetInt64()],
+                SettingKind.Number => [schema.GetProperty("minimum").GetInt64(), long.MaxValue],
                 _ => [],
             };
             Assert.All(probes, number => Assert.Null(setting.Reject(number.ToString(CultureInfo.InvariantCulture))));

@@ -17,7 +17,8 @@ public class StartOptionsTests
     [Fact]
     public void Values_follow_as_a_word_or_after_an_equals_sign()
     {
-        var options = StartOptions.Parse(["--node", "n1", "--config=a.json", "--data", "d", "--Raft:TickMs=20", "--groups", "4", "--log", "json", "--print-config"]);
+        var options = StartOptions.Parse(
+            ["--node", "n1", "--config=a.json", "--data", "d", "--Raft:TickMs=20", "--groups", "4", "--log", "json", "--print-config"]);
         Assert.Equal(("n1", "a.json", "d", StartVerb.PrintConfig), (options.Node, options.ConfigFile, options.DataDirectory, options.Verb));
         Assert.Equal([new("Raft:TickMs", "20"), new("groups", "4"), new("Log:Format", "json")], options.Overrides);
     }

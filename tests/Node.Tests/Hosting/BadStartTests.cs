@@ -39,7 +39,8 @@ public class BadStartTests
     public async Task An_unknown_environment_variable_of_ours_is_refused()
     {
         using var cluster = new TestCluster();
-        var (exitCode, _, error) = await NodeProgram.RunAsync(cluster, [], new Dictionary<string, string> { ["KVSTORE__Raft__TikMs"] = "20" });
+        var environment = new Dictionary<string, string> { ["KVSTORE__Raft__TikMs"] = "20" };
+        var (exitCode, _, error) = await NodeProgram.RunAsync(cluster, [], environment);
         Assert.Equal(2, exitCode);
         Assert.Contains("KVSTORE__Raft__TikMs", error);
         Assert.Contains("raft.tickMs", error);

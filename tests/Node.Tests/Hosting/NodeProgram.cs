@@ -11,7 +11,12 @@ internal static class NodeProgram
 
     public static Process Start(TestCluster cluster, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = cluster.Folder };
+        var start = new ProcessStartInfo("dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = cluster.Folder,
+        };
         start.ArgumentList.Add(Dll);
         foreach (var argument in arguments)
         {

@@ -1,0 +1,80 @@
+using KvStore.Node.Config;
+using KvStore.Node.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace KvStore.Node.Tests.Hosting;
+
+/// <summary>Nodes of one file in this process, as the embedded default runs them: real disks, sockets and threads, free ports.</summary>
+internal sealed class RunningCluster : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private RunningCluster(IReadOnlyList<NodeHost> nodes) => Nodes = nodes;
+
+    public IReadOnlyList<NodeHost> Nodes { get; }
+
+    public HttpClient Http { get; } = new() { Timeout = Patience };
+
+    public static async Task<RunningCluster> StartAsync(TestCluster cluster, ILoggerFactory logs)
+    {
+        var config = Configuration.Load(cluster.File, new System.Collections.Hashtable(), []).Cluster;
+        var nodes = config.Nodes.Select(node => new NodeHost(config, node.Id, cluster.Data, logs)).ToList();
+        foreach (var node in nodes)
+        {
+            await node.OpenPortsAsync(CancellationToken.None);
+        }
+
+        await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start([.. nodes.Select(n => n.Endpoints)]))));
+        var running = new RunningCluster(nodes);
+        await UntilAsync("every node is ready", () => Task.FromResult(nodes.All(node => node.Store!.IsReady)));
+        return running;
+    }
+
+    public static Uri Url(NodeHost node, string path) => new($"http://{node.Endpoints.Http}{path}");
+
+    /// <summary>Looks again and again until the condition holds; a deadline, not a wait, makes it fail.</summary>
+    public static async Task UntilAsync(string what, Func<Task<bool>> condition)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
+        while (!await condition())
+        {
+            try
+            {
+                await look.WaitForNextTickAsync(patience.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.Fail($"not within {Patience}: {what}");
+            }
+        }
+    }
+
+    public Task PutAsync(NodeHost node, string key, string value) => UntilAsync($"put {key} at {node.Name}", async () =>
+    {
+        using var content = new StringContent(value);
+        using var answer = await Http.PutAsync(Url(node, $"/v1/kv/{key}"), content);
+        return answer.IsSuccessStatusCode;
+    });
+
+    public async Task<string> GetAsync(NodeHost node, string key)
+    {
+        var value = string.Empty;
+        await UntilAsync($"get {key} at {node.Name}", async () =>
+        {
+            using var answer = await Http.GetAsync(Url(node, $"/v1/kv/{key}"));
+            value = await answer.Content.ReadAsStringAsync();
+            return answer.IsSuccessStatusCode;
+        });
+        return value;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        foreach (var node in Nodes)
+        {
+            await node.DisposeAsync();
+        }
+    }
+}
