@@ -1,8 +1,13 @@
+using System.Runtime.InteropServices;
 using KvStore.LoadTests.CommandLine;
 using KvStore.LoadTests.Commands;
 using KvStore.LoadTests.Servers;
 
-Command[] commands = [RunCommand.Create(), BenchCommand.Create(), FillCommand.Create(), RestartCommand.Create(), ChaosCommand.Create(), ChaosCommand.CreateCheck()];
+Command[] commands =
+[
+    RunCommand.Create(), BenchCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
+    ChaosCommand.Create(), ChaosCommand.CreateCheck(),
+];
 
 var command = commands.FirstOrDefault(known => args.Length > 0 && known.Name == args[0]);
 if (command is null || args.Contains("--help"))
@@ -17,12 +22,15 @@ if (command is null || args.Contains("--help"))
 }
 
 using var interrupted = new CancellationTokenSource();
-Console.CancelKeyPress += (_, pressed) =>
+void Interrupt(PosixSignalContext signal)
 {
-    // The first one ends the run properly, the second one ends the process.
-    pressed.Cancel = !interrupted.IsCancellationRequested;
+    // The first one ends the run properly (chaos stops its servers), the second one ends the process.
+    signal.Cancel = !interrupted.IsCancellationRequested;
     interrupted.Cancel();
-};
+}
+
+using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 try
 {
     return await command.RunAsync(new Arguments(args[1..], command.Options), interrupted.Token);

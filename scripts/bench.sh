@@ -58,7 +58,7 @@ fresh_cluster() {
   scripts/cluster.sh up
 }
 
-dotnet build loadtests -c Release --nologo -v quiet
+build=$(dotnet build loadtests -c Release --nologo -v quiet 2>&1) || { echo "$build" >&2; exit 2; }
 trap 'scripts/cluster.sh down' EXIT
 fresh_cluster
 loadtests bench $quick

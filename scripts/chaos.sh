@@ -29,5 +29,5 @@ case ${1:-} in
   *) command=(chaos "$@") ;;
 esac
 
-dotnet build loadtests -c Release --nologo -v quiet
+build=$(dotnet build loadtests -c Release --nologo -v quiet 2>&1) || { echo "$build" >&2; exit 2; }
 exec dotnet loadtests/bin/Release/net10.0/KvStore.LoadTests.dll "${command[@]}"

@@ -44,15 +44,16 @@ internal sealed record ChaosFigures
 
         foreach (var round in Rounds)
         {
+            string kill = $"kill {round.Number} ({string.Join(", ", round.Nodes)})";
             for (int group = 0; group < Groups; group++)
             {
                 if (round.OutageOf(group) is not { } outage)
                 {
-                    yield return $"kill {round.Number} ({string.Join(", ", round.Nodes)}): group {group + 1} took no write any more";
+                    yield return $"{kill}: group {group + 1} took no write any more";
                 }
                 else if (outage > OutageLimit)
                 {
-                    yield return $"kill {round.Number} ({string.Join(", ", round.Nodes)}): group {group + 1} took no write for {outage.TotalSeconds:0.00} s";
+                    yield return $"{kill}: group {group + 1} took no write for {outage.TotalSeconds:0.00} s";
                 }
             }
         }

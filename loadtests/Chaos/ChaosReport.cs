@@ -27,15 +27,18 @@ internal static class ChaosReport
             |---|---|
             | kills | {figures.Rounds.Count} of {figures.RoundsAsked} asked for |
             | answers/s before the first kill | {figures.AnswersPerSecondBefore:N0} |
-            | puts acknowledged / outcome unknown / refused | {history.AcknowledgedWrites:N0} / {history.UnknownWrites:N0} / {history.RefusedWrites:N0} |
-            | reads answered, final ones among them | {history.Reads:N0}, {history.FinalReads:N0} |
+            | puts acknowledged | {history.AcknowledgedWrites:N0} |
+            | puts with unknown outcome | {history.UnknownWrites:N0} |
+            | puts refused | {history.RefusedWrites:N0} |
+            | reads answered | {history.Reads:N0} |
+            | final reads among them | {history.FinalReads:N0} |
             | leader changes seen | {history.LeaderChanges:N0} |
             | violations | {history.Violations.Count:N0} |
 
             ## From a kill to the first write acknowledged after it, seconds
 
-            Counted from the last moment the process was seen alive to the acknowledgement of the first write sent after its death, per group
-            and kill, over the nodes that run.
+            Counted from the last moment the process was seen alive to the acknowledgement of the first write sent after its death,
+            per group and kill, over the nodes that run.
 
             | groups | n | median | p99 | maximum |
             |---|---:|---:|---:|---:|
@@ -46,8 +49,9 @@ internal static class ChaosReport
         AppendOutages(text, "those whose leader was killed", outages.Where(at => at.round.LeaderlessGroups.Contains(at.group)));
         AppendOutages(text, "the others", outages.Where(at => !at.round.LeaderlessGroups.Contains(at.group)));
 
-        var restarts = figures.Rounds.Where(round => round.Restart is not null).Select(round => round.Restart!.Value.TotalSeconds).Order().ToList();
-        text.Append(CultureInfo.InvariantCulture, $"\nFrom the start of a restart to ready: {Summary(restarts)} (n, median, p99, maximum).\n");
+        var restarts = figures.Rounds.Select(round => round.Restart?.TotalSeconds).OfType<double>().Order().ToList();
+        text.Append("\n| from the start of a restart to ready | n | median | p99 | maximum |\n|---|---:|---:|---:|---:|\n");
+        text.Append("| all killed nodes of a round | ").Append(Summary(restarts)).Append(" |\n");
 
         AppendList(text, "Why it fails", figures.Failures());
         AppendList(text, "Why there is no verdict", figures.Voids());
@@ -65,10 +69,13 @@ internal static class ChaosReport
 
     private static string Summary(List<double> sorted) => sorted.Count == 0
         ? "0 | n/a | n/a | n/a"
-        : string.Create(CultureInfo.InvariantCulture, $"{sorted.Count} | {Percentile(sorted, 50):0.000} | {Percentile(sorted, 99):0.000} | {sorted[^1]:0.000}");
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{sorted.Count} | {Percentile(sorted, 50):0.000} | {Percentile(sorted, 99):0.000} | {sorted[^1]:0.000}");
 
     // Nearest rank: a value that was measured, never one between two.
-    private static double Percentile(List<double> sorted, double percent) => sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * percent / 100) - 1)];
+    private static double Percentile(List<double> sorted, double percent) =>
+        sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * percent / 100) - 1)];
 
     private static void AppendList(StringBuilder text, string title, IEnumerable<string> lines)
     {

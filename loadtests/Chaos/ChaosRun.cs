@@ -13,7 +13,8 @@ internal sealed record ChaosOptions(ChaosScenario Scenario, int Rounds, TimeSpan
 }
 
 /// <summary>One chaos run on real processes: load, kills, a last look at every key through every node, figures.</summary>
-internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, ClusterScript script, ServerProcesses processes, Progress progress)
+internal sealed class ChaosRun(
+    ChaosOptions options, ClusterFile cluster, ClusterScript script, ServerProcesses processes, Progress progress)
 {
     private const int Writers = 32;
     private const int Readers = 16;
@@ -41,21 +42,21 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
     {
         Directory.CreateDirectory(options.OutDirectory);
         progress.Say($"starting {string.Join(", ", _names)}");
-        await script.UpAsync(cancellation).ConfigureAwait(false);
+        await script.UpAsync(cancellation);
         try
         {
-            return await RunOnClusterAsync(cancellation).ConfigureAwait(false);
+            return await RunOnClusterAsync(cancellation);
         }
         finally
         {
-            await script.DownAsync(CancellationToken.None).ConfigureAwait(false);
+            await script.DownAsync(CancellationToken.None);
         }
     }
 
     private async Task<ChaosFigures> RunOnClusterAsync(CancellationToken cancellation)
     {
-        var probeKeys = await Prober.LocateKeysAsync(cluster, cancellation).ConfigureAwait(false);
-        string[][] keys = [.. Enumerable.Range(0, Writers).Select(writer => Enumerable.Range(0, KeysPerWriter).Select(key => $"w{writer}-{key}").ToArray())];
+        var probeKeys = await Prober.LocateKeysAsync(cluster, cancellation);
+        string[][] keys = [.. Enumerable.Range(0, Writers).Select(KeysOf)];
         var rounds = new List<KillRound>();
         string? breakdown = null;
         double answersPerSecond;
@@ -63,28 +64,28 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
         await using var binary = new BinaryClient(cluster.Nodes, connectionsPerNode: 2);
         await using var rest = new RestClient(cluster.Nodes, _names, recording: true);
         await using var probes = new BinaryClient(cluster.Nodes, connectionsPerNode: 1);
-        var history = new HistoryFile(options.HistoryPath);
-        await using (history.ConfigureAwait(false))
+        await using (var history = new HistoryFile(options.HistoryPath))
         {
             var recorder = new Recorder(history, _names);
             var prober = new Prober(probes, recorder, probeKeys, _names, _random.Next());
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            var load = StartLoad([binary, rest], recorder, keys, stop.Token).Append(Task.Run(() => prober.RunAsync(stop.Token), CancellationToken.None)).ToArray();
+            var probing = Task.Run(() => prober.RunAsync(stop.Token), CancellationToken.None);
+            Task[] load = [probing, .. StartLoad([binary, rest], recorder, keys, stop.Token)];
             try
             {
-                await Task.Delay(WarmUp, cancellation).ConfigureAwait(false);
-                answersPerSecond = await MeasureRateAsync(recorder, cancellation).ConfigureAwait(false);
+                await Task.Delay(WarmUp, cancellation);
+                answersPerSecond = await MeasureRateAsync(recorder, cancellation);
                 progress.Say($"{answersPerSecond:N0} answers/s before the first kill");
-                breakdown = await KillAsync(rounds, prober, recorder, cancellation).ConfigureAwait(false);
+                breakdown = await KillAsync(rounds, prober, recorder, cancellation);
             }
             finally
             {
-                await stop.CancelAsync().ConfigureAwait(false);
-                await Task.WhenAll(load).ConfigureAwait(false);
+                await stop.CancelAsync();
+                await Task.WhenAll(load);
             }
 
             var patient = new PatientClient(binary, FinalPatience, TimeProvider.System);
-            await ReadEverythingAsync(patient, recorder, [.. keys.SelectMany(own => own), .. probeKeys]).ConfigureAwait(false);
+            await ReadEverythingAsync(patient, recorder, [.. keys.SelectMany(own => own), .. probeKeys]);
         }
 
         progress.Say("checking the history");
@@ -99,6 +100,8 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
             Breakdown = breakdown,
         };
     }
+
+    private static string[] KeysOf(int writer) => [.. Enumerable.Range(0, KeysPerWriter).Select(key => $"w{writer}-{key}")];
 
     // Every second process uses REST, so both doors and both kinds of ids are under test.
     private IEnumerable<Task> StartLoad(IStoreClient[] doors, Recorder recorder, string[][] keys, CancellationToken stop)
@@ -116,7 +119,7 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
     private static async Task<double> MeasureRateAsync(Recorder recorder, CancellationToken cancellation)
     {
         long before = recorder.Acknowledged, start = recorder.Now;
-        await Task.Delay(Steady, cancellation).ConfigureAwait(false);
+        await Task.Delay(Steady, cancellation);
         return (recorder.Acknowledged - before) * 1e9 / (recorder.Now - start);
     }
 
@@ -125,30 +128,39 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
     {
         long start = recorder.Now;
         bool GoOn() => options.During is { } during ? recorder.Now - start < during.TotalNanoseconds : rounds.Count < options.Rounds;
+        string? breakdown = null;
         while (GoOn())
         {
             string[] victims = options.Scenario.KillsAll ? _names : [_names[_random.Next(_names.Length)]];
             var round = new KillRound(rounds.Count + 1, victims, cluster.Groups);
             prober.Begin();
-            await Task.Delay(ProbesBefore, cancellation).ConfigureAwait(false);
-            await KillAsync(round, prober, recorder, cancellation).ConfigureAwait(false);
+            await Task.Delay(ProbesBefore, cancellation);
+            await KillAsync(round, prober, recorder, cancellation);
             rounds.Add(round);
-            if (!options.Scenario.KillsAll)
+            if (options.Scenario.KillsAll)
             {
-                await UntilAcknowledgedAsync(round, recorder, cancellation).ConfigureAwait(false);
+                // Nothing can be written before nodes are back, so the restart is part of the outage.
+                prober.Use(_names);
+                breakdown = await RestartAsync(round, cancellation);
+                await UntilAcknowledgedAsync(round, recorder, cancellation);
+                prober.End();
+            }
+            else
+            {
+                await UntilAcknowledgedAsync(round, recorder, cancellation);
+                prober.End();
+                breakdown = await RestartAsync(round, cancellation);
             }
 
-            if (await RestartAsync(round, prober, cancellation).ConfigureAwait(false) is { } breakdown)
+            if (breakdown is not null)
             {
                 return breakdown;
             }
 
-            await UntilAcknowledgedAsync(round, recorder, cancellation).ConfigureAwait(false);
-            prober.End();
             progress.Show(Describe(round, recorder));
 
             // The next kill meets the cluster at another point of its recovery each time.
-            await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(200, 1500)), cancellation).ConfigureAwait(false);
+            await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(200, 1500)), cancellation);
         }
 
         return null;
@@ -174,17 +186,16 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
                 round.DeadNs = recorder.Now;
             },
             cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        await Task.WhenAll(round.Nodes.Select(node => script.KillAsync(node, cancellation))).ConfigureAwait(false);
-        await watch.ConfigureAwait(false);
+        await Task.WhenAll(round.Nodes.Select(node => script.KillAsync(node, cancellation)));
+        await watch;
     }
 
-    private async Task<string?> RestartAsync(KillRound round, Prober prober, CancellationToken cancellation)
+    private async Task<string?> RestartAsync(KillRound round, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
         try
         {
-            prober.Use(_names);
-            await Task.WhenAll(round.Nodes.Select(node => script.RestartAsync(node, cancellation))).ConfigureAwait(false);
+            await Task.WhenAll(round.Nodes.Select(node => script.RestartAsync(node, cancellation)));
             round.Restart = Stopwatch.GetElapsedTime(start);
             return null;
         }
@@ -199,14 +210,15 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
         long deadline = recorder.Now + (long)LongestOutage.TotalNanoseconds;
         while (!round.AllAcknowledged && recorder.Now < deadline)
         {
-            await Task.Delay(Poll, cancellation).ConfigureAwait(false);
+            await Task.Delay(Poll, cancellation);
         }
     }
 
     private string Describe(KillRound round, Recorder recorder)
     {
         var worst = Enumerable.Range(0, cluster.Groups).Select(round.OutageOf).Max();
-        return $"kill {round.Number}: {string.Join(", ", round.Nodes)}; slowest of {cluster.Groups} groups took a write again after {worst?.TotalSeconds:0.00} s; " +
+        return $"kill {round.Number}: {string.Join(", ", round.Nodes)}; " +
+            $"slowest of {cluster.Groups} groups took a write again after {worst?.TotalSeconds:0.00} s; " +
             $"ready again after {round.Restart?.TotalSeconds:0.00} s; {recorder.Acknowledged:N0} answers so far";
     }
 
@@ -220,17 +232,17 @@ internal sealed class ChaosRun(ChaosOptions options, ClusterFile cluster, Cluste
             {
                 var request = new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes(keys[number / _names.Length]) };
                 long call = recorder.Now;
-                var answer = await client.SendAsync(number % _names.Length, process, request, stayWithNode: true).ConfigureAwait(false);
+                var answer = await client.SendAsync(number % _names.Length, process, request, stayWithNode: true);
                 recorder.Record(process, request, call, answer, final: true);
             }
         })).ToArray();
         var all = Task.WhenAll(readers);
         while (!all.IsCompleted)
         {
-            await Task.WhenAny(all, Task.Delay(TimeSpan.FromMilliseconds(200))).ConfigureAwait(false);
+            await Task.WhenAny(all, Task.Delay(TimeSpan.FromMilliseconds(200)));
             progress.ShowShare("reading every key through every node", Math.Min(Volatile.Read(ref next) + 1, total), total);
         }
 
-        await all.ConfigureAwait(false);
+        await all;
     }
 }

@@ -86,7 +86,7 @@ internal sealed class HistoryChecker
 
             if (!byValue.TryAdd(value, record) && byValue[value].Version != version)
             {
-                Report(OneRevisionOneValue, key, $"one put under two revisions, so it was applied twice: {Tell(byValue[value])}; {Tell(record)}");
+                Report(OneRevisionOneValue, key, $"one put under two revisions, applied twice: {Tell(byValue[value])}; {Tell(record)}");
             }
         }
     }
@@ -151,7 +151,8 @@ internal sealed class HistoryChecker
             Report(AllThereAtTheEnd, key, $"not readable at the end: {Tell(unreadable)}");
         }
 
-        if (operations.Finals.Count == 0 && operations.Puts.Values.FirstOrDefault(put => put.Outcome == OperationOutcome.Ok) is { } acknowledged)
+        var acknowledged = operations.Puts.Values.FirstOrDefault(put => put.Outcome == OperationOutcome.Ok);
+        if (operations.Finals.Count == 0 && acknowledged is not null)
         {
             Report(AllThereAtTheEnd, key, $"not read at the end although {Tell(acknowledged)}");
         }
@@ -168,7 +169,7 @@ internal sealed class HistoryChecker
     private static string? ValueOf(HistoryRecord record) => record.Op == HistoryRecord.Put ? record.Value : record.Result;
 
     private static string Tell(HistoryRecord record) =>
-        $"{(record.Op == HistoryRecord.Get ? record.Level + " " : "")}{record.Op} '{ValueOf(record) ?? "nothing"}' ({record.Outcome}, revision {record.Version}, " +
+        $"{record.Op} '{ValueOf(record) ?? "nothing"}' ({record.Outcome}, {record.Level ?? "-"}, revision {record.Version}, " +
         $"{record.CallNs}-{record.ReturnNs} ns, process {record.Process}, node {record.Node}, term {record.Term})";
 
     private sealed class KeyHistory

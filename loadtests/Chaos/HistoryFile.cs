@@ -6,7 +6,7 @@ namespace KvStore.LoadTests.Chaos;
 /// <summary>history.jsonl: one JSON object per line, in the order in which operations ended.</summary>
 internal sealed class HistoryFile : IAsyncDisposable
 {
-    private readonly Channel<HistoryRecord> _records = Channel.CreateUnbounded<HistoryRecord>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<HistoryRecord> _records = Channel.CreateUnbounded<HistoryRecord>();
     private readonly Task _writing;
 
     public HistoryFile(string path)
@@ -40,18 +40,15 @@ internal sealed class HistoryFile : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _records.Writer.TryComplete();
-        await _writing.ConfigureAwait(false);
+        await _writing;
     }
 
     private async Task WriteAsync(string path)
     {
-        var file = new StreamWriter(path);
-        await using (file.ConfigureAwait(false))
+        await using var file = new StreamWriter(path);
+        await foreach (var record in _records.Reader.ReadAllAsync())
         {
-            await foreach (var record in _records.Reader.ReadAllAsync().ConfigureAwait(false))
-            {
-                await file.WriteLineAsync(ToLine(record)).ConfigureAwait(false);
-            }
+            await file.WriteLineAsync(ToLine(record));
         }
     }
 }

@@ -27,7 +27,7 @@ internal sealed class PatientClient(IStoreClient client, TimeSpan patience, Time
         for (var pause = FirstPause; ; pause = pause < LongestPause ? pause * 2 : LongestPause)
         {
             int leftMs = (int)Math.Max(1, (patience - clock.GetElapsedTime(start)).TotalMilliseconds);
-            var reply = await client.SendAsync(node, lane, request with { TimeoutMs = Math.Min(leftMs, AttemptTimeoutMs) }).ConfigureAwait(false);
+            var reply = await client.SendAsync(node, lane, request with { TimeoutMs = Math.Min(leftMs, AttemptTimeoutMs) });
             if (reply.Code is ErrorCode.None or ErrorCode.KeyNotFound || reply.Outcome == Outcome.Applied)
             {
                 return new Answer(OperationOutcome.Ok, reply, node);
@@ -40,7 +40,7 @@ internal sealed class PatientClient(IStoreClient client, TimeSpan patience, Time
                 return new Answer(maybeApplied ? OperationOutcome.Unknown : OperationOutcome.Fail, reply, node);
             }
 
-            await Task.Delay(pause, clock, CancellationToken.None).ConfigureAwait(false);
+            await Task.Delay(pause, clock, CancellationToken.None);
             node = stayWithNode ? node : (node + 1) % client.NodeCount;
         }
     }

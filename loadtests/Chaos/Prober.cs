@@ -35,7 +35,7 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
         for (int number = 0; keys.Contains(null); number++)
         {
             string key = $"probe-{number}";
-            var location = await http.GetFromJsonAsync<JsonElement>($"/v1/locate/{key}", cancellation).ConfigureAwait(false);
+            var location = await http.GetFromJsonAsync<JsonElement>($"/v1/locate/{key}", cancellation);
             keys[location.GetProperty("group").GetInt32() - 1] ??= key;
         }
 
@@ -50,7 +50,9 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
     /// <summary>Answers from now on count for this round; the nodes that are down are not asked.</summary>
     public void Watch(KillRound round)
     {
-        round.LeaderlessGroups = Enumerable.Range(0, keys.Count).Where(group => round.Nodes.Contains(Volatile.Read(ref _leaders[group]))).ToHashSet();
+        round.LeaderlessGroups = Enumerable.Range(0, keys.Count)
+            .Where(group => round.Nodes.Contains(Volatile.Read(ref _leaders[group])))
+            .ToHashSet();
         Use(nodeNames.Except(round.Nodes));
         _round = round;
     }
@@ -70,7 +72,7 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
         using var timer = new PeriodicTimer(Interval);
         for (int turn = 0; !cancellation.IsCancellationRequested; turn++)
         {
-            await timer.WaitForNextTickAsync(CancellationToken.None).ConfigureAwait(false);
+            await timer.WaitForNextTickAsync(CancellationToken.None);
             int[] nodes = _nodes;
             for (int group = 0; _probing && nodes.Length > 0 && group < keys.Count; group++)
             {
@@ -83,7 +85,7 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
             _inFlight.RemoveAll(probe => probe.IsCompletedSuccessfully);
         }
 
-        await Task.WhenAll(_inFlight).ConfigureAwait(false);
+        await Task.WhenAll(_inFlight);
     }
 
     private async Task ProbeAsync(int group, int process, int node)
@@ -97,7 +99,7 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
             TimeoutMs = TimeoutMs,
         };
         long call = recorder.Now;
-        var reply = await client.SendAsync(node, process, request).ConfigureAwait(false);
+        var reply = await client.SendAsync(node, process, request);
         long returned = recorder.Now;
         _ids.End(request.Id.Value);
         var outcome = reply.Code == ErrorCode.None ? OperationOutcome.Ok

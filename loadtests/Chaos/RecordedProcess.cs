@@ -27,10 +27,10 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
                     Value = Encoding.ASCII.GetBytes($"p{_process}.{++number}"),
                     Id = ids.Begin(),
                 };
-                await SendAsync(request).ConfigureAwait(false);
+                await SendAsync(request);
                 ids.End(request.Id.Value);
             },
-            cancellation).ConfigureAwait(false);
+            cancellation);
     }
 
     public Task ReadAsync(IReadOnlyList<string> keys, CancellationToken cancellation) => PacedAsync(
@@ -45,7 +45,7 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
     private async Task SendAsync(KvRequest request)
     {
         long call = recorder.Now;
-        var answer = await client.SendAsync(_random.Next(client.NodeCount), _process, request).ConfigureAwait(false);
+        var answer = await client.SendAsync(_random.Next(client.NodeCount), _process, request);
         recorder.Record(_process, request, call, answer);
     }
 
@@ -63,7 +63,7 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
 
             if (!cancellation.IsCancellationRequested)
             {
-                await operateAsync().ConfigureAwait(false);
+                await operateAsync();
             }
 
             due = Math.Max(due + (long)interval.TotalNanoseconds, recorder.Now);

@@ -31,6 +31,7 @@ internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNa
     {
         long returnNs = Now;
         var evidence = answer.Reply.Evidence;
+        int served = evidence is { } known && !known.Node.IsNone ? (int)known.Node.Value - 1 : answer.AskedNode;
         bool found = answer.Outcome == OperationOutcome.Ok && answer.Reply.Code != ErrorCode.KeyNotFound;
         history.Add(new HistoryRecord
         {
@@ -44,7 +45,7 @@ internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNa
             Outcome = answer.Outcome,
             Level = request.IsWrite ? null : request.Level == ReadLevel.Eventual ? HistoryRecord.Eventual : HistoryRecord.Strong,
             AgeMs = evidence is { AgeMs: not Evidence.AgeUnknown and var age } ? age : null,
-            Node = nodeNames[evidence is { Node: { IsNone: false } served } && served.Value <= nodeNames.Count ? (int)served.Value - 1 : answer.AskedNode],
+            Node = nodeNames[served],
             Group = evidence?.Group.Value,
             Term = evidence?.Term,
             Applied = evidence?.Applied,

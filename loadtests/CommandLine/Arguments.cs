@@ -21,7 +21,8 @@ internal sealed class Arguments
 
             string[] parts = arguments[i][2..].Split('=', 2);
             var option = options.FirstOrDefault(known => known.Name == parts[0])
-                ?? throw new UsageException($"unknown option --{parts[0]}; known: {string.Join(", ", options.Select(known => "--" + known.Name))}");
+                ?? throw new UsageException(
+                    $"unknown option --{parts[0]}; known: {string.Join(' ', options.Select(known => "--" + known.Name))}");
             bool valueFollows = option.Value is not null && parts.Length == 1;
             if (valueFollows && i + 1 == arguments.Count)
             {
@@ -60,7 +61,8 @@ internal sealed class Arguments
     public TimeSpan Seconds(string name)
     {
         string text = Text(name);
-        return double.TryParse(text.TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0
+        bool isNumber = double.TryParse(text.TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value);
+        return isNumber && value > 0
             ? TimeSpan.FromSeconds(value)
             : throw new UsageException($"--{name} is a number of seconds above 0, not '{text}'");
     }

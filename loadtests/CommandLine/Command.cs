@@ -1,7 +1,8 @@
 namespace KvStore.LoadTests.CommandLine;
 
 /// <summary>One sub-command. Its task ends with the exit code.</summary>
-internal sealed record Command(string Name, string Summary, IReadOnlyList<Option> Options, Func<Arguments, CancellationToken, Task<int>> RunAsync)
+internal sealed record Command(
+    string Name, string Summary, IReadOnlyList<Option> Options, Func<Arguments, CancellationToken, Task<int>> RunAsync)
 {
     public void WriteHelp(TextWriter output)
     {

@@ -23,7 +23,8 @@ internal static class BenchCommand
         CommonOptions.Out,
     ];
 
-    public static Command Create() => new("bench", "the standard table: writes, strong and eventual reads over both doors", Options, RunAsync);
+    public static Command Create() => new(
+        "bench", "the standard table: writes, strong and eventual reads over both doors", Options, RunAsync);
 
     private static async Task<int> RunAsync(Arguments arguments, CancellationToken cancellation)
     {
@@ -34,7 +35,7 @@ internal static class BenchCommand
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
         var progress = Progress.OnConsole();
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation).ConfigureAwait(false);
+        await servers.RequireReadyAsync(cancellation);
 
         foreach (string door in new[] { Doors.Binary, Doors.Rest })
         {
@@ -43,7 +44,7 @@ internal static class BenchCommand
             if (door == Doors.Binary)
             {
                 var data = CommonOptions.ReadScenario(arguments, "write");
-                await new FillPhase(client, data.Keys, data.ValueBytes, data.Seed, progress).RunAsync(cancellation).ConfigureAwait(false);
+                await new FillPhase(client, data.Keys, data.ValueBytes, data.Seed, progress).RunAsync(cancellation);
                 progress.Say($"filled {data.Keys}, {data.ValueBytes} B values");
             }
 
@@ -53,17 +54,18 @@ internal static class BenchCommand
                 double best = 0;
                 foreach (int copies in clients)
                 {
-                    best = Math.Max(best, await MeasureAsync(new KeepConstant(copies, warmUp, during)).ConfigureAwait(false));
+                    best = Math.Max(best, await MeasureAsync(new KeepConstant(copies, warmUp, during)));
                 }
 
-                double rate = Math.Max(1, Math.Floor(best * OpenLoopShare / 100) * 100);
-                await MeasureAsync(new Inject(rate, OpenLoopInFlight, warmUp, during)).ConfigureAwait(false);
+                double half = Math.Max(1, Math.Floor(best * OpenLoopShare / 100) * 100);
+                await MeasureAsync(new Inject(half, OpenLoopInFlight, warmUp, during));
 
                 async Task<double> MeasureAsync(LoadSimulation simulation)
                 {
-                    var result = await runner.RunAsync(scenario, simulation, cancellation).ConfigureAwait(false);
+                    var result = await runner.RunAsync(scenario, simulation, cancellation);
                     report.Add(result);
-                    progress.Say($"{workload,-14}{door,-8}{simulation,-12}{Figures.Rate(result.Throughput),10}/s   p50 {Figures.Milliseconds(P(result, 50)),7}   p99 {Figures.Milliseconds(P(result, 99)),7} ms");
+                    string p50 = P(result, 50), p99 = P(result, 99), rate = Figures.Rate(result.Throughput);
+                    progress.Say($"{workload,-14}{door,-8}{simulation,-12}{rate,10}/s   p50 {p50,7}   p99 {p99,7} ms");
                     return result.Throughput;
                 }
             }
@@ -72,5 +74,6 @@ internal static class BenchCommand
         return CommonOptions.Finish(arguments, report, "bench");
     }
 
-    private static double P(ScenarioResult result, double percent) => result.Measurement.LatencyOf(0).Percentile(percent);
+    private static string P(ScenarioResult result, double percent) =>
+        Figures.Milliseconds(result.Measurement.LatencyOf(0).Percentile(percent));
 }

@@ -5,7 +5,7 @@ using KvStore.LoadTests.Servers;
 
 namespace KvStore.LoadTests.Commands;
 
-/// <summary>chaos: recorded load while processes are killed, and a verdict. check: the verdict on a history that is there already.</summary>
+/// <summary>chaos: recorded load while processes are killed, and a verdict. check: judges a history that is there already.</summary>
 internal static class ChaosCommand
 {
     private const string Marker = ".chaos-data";
@@ -23,28 +23,31 @@ internal static class ChaosCommand
         CommonOptions.Script,
     ];
 
-    public static Command Create() => new("chaos", "kills processes under recorded load; exit code 0 pass, 1 fail, 2 no verdict", Options, RunAsync);
+    public static Command Create() => new(
+        "chaos", "kills processes under recorded load; exit code 0 pass, 1 fail, 2 no verdict", Options, RunAsync);
 
     public static Command CreateCheck() => new(
-        "check", "judges a history.jsonl", [new("history", "FILE", "out/chaos/history.jsonl", "the history")], (arguments, _) => CheckAsync(arguments));
+        "check", "judges a history.jsonl",
+        [new("history", "FILE", "out/chaos/history.jsonl", "the history")], (arguments, _) => CheckAsync(arguments));
 
     private static async Task<int> RunAsync(Arguments arguments, CancellationToken cancellation)
     {
         var scenario = ChaosScenario.All.First(known => known.Name == arguments.Choice("scenario", Scenarios));
         var during = arguments.Has("seconds") ? arguments.Seconds("seconds") : (TimeSpan?)null;
-        var options = new ChaosOptions(scenario, arguments.Count("rounds"), during, arguments.Count("seed", min: 0), Path.GetFullPath(arguments.Text("out")));
+        string outDirectory = Path.GetFullPath(arguments.Text("out"));
+        var options = new ChaosOptions(scenario, arguments.Count("rounds"), during, arguments.Count("seed", min: 0), outDirectory);
         var cluster = CommonOptions.ReadCluster(arguments);
         var context = RunContext.Capture(CommonOptions.CommandLine);
         string data = PrepareData(options.OutDirectory);
-        await RefuseToShareAsync(cluster, cancellation).ConfigureAwait(false);
+        await RefuseToShareAsync(cluster, cancellation);
 
         var script = new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data);
         var run = new ChaosRun(options, cluster, script, new ServerProcesses(Path.Combine(data, ".run")), Progress.OnConsole());
-        var figures = await run.RunAsync(cancellation).ConfigureAwait(false);
+        var figures = await run.RunAsync(cancellation);
 
         string report = ChaosReport.Write(figures, options, context);
         string path = Path.Combine(options.OutDirectory, "report.md");
-        await File.WriteAllTextAsync(path, report, CancellationToken.None).ConfigureAwait(false);
+        await File.WriteAllTextAsync(path, report, CancellationToken.None);
         Console.WriteLine();
         Console.WriteLine(report);
         Console.WriteLine($"written: {path}, {options.HistoryPath}\nverdict: {ChaosReport.Name(figures.Verdict)}");
@@ -81,9 +84,10 @@ internal static class ChaosCommand
         using var probe = new ServerProbe(cluster, new ServerProcesses("."));
         foreach (var node in cluster.Nodes)
         {
-            if (await probe.IsListeningAsync(node, cancellation).ConfigureAwait(false))
+            if (await probe.IsListeningAsync(node, cancellation))
             {
-                throw new ServersException($"something listens at {node.Http} already; stop it first (scripts/cluster.sh down), or give another --cluster FILE");
+                throw new ServersException(
+                    $"something listens at {node.Http} already; stop it first (scripts/cluster.sh down), or give another --cluster FILE");
             }
         }
     }
@@ -94,8 +98,8 @@ internal static class ChaosCommand
         {
             var result = HistoryChecker.Check(HistoryFile.Read(arguments.Text("history")));
             Console.WriteLine(
-                $"{result.AcknowledgedWrites:N0} puts acknowledged, {result.UnknownWrites:N0} unknown, {result.RefusedWrites:N0} refused; " +
-                $"{result.Reads:N0} reads; {result.Violations.Count:N0} violations");
+                $"{result.AcknowledgedWrites:N0} puts acknowledged, {result.UnknownWrites:N0} unknown, " +
+                $"{result.RefusedWrites:N0} refused; {result.Reads:N0} reads; {result.Violations.Count:N0} violations");
             foreach (var violation in result.Violations)
             {
                 Console.WriteLine($"- {violation.Rule}: {violation.Key}: {violation.Story}");

@@ -34,10 +34,12 @@ internal static class CommonOptions
     {
         bool zipf = arguments.Choice("keys-drawn", "uniform", "zipf") == "zipf";
         return new Scenario(
-            workload, Scenario.StepsOf(workload), new KeySpace(arguments.Count("keys"), zipf), arguments.Count("value-bytes", min: 0), arguments.Count("seed", min: 0));
+            workload, Scenario.StepsOf(workload), new KeySpace(arguments.Count("keys"), zipf),
+            arguments.Count("value-bytes", min: 0), arguments.Count("seed", min: 0));
     }
 
-    public static ServerProbe Probe(Arguments arguments, ClusterFile cluster) => new(cluster, new ServerProcesses(Path.Combine(arguments.Text("data"), ".run")));
+    public static ServerProbe Probe(Arguments arguments, ClusterFile cluster) =>
+        new(cluster, new ServerProcesses(Path.Combine(arguments.Text("data"), ".run")));
 
     public static ClusterScript OpenScript(Arguments arguments) => new(
         arguments.Text("script"), arguments.Text("cluster"), arguments.Text("data"));

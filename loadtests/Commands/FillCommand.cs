@@ -25,26 +25,28 @@ internal static class FillCommand
         var scenario = CommonOptions.ReadScenario(arguments, "write");
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation).ConfigureAwait(false);
+        await servers.RequireReadyAsync(cancellation);
         await using var client = Doors.Open(Doors.Binary, cluster, cluster.Nodes, arguments.Count("connections"));
 
         var progress = Progress.OnConsole();
-        var before = await servers.SampleAsync(cancellation).ConfigureAwait(false);
+        var before = await servers.SampleAsync(cancellation);
         long start = Stopwatch.GetTimestamp();
-        await new FillPhase(client, scenario.Keys, scenario.ValueBytes, scenario.Seed, progress).RunAsync(cancellation).ConfigureAwait(false);
+        await new FillPhase(client, scenario.Keys, scenario.ValueBytes, scenario.Seed, progress).RunAsync(cancellation);
         var elapsed = Stopwatch.GetElapsedTime(start);
-        var after = await servers.SampleAsync(cancellation).ConfigureAwait(false);
+        var after = await servers.SampleAsync(cancellation);
 
         // Each replica keeps its own copy, so growth is shared out over keys and replicas.
         double? perKey = (after.ResidentBytes - before.ResidentBytes) / ((double)scenario.Keys.Count * cluster.ReplicationFactor);
         double? cpu = (after.CpuSeconds - before.CpuSeconds) * 100_000 / scenario.Keys.Count;
         report.Note(string.Create(
             CultureInfo.InvariantCulture,
-            $"filled {scenario.Keys.Count:N0} keys with {scenario.ValueBytes} B values in {elapsed.TotalSeconds:0.0} s: {scenario.Keys.Count / elapsed.TotalSeconds:N0} writes/s"));
+            $"filled {scenario.Keys.Count:N0} keys with {scenario.ValueBytes} B values in {elapsed.TotalSeconds:0.0} s: " +
+            $"{scenario.Keys.Count / elapsed.TotalSeconds:N0} writes/s"));
         report.Note($"server CPU: {Figures.OrNotKnown(cpu, "0.00")} s per 100,000 writes, all nodes together");
         report.Note(
-            $"resident memory of all servers: {Figures.Megabytes(before.ResidentBytes)} MB before, {Figures.Megabytes(after.ResidentBytes)} MB after; " +
-            $"growth per key and replica: {Figures.OrNotKnown(perKey, "N0")} B (16 B key; replaced values and log buffers included)");
+            $"resident memory of all servers: {Figures.Megabytes(before.ResidentBytes)} MB before, " +
+            $"{Figures.Megabytes(after.ResidentBytes)} MB after; growth per key and replica: {Figures.OrNotKnown(perKey, "N0")} B " +
+            "(16 B key; replaced values and log buffers included)");
         return CommonOptions.Finish(arguments, report, "fill");
     }
 }

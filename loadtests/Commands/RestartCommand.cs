@@ -21,7 +21,8 @@ internal static class RestartCommand
         CommonOptions.Out,
     ];
 
-    public static Command Create() => new("restart", "kill -9 of one node; time to ready and to the first write through it", Options, RunAsync);
+    public static Command Create() => new(
+        "restart", "kill -9 of one node; time to ready and to the first write through it", Options, RunAsync);
 
     private static async Task<int> RunAsync(Arguments arguments, CancellationToken cancellation)
     {
@@ -30,9 +31,9 @@ internal static class RestartCommand
         var script = CommonOptions.OpenScript(arguments);
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation).ConfigureAwait(false);
+        await servers.RequireReadyAsync(cancellation);
 
-        await script.KillAsync(node.Name, cancellation).ConfigureAwait(false);
+        await script.KillAsync(node.Name, cancellation);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(GiveUp);
         long start = Stopwatch.GetTimestamp();
@@ -40,10 +41,10 @@ internal static class RestartCommand
         var ready = UntilAsync(() => servers.IsReadyAsync(node, deadline.Token), start, deadline.Token);
         await using var client = new BinaryClient([node], connectionsPerNode: 1);
         var written = UntilAsync(() => PutAsync(client), start, deadline.Token);
-        await Task.WhenAll(restart, ready, written).ConfigureAwait(false);
+        await Task.WhenAll(restart, ready, written);
 
-        var after = await servers.SampleAsync(cancellation).ConfigureAwait(false);
-        string toReady = Figures.Seconds(await ready.ConfigureAwait(false)), toWrite = Figures.Seconds(await written.ConfigureAwait(false));
+        var after = await servers.SampleAsync(cancellation);
+        string toReady = Figures.Seconds(await ready), toWrite = Figures.Seconds(await written);
         report.Note($"{node.Name}: ready {toReady} s after its start, first write acknowledged through it after {toWrite} s");
         report.Note($"resident memory of all servers afterwards: {Figures.Megabytes(after.ResidentBytes)} MB");
         return CommonOptions.Finish(arguments, report, "restart");
@@ -51,9 +52,9 @@ internal static class RestartCommand
 
     private static async Task<TimeSpan> UntilAsync(Func<Task<bool>> succeeded, long start, CancellationToken cancellation)
     {
-        while (!await succeeded().ConfigureAwait(false))
+        while (!await succeeded())
         {
-            await Task.Delay(Poll, cancellation).ConfigureAwait(false);
+            await Task.Delay(Poll, cancellation);
         }
 
         return Stopwatch.GetElapsedTime(start);
@@ -61,7 +62,13 @@ internal static class RestartCommand
 
     private static async Task<bool> PutAsync(BinaryClient client)
     {
-        var request = new KvRequest { Operation = KvOperation.Put, Key = KeySpace.KeyOf(0), Value = "restart"u8.ToArray(), TimeoutMs = WriteTimeoutMs };
-        return (await client.SendAsync(0, 0, request).ConfigureAwait(false)).Code == ErrorCode.None;
+        var request = new KvRequest
+        {
+            Operation = KvOperation.Put,
+            Key = KeySpace.KeyOf(0),
+            Value = "restart"u8.ToArray(),
+            TimeoutMs = WriteTimeoutMs,
+        };
+        return (await client.SendAsync(0, 0, request)).Code == ErrorCode.None;
     }
 }

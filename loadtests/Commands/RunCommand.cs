@@ -38,10 +38,11 @@ internal static class RunCommand
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
 
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation).ConfigureAwait(false);
+        await servers.RequireReadyAsync(cancellation);
         await using var client = Doors.Open(door, cluster, cluster.Select(arguments.ListOrNull("nodes")), arguments.Count("connections"));
         Console.WriteLine($"{workload} over {door}, {simulation}, {scenario.Keys}, {scenario.ValueBytes} B values, seed {scenario.Seed}");
-        report.Add(await new ScenarioRunner(client, door, servers, TimeProvider.System).RunAsync(scenario, simulation, cancellation).ConfigureAwait(false));
+        var runner = new ScenarioRunner(client, door, servers, TimeProvider.System);
+        report.Add(await runner.RunAsync(scenario, simulation, cancellation));
         return CommonOptions.Finish(arguments, report, "run");
     }
 }

@@ -7,7 +7,8 @@ namespace KvStore.LoadTests.Load;
 /// <summary>The binary door: a few connections per node, each with many requests in flight. A broken one is dialled again.</summary>
 internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) : IStoreClient
 {
-    private readonly Line[][] _lines = [.. nodes.Select(node => Enumerable.Range(0, connectionsPerNode).Select(_ => new Line(node)).ToArray())];
+    private readonly Line[][] _lines =
+        [.. nodes.Select(node => Enumerable.Range(0, connectionsPerNode).Select(_ => new Line(node)).ToArray())];
 
     public int NodeCount => nodes.Count;
 
@@ -22,7 +23,7 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
     {
         foreach (var line in _lines.SelectMany(line => line))
         {
-            await line.DisposeAsync().ConfigureAwait(false);
+            await line.DisposeAsync();
         }
     }
 
@@ -40,7 +41,7 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
             KvConnection connection;
             try
             {
-                connection = await dial.ConfigureAwait(false);
+                connection = await dial;
             }
             catch (KvException e)
             {
@@ -48,10 +49,10 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
                 return new KvReply { Code = e.Code, Outcome = Outcome.NotApplied, Detail = e.Message };
             }
 
-            var result = await connection.TrySendAsync(request).ConfigureAwait(false);
+            var result = await connection.TrySendAsync(request);
             if (!connection.IsOpen && Forget(dial))
             {
-                await connection.DisposeAsync().ConfigureAwait(false);
+                await connection.DisposeAsync();
             }
 
             return result.Reply ?? WithoutReply(request, result);
@@ -61,7 +62,7 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
         {
             if (_dial is { IsCompletedSuccessfully: true } dial)
             {
-                await (await dial.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+                await (await dial).DisposeAsync();
             }
         }
 

@@ -12,9 +12,8 @@ internal static class Doors
     /// <param name="cluster">All nodes.</param>
     /// <param name="nodes">Those that are asked.</param>
     /// <param name="connectionsPerNode">Of the binary door; REST opens one per request in flight.</param>
-    public static IStoreClient Open(string door, ClusterFile cluster, IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) => door switch
-    {
-        Rest => new RestClient(nodes, [.. cluster.Nodes.Select(node => node.Name)], recording: false),
-        _ => new BinaryClient(nodes, connectionsPerNode),
-    };
+    public static IStoreClient Open(string door, ClusterFile cluster, IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) =>
+        door == Rest
+            ? new RestClient(nodes, [.. cluster.Nodes.Select(node => node.Name)], recording: false)
+            : new BinaryClient(nodes, connectionsPerNode);
 }

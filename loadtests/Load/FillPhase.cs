@@ -1,4 +1,5 @@
 using KvStore.LoadTests.Reports;
+using KvStore.LoadTests.Servers;
 using KvStore.Protocol;
 
 namespace KvStore.LoadTests.Load;
@@ -14,19 +15,19 @@ internal sealed class FillPhase(IStoreClient client, KeySpace keys, int valueByt
     private int _next = -1;
     private int _done;
 
-    /// <exception cref="Servers.ServersException">A key cannot be written.</exception>
+    /// <exception cref="ServersException">A key cannot be written.</exception>
     public async Task RunAsync(CancellationToken cancellation)
     {
         var ids = RequestIdSource.Random(Random.Shared);
-        var writers = Enumerable.Range(0, Copies).Select(index => Task.Run(() => WriteAsync(index, ids, cancellation), cancellation)).ToArray();
-        var all = Task.WhenAll(writers);
+        var writers = Enumerable.Range(0, Copies).Select(index => Task.Run(() => WriteAsync(index, ids, cancellation), cancellation));
+        var all = Task.WhenAll(writers.ToArray());
         while (!all.IsCompleted)
         {
-            await Task.WhenAny(all, Task.Delay(TimeSpan.FromMilliseconds(200), CancellationToken.None)).ConfigureAwait(false);
+            await Task.WhenAny(all, Task.Delay(TimeSpan.FromMilliseconds(200), CancellationToken.None));
             progress.ShowShare("filling", Volatile.Read(ref _done), keys.Count);
         }
 
-        await all.ConfigureAwait(false);
+        await all;
     }
 
     private async Task WriteAsync(int index, RequestIdSource ids, CancellationToken cancellation)
@@ -43,7 +44,7 @@ internal sealed class FillPhase(IStoreClient client, KeySpace keys, int valueByt
                 Id = ids.Begin(),
                 TimeoutMs = TimeoutMs,
             };
-            await PutAsync(index, request, cancellation).ConfigureAwait(false);
+            await PutAsync(index, request, cancellation);
             ids.End(request.Id.Value);
             Interlocked.Increment(ref _done);
         }
@@ -53,7 +54,7 @@ internal sealed class FillPhase(IStoreClient client, KeySpace keys, int valueByt
     {
         for (int attempt = 1; ; attempt++)
         {
-            var reply = await client.SendAsync((index + attempt) % client.NodeCount, index, request).ConfigureAwait(false);
+            var reply = await client.SendAsync((index + attempt) % client.NodeCount, index, request);
             if (reply.Code == ErrorCode.None)
             {
                 return;
@@ -61,10 +62,10 @@ internal sealed class FillPhase(IStoreClient client, KeySpace keys, int valueByt
 
             if (attempt == AttemptsPerKey)
             {
-                throw new Servers.ServersException($"a key cannot be written, {attempt} attempts, the last one: {reply.Code} {reply.Detail}");
+                throw new ServersException($"a key cannot be written, {attempt} attempts, the last one: {reply.Code} {reply.Detail}");
             }
 
-            await Task.Delay(Pause, cancellation).ConfigureAwait(false);
+            await Task.Delay(Pause, cancellation);
         }
     }
 }

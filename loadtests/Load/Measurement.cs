@@ -19,7 +19,7 @@ internal sealed class Measurement(IReadOnlyList<Step> steps, long begin, long en
     public long CompletedInWindow => Interlocked.Read(ref _completedInWindow);
 
     /// <param name="step">Index of the step.</param>
-    /// <param name="due">When the request should have left: the intended send time of an open loop, the actual one of a closed loop.</param>
+    /// <param name="due">When the request should have left: intended send time of an open loop, actual one of a closed loop.</param>
     /// <param name="answered">When the answer was there.</param>
     /// <param name="code">How it ended. A read that finds nothing is an answer like any other.</param>
     public void Record(int step, long due, long answered, ErrorCode code)

@@ -44,8 +44,8 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
         using var deadline = new CancellationTokenSource(request.TimeoutMs + GraceMs);
         try
         {
-            using var response = await _http.SendAsync(message, deadline.Token).ConfigureAwait(false);
-            byte[] body = await response.Content.ReadAsByteArrayAsync(deadline.Token).ConfigureAwait(false);
+            using var response = await _http.SendAsync(message, deadline.Token);
+            byte[] body = await response.Content.ReadAsByteArrayAsync(deadline.Token);
             return ReplyOf(response, body);
         }
         catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
@@ -150,7 +150,12 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
             uint.TryParse(HeaderOf(response, "Kv-Staleness"), out uint age) ? age : Evidence.AgeUnknown,
             new GroupId((uint)Number(fields, "group")), Number(fields, "term"), Number(fields, "applied"), new NodeId((uint)(node + 1)),
             fields.GetValueOrDefault("role") == "leader" ? ServedRole.Leader : ServedRole.Follower,
-            fields.GetValueOrDefault("path") switch { "forwarded" => ServedPath.Forwarded, "waited" => ServedPath.Waited, _ => ServedPath.Local });
+            fields.GetValueOrDefault("path") switch
+            {
+                "forwarded" => ServedPath.Forwarded,
+                "waited" => ServedPath.Waited,
+                _ => ServedPath.Local,
+            });
     }
 
     private static ulong Number(Dictionary<string, string> fields, string name) =>

@@ -31,7 +31,9 @@ internal abstract record LoadSimulation(TimeSpan WarmUp, TimeSpan During)
     public TimeSpan Total => WarmUp + During;
 }
 
-/// <summary>Closed loop: so many users, each sends its next request when the last one is answered. Finds the saturation throughput.</summary>
+/// <summary>
+/// Closed loop: so many users, each sends its next request when the last one is answered. Finds the throughput at saturation.
+/// </summary>
 internal sealed record KeepConstant(int Copies, TimeSpan WarmUp, TimeSpan During) : LoadSimulation(WarmUp, During)
 {
     public override string ToString() => $"{Copies} clients";

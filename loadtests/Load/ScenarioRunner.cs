@@ -26,19 +26,19 @@ internal sealed class ScenarioRunner(IStoreClient client, string door, ServerPro
             ? StartOpenLoop(users, dueTimes, new Pacer(dueTimes.Writer, clock, inject.RatePerSecond, start, end), cancellation)
             : [.. users.Select(user => Task.Run(() => user.RepeatUntilAsync(end, cancellation), CancellationToken.None))];
 
-        await DelayUntilAsync(begin, cancellation).ConfigureAwait(false);
-        var before = await servers.SampleAsync(cancellation).ConfigureAwait(false);
-        await DelayUntilAsync(end, cancellation).ConfigureAwait(false);
-        var after = await servers.SampleAsync(cancellation).ConfigureAwait(false);
+        await DelayUntilAsync(begin, cancellation);
+        var before = await servers.SampleAsync(cancellation);
+        await DelayUntilAsync(end, cancellation);
+        var after = await servers.SampleAsync(cancellation);
 
-        await Task.WhenAny(Task.WhenAll(work), Task.Delay(Grace, clock, cancellation)).ConfigureAwait(false);
+        await Task.WhenAny(Task.WhenAll(work), Task.Delay(Grace, clock, cancellation));
         int notSent = 0;
         while (dueTimes.Reader.TryRead(out _))
         {
             notSent++;
         }
 
-        await Task.WhenAll(work).ConfigureAwait(false);
+        await Task.WhenAll(work);
         return new ScenarioResult(scenario, door, simulation, measurement, notSent, ServerUse.Between(before, after), after);
     }
 
@@ -51,7 +51,8 @@ internal sealed class ScenarioRunner(IStoreClient client, string door, ServerPro
 
     private static Task[] StartOpenLoop(VirtualUser[] users, Channel<long> dueTimes, Pacer pacer, CancellationToken cancellation) =>
     [
-        Task.Factory.StartNew(() => pacer.Run(cancellation), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default),
+        Task.Factory.StartNew(
+            () => pacer.Run(cancellation), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default),
         .. users.Select(user => Task.Run(() => user.TakeDueAsync(dueTimes.Reader), CancellationToken.None)),
     ];
 
@@ -62,7 +63,7 @@ internal sealed class ScenarioRunner(IStoreClient client, string door, ServerPro
         var left = clock.GetElapsedTime(clock.GetTimestamp(), timestamp);
         if (left > TimeSpan.Zero)
         {
-            await Task.Delay(left, clock, cancellation).ConfigureAwait(false);
+            await Task.Delay(left, clock, cancellation);
         }
     }
 }

@@ -4,7 +4,8 @@ using KvStore.Protocol;
 namespace KvStore.LoadTests.Load;
 
 /// <summary>One client of a scenario: at most one request in flight, always over the same node and lane.</summary>
-internal sealed class VirtualUser(int index, IStoreClient client, Scenario scenario, RequestIdSource ids, TimeProvider clock, Measurement measurement)
+internal sealed class VirtualUser(
+    int index, IStoreClient client, Scenario scenario, RequestIdSource ids, TimeProvider clock, Measurement measurement)
 {
     private const int RequestTimeoutMs = 10_000;
 
@@ -18,7 +19,7 @@ internal sealed class VirtualUser(int index, IStoreClient client, Scenario scena
     {
         while (!cancellation.IsCancellationRequested && clock.GetTimestamp() is var due && due < end)
         {
-            await SendAsync(due).ConfigureAwait(false);
+            await SendAsync(due);
         }
     }
 
@@ -30,7 +31,7 @@ internal sealed class VirtualUser(int index, IStoreClient client, Scenario scena
             while (true)
             {
                 // Not WaitToReadAsync: it would wake every idle user for one due time.
-                await SendAsync(await dueTimes.ReadAsync().ConfigureAwait(false)).ConfigureAwait(false);
+                await SendAsync(await dueTimes.ReadAsync());
             }
         }
         catch (ChannelClosedException)
@@ -43,7 +44,7 @@ internal sealed class VirtualUser(int index, IStoreClient client, Scenario scena
     {
         int step = DrawStep();
         var request = RequestOf(scenario.Steps[step]);
-        var reply = await client.SendAsync(_node, index, request).ConfigureAwait(false);
+        var reply = await client.SendAsync(_node, index, request);
         if (request.Id is { } id)
         {
             ids.End(id);

@@ -7,7 +7,8 @@ internal static class Figures
 {
     public static string Rate(double perSecond) => perSecond.ToString("N0", CultureInfo.InvariantCulture);
 
-    public static string Milliseconds(double nanoseconds) => (nanoseconds / 1e6).ToString(nanoseconds < 1e7 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
+    public static string Milliseconds(double nanoseconds) =>
+        (nanoseconds / 1e6).ToString(nanoseconds < 1e7 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
 
     public static string Seconds(TimeSpan span) => span.TotalSeconds.ToString("0.00", CultureInfo.InvariantCulture);
 

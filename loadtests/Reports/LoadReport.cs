@@ -10,9 +10,13 @@ internal sealed class LoadReport(RunContext context)
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
+    /// <summary>The first columns are words, the others figures.</summary>
+    private const int TextColumns = 3;
+
     private static readonly string[] Columns =
     [
-        "step", "door", "load", "ok/s", "failed", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "entries/sync", "writes/sync", "CPU s/100k", "RSS MB",
+        "step", "door", "load", "ok/s", "failed", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms",
+        "entries/sync", "writes/sync", "CPU s/100k", "RSS MB",
     ];
 
     private readonly List<Row> _rows = [];
@@ -21,6 +25,7 @@ internal sealed class LoadReport(RunContext context)
     public void Add(ScenarioResult result)
     {
         var measurement = result.Measurement;
+        string point = $"{result.Scenario.Name} over {result.Door} at {result.Simulation}";
         for (int step = 0; step < result.Scenario.Steps.Count; step++)
         {
             var latency = measurement.LatencyOf(step);
@@ -47,13 +52,13 @@ internal sealed class LoadReport(RunContext context)
 
         if (measurement.Failures.Count > 0)
         {
-            string kinds = string.Join(", ", measurement.Failures.OrderByDescending(kind => kind.Value).Select(kind => $"{kind.Key} {kind.Value}"));
-            Note($"{result.Scenario.Name} over {result.Door} at {result.Simulation}: failed requests: {kinds}");
+            var kinds = measurement.Failures.OrderByDescending(kind => kind.Value).Select(kind => $"{kind.Key} {kind.Value}");
+            Note($"{point}: failed requests: {string.Join(", ", kinds)}");
         }
 
         if (result.NotSent > 0)
         {
-            Note($"{result.Scenario.Name} over {result.Door} at {result.Simulation}: {result.NotSent:N0} requests were due and never sent; the rate is above what was reached");
+            Note($"{point}: {result.NotSent:N0} requests were due and never sent; the rate is above what was reached");
         }
     }
 
@@ -72,18 +77,7 @@ internal sealed class LoadReport(RunContext context)
             """);
         if (_rows.Count > 0)
         {
-            string[][] cells = [Columns, .. _rows.Select(row => row.Cells())];
-            int[] widths = [.. Enumerable.Range(0, Columns.Length).Select(column => cells.Max(line => line[column].Length))];
-            for (int line = 0; line < cells.Length; line++)
-            {
-                text.Append("| ").AppendJoin(" | ", cells[line].Select((cell, column) => column < 3 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]))).AppendLine(" |");
-                if (line == 0)
-                {
-                    text.Append('|').AppendJoin('|', widths.Select((width, column) => column < 3 ? new string('-', width + 2) : new string('-', width + 1) + ":")).AppendLine("|");
-                }
-            }
-
-            text.AppendLine();
+            AppendTable(text, [Columns, .. _rows.Select(row => row.Cells())]);
         }
 
         foreach (string note in _notes)
@@ -102,6 +96,22 @@ internal sealed class LoadReport(RunContext context)
         Directory.CreateDirectory(directory);
         File.WriteAllText(Path.Combine(directory, name + ".md"), ToMarkdown());
         File.WriteAllText(Path.Combine(directory, name + ".json"), ToJson());
+    }
+
+    // Padded, so that it reads as a table before it is rendered as one. Figures are set to the right.
+    private static void AppendTable(StringBuilder text, string[][] lines)
+    {
+        int[] widths = [.. Columns.Select((_, column) => lines.Max(line => line[column].Length))];
+        string Pad(string cell, int column) => column < TextColumns ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]);
+        string Rule(int width, int column) => column < TextColumns ? new string('-', width + 2) : new string('-', width + 1) + ":";
+        text.Append("| ").AppendJoin(" | ", lines[0].Select(Pad)).AppendLine(" |");
+        text.Append('|').AppendJoin('|', widths.Select(Rule)).AppendLine("|");
+        foreach (string[] line in lines.Skip(1))
+        {
+            text.Append("| ").AppendJoin(" | ", line.Select(Pad)).AppendLine(" |");
+        }
+
+        text.AppendLine();
     }
 
     private sealed record Row
@@ -125,9 +135,10 @@ internal sealed class LoadReport(RunContext context)
 
         public string[] Cells() =>
         [
-            Step, Door, Load, Figures.Rate(OkPerSecond), Figures.Rate(Failed + NotSent), Figures.Milliseconds(P50Ns), Figures.Milliseconds(P90Ns),
-            Figures.Milliseconds(P99Ns), Figures.Milliseconds(P999Ns), Figures.Milliseconds(MaxNs), Figures.OrNotKnown(EntriesPerSync, "0.0"),
-            Figures.OrNotKnown(WritesPerSync, "0.0"), Figures.OrNotKnown(CpuSecondsPer100k, "0.00"), Figures.Megabytes(ResidentBytes),
+            Step, Door, Load, Figures.Rate(OkPerSecond), Figures.Rate(Failed + NotSent),
+            .. new double[] { P50Ns, P90Ns, P99Ns, P999Ns, MaxNs }.Select(Figures.Milliseconds),
+            Figures.OrNotKnown(EntriesPerSync, "0.0"), Figures.OrNotKnown(WritesPerSync, "0.0"),
+            Figures.OrNotKnown(CpuSecondsPer100k, "0.00"), Figures.Megabytes(ResidentBytes),
         ];
     }
 }

@@ -22,7 +22,8 @@ internal sealed record RunContext(
 
     private static string CpuModel() => ValueOf("/proc/cpuinfo", "model name") ?? RuntimeInformation.ProcessArchitecture.ToString();
 
-    private static double MemoryGiB() => double.Parse(ValueOf("/proc/meminfo", "MemTotal")!.Split(' ')[0], CultureInfo.InvariantCulture) / (1 << 20);
+    private static double MemoryGiB() =>
+        double.Parse(ValueOf("/proc/meminfo", "MemTotal")!.Split(' ')[0], CultureInfo.InvariantCulture) / (1 << 20);
 
     private static string? ValueOf(string file, string name) =>
         File.ReadLines(file).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?.Split(':', 2)[1].Trim();
@@ -31,7 +32,11 @@ internal sealed record RunContext(
     {
         try
         {
-            var start = new ProcessStartInfo("git", ["describe", "--always", "--dirty", "--abbrev=10"]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            var start = new ProcessStartInfo("git", ["describe", "--always", "--dirty", "--abbrev=10"])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            };
             using var git = Process.Start(start)!;
             string commit = git.StandardOutput.ReadToEnd().Trim();
             return commit.Length > 0 ? commit : "unknown";

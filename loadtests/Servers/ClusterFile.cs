@@ -16,13 +16,15 @@ internal sealed record ClusterFile(string Path, int Groups, int ReplicationFacto
     {
         try
         {
-            using var document = JsonDocument.Parse(File.ReadAllText(path), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            using var document = JsonDocument.Parse(File.ReadAllText(path));
             var root = document.RootElement;
             var nodes = root.GetProperty("nodes").EnumerateArray().Select(node => new NodeAddress(
                 node.GetProperty("id").GetString()!,
                 new Uri($"http://{node.GetProperty("http").GetString()}"),
                 IPEndPoint.Parse(node.GetProperty("binary").GetString()!)));
-            return new ClusterFile(path, root.GetProperty("groups").GetInt32(), root.GetProperty("replicationFactor").GetInt32(), [.. nodes.OrderBy(node => node.Name, StringComparer.Ordinal)]);
+            return new ClusterFile(
+                path, root.GetProperty("groups").GetInt32(), root.GetProperty("replicationFactor").GetInt32(),
+                [.. nodes.OrderBy(node => node.Name, StringComparer.Ordinal)]);
         }
         catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or FormatException or InvalidOperationException)
         {
@@ -33,5 +35,8 @@ internal sealed record ClusterFile(string Path, int Groups, int ReplicationFacto
     /// <summary>The same cluster seen through some of its nodes.</summary>
     public IReadOnlyList<NodeAddress> Select(IReadOnlyList<string>? names) => names is null
         ? Nodes
-        : [.. names.Select(name => Nodes.FirstOrDefault(node => node.Name == name) ?? throw new UsageException($"{Path} has no node '{name}'"))];
+        : [.. names.Select(Find)];
+
+    private NodeAddress Find(string name) =>
+        Nodes.FirstOrDefault(node => node.Name == name) ?? throw new UsageException($"{Path} has no node '{name}'");
 }

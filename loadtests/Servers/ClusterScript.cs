@@ -37,14 +37,15 @@ internal sealed class ClusterScript(string path, string clusterFile, string data
         script.BeginErrorReadLine();
         while (!script.HasExited)
         {
-            await Task.Delay(TimeSpan.FromMilliseconds(2), cancellation).ConfigureAwait(false);
+            await Task.Delay(TimeSpan.FromMilliseconds(2), cancellation);
         }
 
         if (script.ExitCode != 0)
         {
             lock (said)
             {
-                throw new ServersException($"{path} {string.Join(' ', verb)} ended with {script.ExitCode}: {string.Join(" / ", said.TakeLast(5))}");
+                string last = string.Join(" / ", said.TakeLast(5));
+                throw new ServersException($"{path} {string.Join(' ', verb)} ended with {script.ExitCode}: {last}");
             }
         }
     }

@@ -36,7 +36,7 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
         {
             try
             {
-                counters.Add(await _http.GetStringAsync(new Uri(node.Http, "/metrics"), cancellation).ConfigureAwait(false));
+                counters.Add(await _http.GetStringAsync(new Uri(node.Http, "/metrics"), cancellation));
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
             {
@@ -54,7 +54,7 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
     {
         try
         {
-            using var response = await _http.GetAsync(new Uri(node.Http, "/health/ready"), cancellation).ConfigureAwait(false);
+            using var response = await _http.GetAsync(new Uri(node.Http, "/health/ready"), cancellation);
             return response.IsSuccessStatusCode;
         }
         catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
@@ -68,7 +68,7 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
     {
         try
         {
-            using var response = await _http.GetAsync(new Uri(node.Http, "/health/live"), cancellation).ConfigureAwait(false);
+            using var response = await _http.GetAsync(new Uri(node.Http, "/health/live"), cancellation);
             return true;
         }
         catch (HttpRequestException e) when (e.HttpRequestError == HttpRequestError.ConnectionError)
@@ -81,7 +81,7 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
     {
         foreach (var node in cluster.Nodes)
         {
-            if (!await IsReadyAsync(node, cancellation).ConfigureAwait(false))
+            if (!await IsReadyAsync(node, cancellation))
             {
                 throw new ServersException($"{node.Name} at {node.Http} is not ready; start the cluster with scripts/cluster.sh up");
             }

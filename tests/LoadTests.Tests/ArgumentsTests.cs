@@ -7,7 +7,8 @@ public sealed class ArgumentsTests
 {
     private static readonly Option[] Options =
     [
-        new("clients", "N", "64", ""), new("duration", "S", "10", ""), new("over", "DOOR", "binary", ""), new("quick", null, null, ""), new("out", "DIR", null, ""),
+        new("clients", "N", "64", ""), new("duration", "S", "10", ""), new("over", "DOOR", "binary", ""),
+        new("quick", null, null, ""), new("out", "DIR", null, ""),
     ];
 
     [Fact]
@@ -33,16 +34,22 @@ public sealed class ArgumentsTests
     public void A_wrong_value_is_named()
     {
         var arguments = new Arguments(["--clients", "0", "--duration", "soon", "--over", "grpc"], Options);
-        Assert.Equal("--clients is a whole number of at least 1, not '0'", Assert.Throws<UsageException>(() => arguments.Count("clients")).Message);
-        Assert.Equal("--duration is a number of seconds above 0, not 'soon'", Assert.Throws<UsageException>(() => arguments.Seconds("duration")).Message);
-        Assert.Equal("--over is one of binary, rest, not 'grpc'", Assert.Throws<UsageException>(() => arguments.Choice("over", "binary", "rest")).Message);
+        AssertRefused("--clients is a whole number of at least 1, not '0'", () => arguments.Count("clients"));
+        AssertRefused("--duration is a number of seconds above 0, not 'soon'", () => arguments.Seconds("duration"));
+        AssertRefused("--over is one of binary, rest, not 'grpc'", () => arguments.Choice("over", "binary", "rest"));
     }
 
     [Fact]
     public void Counters_are_summed_over_labels_and_nodes()
     {
         var counters = new ServerCounters();
-        const string Text = "# TYPE kvstore_wal_syncs_total counter\nkvstore_wal_syncs_total 5\nkvstore_raft_term{group=\"1\"} 6\nkvstore_raft_term{group=\"2 }\"} 7\n\n";
+        const string Text = """
+            # TYPE kvstore_wal_syncs_total counter
+            kvstore_wal_syncs_total 5
+            kvstore_raft_term{group="1"} 6
+            kvstore_raft_term{group="2 }"} 7
+
+            """;
         counters.Add(Text);
         counters.Add(Text);
         Assert.Equal(10, counters.Find("kvstore_wal_syncs_total"));
@@ -60,6 +67,9 @@ public sealed class ArgumentsTests
         Assert.Throws<UsageException>(() => cluster.Select(["n9"]));
         Assert.Throws<UsageException>(() => ClusterFile.Read("no-such-file.json"));
     }
+
+    private static void AssertRefused(string message, Func<object> read) =>
+        Assert.Equal(message, Assert.Throws<UsageException>(read).Message);
 
     private static string RepositoryRoot()
     {

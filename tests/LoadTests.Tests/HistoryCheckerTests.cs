@@ -195,7 +195,8 @@ public sealed class HistoryCheckerTests
     {
         foreach (var (group, term) in new[] { (1u, 5ul), (1u, 6ul), (1u, 6ul), (2u, 5ul), (2u, 9ul), (2u, 12ul) })
         {
-            _history.Add(Record(HistoryRecord.Put, "a", 0, null, OperationOutcome.Unknown) with { Value = $"{_history.Count}", Group = group, Term = term });
+            var put = Record(HistoryRecord.Put, "a", 0, null, OperationOutcome.Unknown);
+            _history.Add(put with { Value = $"{_history.Count}", Group = group, Term = term });
         }
 
         Assert.Equal(3, Judge().LeaderChanges);
@@ -217,19 +218,23 @@ public sealed class HistoryCheckerTests
     {
         var record = Record(HistoryRecord.Get, "a", 5, 10, OperationOutcome.Ok) with
         {
-            Process = 0, Result = "1", Level = HistoryRecord.Strong, AgeMs = 3, Node = "n2", Group = 7, Term = 9, Applied = 88, Version = 118_000_000_000_000_001, Final = true,
+            Process = 0, Result = "1", Level = HistoryRecord.Strong, AgeMs = 3, Node = "n2", Group = 7, Term = 9, Applied = 88,
+            Version = 118_000_000_000_000_001, Final = true,
         };
+        const string Expected = """
+            {"process":0,"op":"get","key":"a","result":"1","call_ns":5,"return_ns":10,"outcome":"ok","level":"strong","age_ms":3,
+            "node":"n2","group":7,"term":9,"applied":88,"version":118000000000000001,"final":true}
+            """;
         string line = HistoryFile.ToLine(record);
+        Assert.Equal(Expected.ReplaceLineEndings(""), line);
         Assert.Equal(record, HistoryFile.Parse(line, "line"));
-        Assert.Equal(
-            """{"process":0,"op":"get","key":"a","result":"1","call_ns":5,"return_ns":10,"outcome":"ok","level":"strong","age_ms":3,"node":"n2","group":7,"term":9,"applied":88,"version":118000000000000001,"final":true}""",
-            line);
     }
 
     [Fact]
     public void An_unknown_outcome_has_a_null_return()
     {
-        string line = HistoryFile.ToLine(Record(HistoryRecord.Put, "a", 0, null, OperationOutcome.Unknown) with { Process = 3, Value = "v" });
+        var put = Record(HistoryRecord.Put, "a", 0, null, OperationOutcome.Unknown) with { Process = 3, Value = "v" };
+        string line = HistoryFile.ToLine(put);
         Assert.Equal("""{"process":3,"op":"put","key":"a","value":"v","call_ns":0,"return_ns":null,"outcome":"unknown"}""", line);
         Assert.Throws<InvalidDataException>(() => HistoryFile.Parse("{\"process\":3}", "history.jsonl:1"));
     }
@@ -237,8 +242,12 @@ public sealed class HistoryCheckerTests
     private void Put(string key, string value, long call, long? returned, ulong? version, OperationOutcome outcome = OperationOutcome.Ok) =>
         _history.Add(Record(HistoryRecord.Put, key, call, returned, outcome) with { Value = value, Version = version });
 
-    private void Get(string? result, long call, long returned, ulong? version, string key = "a", string level = HistoryRecord.Strong, bool final = false) =>
-        _history.Add(Record(HistoryRecord.Get, key, call, returned, OperationOutcome.Ok) with { Result = result, Version = version, Level = level, Final = final });
+    private void Get(
+        string? result, long call, long returned, ulong? version, string key = "a", string level = HistoryRecord.Strong, bool final = false)
+    {
+        var get = Record(HistoryRecord.Get, key, call, returned, OperationOutcome.Ok);
+        _history.Add(get with { Result = result, Version = version, Level = level, Final = final });
+    }
 
     private void Final(string? result, ulong? version, string key = "a")
     {

@@ -21,7 +21,8 @@ public sealed class PatientClientTests
     }
 
     [Fact]
-    public async Task Only_refusals_make_a_failure() => Assert.Equal(OperationOutcome.Fail, (await PutAsync(new Script(NoLeader, NoLeader, Reused))).Outcome);
+    public async Task Only_refusals_make_a_failure() =>
+        Assert.Equal(OperationOutcome.Fail, (await PutAsync(new Script(NoLeader, NoLeader, Reused))).Outcome);
 
     [Fact]
     public async Task One_attempt_that_may_have_been_applied_keeps_the_outcome_unknown() =>
@@ -30,13 +31,17 @@ public sealed class PatientClientTests
     [Fact]
     public async Task A_read_that_was_lost_has_certainly_changed_nothing()
     {
-        var client = new PatientClient(new Script(new KvReply { Code = ErrorCode.InvalidRequest }), TimeSpan.FromSeconds(1), TimeProvider.System);
+        var script = new Script(new KvReply { Code = ErrorCode.InvalidRequest });
+        var client = new PatientClient(script, TimeSpan.FromSeconds(1), new ImpatientClock());
         var answer = await client.SendAsync(1, 0, new KvRequest { Operation = KvOperation.Get, Key = "k"u8.ToArray() });
         Assert.Equal(OperationOutcome.Fail, answer.Outcome);
     }
 
-    private static Task<Answer> PutAsync(Script script) => new PatientClient(script, TimeSpan.FromSeconds(30), new ImpatientClock()).SendAsync(
-        1, 0, new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Id = new RequestIdSource(1).Begin() });
+    private static Task<Answer> PutAsync(Script script)
+    {
+        var request = new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Id = new RequestIdSource(1).Begin() };
+        return new PatientClient(script, TimeSpan.FromSeconds(30), new ImpatientClock()).SendAsync(1, 0, request);
+    }
 
     /// <summary>Stands still, and its timers fire at once: retries without waiting.</summary>
     private sealed class ImpatientClock : TimeProvider
