@@ -15,7 +15,7 @@ internal sealed class TurnWrite : InboxItem
     public IReadOnlyList<Part> Parts => _parts;
 
     /// <summary>Snapshot files that nothing refers to once this is durable.</summary>
-    public List<SnapshotJob> Deletions { get; } = [];
+    public List<SnapshotDeletion> Deletions { get; } = [];
 
     public Part Add(Replica replica, AppendSynced? synced)
     {
@@ -40,6 +40,9 @@ internal sealed class TurnWrite : InboxItem
 internal sealed class DurableWrites
 {
     private TurnWrite.Part? _newest;
+
+    /// <summary>Nothing of this replica is on its way to the disk.</summary>
+    public bool IsIdle => _newest is null;
 
     public void Add(Replica replica, Ready ready)
     {

@@ -13,8 +13,8 @@ public enum NodeEventKind
     LostLeadership,
     Campaigning,
     SnapshotTaken,
+    SnapshotInstalled,
     LogCompacted,
-    LogHeldBack,
     PeerLost,
     ClockOff,
 }

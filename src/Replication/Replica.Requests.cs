@@ -24,6 +24,12 @@ internal sealed partial class Replica
     public override void Accept(RequestItem item)
     {
         Loop.MarkDirty(this);
+        if (_installation is not null)
+        {
+            Wait(item);
+            return;
+        }
+
         if (!item.Request.IsWrite)
         {
             if (LeaderNode.IsNone)
@@ -143,7 +149,7 @@ internal sealed partial class Replica
     {
         ReplicaView view = View;
         var destination = new ExactBuffer();
-        ReadOutcome outcome = Table.Get(virtualNode, request.Key.Span, destination, out RecordMeta meta, out ulong atIndex);
+        ReadOutcome outcome = GetFromTable(request, virtualNode, destination, out RecordMeta meta, out ulong atIndex);
         var evidence = new Evidence(
             request.Level,
             request.Level == ReadLevel.Strong ? 0 : Evidence.AgeUnknown,
@@ -164,6 +170,22 @@ internal sealed partial class Replica
             Evidence = evidence,
             Epoch = Loop.Node.Routing.Epoch,
         };
+    }
+
+    private ReadOutcome GetFromTable(KvRequest request, int virtualNode, ExactBuffer destination, out RecordMeta meta, out ulong atIndex)
+    {
+        while (true)
+        {
+            GroupTable table = Table;
+            try
+            {
+                return table.Get(virtualNode, request.Key.Span, destination, out meta, out atIndex);
+            }
+            catch (ObjectDisposedException) when (!ReferenceEquals(table, Table))
+            {
+                // A snapshot was installed between the two lines: its table is there now.
+            }
+        }
     }
 
     private void AssignId(RequestItem item)
@@ -224,6 +246,15 @@ internal sealed partial class Replica
         }
 
         return null;
+    }
+
+    /// <summary>A snapshot stands for entries up to here: what became of those that were proposed is in it, under their ids.</summary>
+    private void RequeueOvertaken(ulong index)
+    {
+        while (_pending.TryPeek(out PendingEntry? pending) && pending.Index <= index)
+        {
+            _pending.Dequeue().Items.ForEach(Wait);
+        }
     }
 
     private void Answer(PendingEntry pending, Entry entry)

@@ -3,16 +3,27 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>Local snapshots and log compaction, by policy.</summary>
+/// <summary>Local snapshots and log compaction by policy; fetching and installing a snapshot when the leader's log does not reach back.</summary>
 internal sealed partial class Replica
 {
     private bool _snapshotRunning;
     private ulong _lastSnapshotIndex;
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
-    private bool _heldBackReported;
+    private Installation? _installation;
 
-    /// <summary>Applied entries that a snapshot covers and that stay only because a voter does not have them yet.</summary>
+    /// <summary>
+    /// A fetched snapshot on its way into this replica. First the replica goes deaf and lets its writes finish; then the log is
+    /// told (Write); when that is durable, state machine, log and core move to it in one turn.
+    /// </summary>
+    private sealed class Installation(SnapshotHeader header, string file)
+    {
+        public SnapshotHeader Header => header;
+        public string File => file;
+        public TurnWrite.Part? Write { get; set; }
+    }
+
+    /// <summary>Applied entries that a snapshot covers and that are kept for voters that do not have them yet.</summary>
     public ulong EntriesHeldBack => _lastSnapshotIndex >= _log.FirstIndex ? _lastSnapshotIndex + 1 - _log.FirstIndex : 0;
 
     /// <summary>Smallest match over all voters as this replica knows it: true for ever, for a durable prefix is never lost.</summary>
@@ -29,24 +40,82 @@ internal sealed partial class Replica
         }
     }
 
-    public void LearnLowestVoterMatch(ulong index) => _lowestVoterMatch = Math.Max(_lowestVoterMatch, index);
-
     public void OnSnapshotWritten(SnapshotMetadata metadata, string file)
     {
         _snapshotRunning = false;
-        string? replaced = _log.SnapshotFile;
-        Loop.Report(NodeEventKind.SnapshotTaken, Group, metadata.Term, metadata.Index, $"wrote snapshot {file}");
-        _lastSnapshotIndex = metadata.Index;
-        Compact(metadata, file);
-        if (replaced is not null && replaced != file)
+        if (metadata.Index <= _lastSnapshotIndex)
         {
-            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, replaced);
+            // A newer one was fetched meanwhile.
+            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
+            return;
+        }
+
+        Loop.Report(NodeEventKind.SnapshotTaken, Group, metadata.Term, metadata.Index, $"wrote snapshot {file}");
+        Adopt(metadata, file, FirstIndexToKeep(metadata.Index));
+    }
+
+    /// <summary>The core was told to fetch: ask its leader's node.</summary>
+    public void FetchSnapshot()
+    {
+        if (_raft.PendingSnapshot is { } pending && _installation is null && !LeaderNode.IsNone)
+        {
+            Loop.Node.Snapshots.Add(new SnapshotFetch(this, Loop, _snapshotDirectory, pending.Index, LeaderNode));
+        }
+    }
+
+    /// <summary>A snapshot from another node is on this disk, checked and durable.</summary>
+    public void OnSnapshotFetched(SnapshotHeader header, string file)
+    {
+        if (_installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
+        {
+            _installation = new Installation(header, file);
+        }
+        else
+        {
+            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
+        }
+    }
+
+    /// <summary>Called when the core has nothing to hand out: once its writes are done too, the log may be replaced.</summary>
+    public void ContinueInstallation()
+    {
+        if (_installation is { Write: null } ready && _writes.IsIdle)
+        {
+            ready.Write = Adopt(ready.Header.Metadata, ready.File, ready.Header.Metadata.Index + 1);
+        }
+    }
+
+    private void Install()
+    {
+        Installation installed = _installation!;
+        SnapshotMetadata snapshot = installed.Header.Metadata;
+        KvStateMachine old = _machine;
+        KvStateMachine restored = StoreNode.Restore(
+            Loop.Arena, _files, $"{_snapshotDirectory}/{installed.File}", Loop.Node.Routing.VirtualNodesOf(Group));
+
+        // Published before the old table is retired: a reader that finds the old one retired finds this one there.
+        Volatile.Write(ref _machine, restored);
+        old.Table.Retire();
+        _appliedBytesSinceSnapshot = 0;
+        _installation = null;
+        Loop.Node.Installed?.Invoke(Group, snapshot.Index);
+        Step(new SnapshotInstalled(Id, Id, _raft.Term, snapshot));
+        RequeueOvertaken(snapshot.Index);
+        Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
+    }
+
+    /// <summary>A fetch may lose a piece, its source or its place in the queue: say again that it is wanted.</summary>
+    private void RemindOfSnapshot()
+    {
+        if (Loop.TickNumber % ReminderTicks == 0)
+        {
+            FetchSnapshot();
         }
     }
 
     private void MaybeSnapshot()
     {
-        if (_snapshotRunning)
+        if (_snapshotRunning || _installation is not null)
         {
             return;
         }
@@ -58,10 +127,10 @@ internal sealed partial class Replica
         {
             StartSnapshot();
         }
-        else if (EntriesHeldBack > 0 && LowestVoterMatch + 1 >= _log.FirstIndex + CompactionStride && _log.SnapshotFile is { } file)
+        else if (EntriesHeldBack > 0 && FirstIndexToKeep(_log.Snapshot.Index) >= _log.FirstIndex + CompactionStride && _log.SnapshotFile is { } file)
         {
-            // The voter that held the log back has caught up.
-            Compact(_log.Snapshot, file);
+            // Whoever held the log back has caught up, or is too far behind to be waited for.
+            Adopt(_log.Snapshot, file, FirstIndexToKeep(_log.Snapshot.Index));
         }
     }
 
@@ -73,29 +142,50 @@ internal sealed partial class Replica
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);
         var header = new SnapshotHeader(
             Group.Value, Loop.Node.Routing.Epoch, FeatureLevel, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
-        Loop.WriteSnapshot(new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
+        Loop.Node.Snapshots.Add(
+            new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
+    }
+
+    /// <summary>The log starts behind this snapshot, or earlier for those who need its entries; the file it replaces goes when that is durable.</summary>
+    private TurnWrite.Part Adopt(SnapshotMetadata snapshot, string file, ulong keepFrom)
+    {
+        string? replaced = _log.SnapshotFile;
+        _lastSnapshotIndex = snapshot.Index;
+        TurnWrite.Part write = Loop.Compact(this, _log, snapshot, file, keepFrom);
+        Loop.Report(NodeEventKind.LogCompacted, Group, snapshot.Term, keepFrom, $"log starts at {keepFrom}");
+        if (replaced is not null && replaced != file)
+        {
+            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, replaced);
+        }
+
+        return write;
     }
 
     /// <summary>
-    /// Until a snapshot can be sent to a follower, no group compacts past the lowest match of any voter, running or not: the
-    /// log grows instead, and says so.
+    /// Entries that a voter still needs are kept, so that a short absence costs no snapshot; up to a limit, for nobody is waited
+    /// for without end. A follower that fetches a snapshot needs what comes behind it, or it would fetch for ever: no limit there.
     /// </summary>
-    private void Compact(SnapshotMetadata snapshot, string file)
+    private ulong FirstIndexToKeep(ulong snapshotIndex)
     {
-        ulong keepFrom = Math.Max(_log.FirstIndex, Math.Min(snapshot.Index, LowestVoterMatch) + 1);
-        Loop.Compact(this, _log, snapshot, file, keepFrom);
-        Loop.Report(NodeEventKind.LogCompacted, Group, snapshot.Term, keepFrom, $"log starts at {keepFrom}");
-        bool heldBack = snapshot.Index + 1 > keepFrom + CompactionStride;
-        if (heldBack && !_heldBackReported)
+        StoreNodeOptions options = Loop.Node.Options;
+        ulong limit = _log.LiveBytes > options.MaxTrailingLogBytes ? 0 : options.MaxTrailingEntries;
+        ulong covered = Math.Max(LowestVoterMatch, snapshotIndex > limit ? snapshotIndex - limit : 0);
+        foreach (ProgressStatus peer in IsLeader ? _raft.Progress : [])
         {
-            Loop.Report(
-                NodeEventKind.LogHeldBack, Group, snapshot.Term, keepFrom,
-                $"keeps {snapshot.Index + 1 - keepFrom} entries for a voter that does not have them");
+            if (peer.State == ProgressState.Snapshot && peer.RecentActive)
+            {
+                covered = Math.Min(covered, peer.Next - 1);
+            }
         }
 
-        _heldBackReported = heldBack;
+        return Math.Max(_log.FirstIndex, Math.Min(snapshotIndex, covered) + 1);
     }
+
+    private void LearnLowestVoterMatch(ulong index) => _lowestVoterMatch = Math.Max(_lowestVoterMatch, index);
 
     /// <summary>Entries by which the log must be able to shrink before it is worth writing down.</summary>
     private const ulong CompactionStride = 1024;
+
+    /// <summary>Ticks between two reminders of a snapshot that is wanted.</summary>
+    private const int ReminderTicks = 10;
 }

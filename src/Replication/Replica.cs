@@ -18,7 +18,7 @@ internal sealed partial class Replica : GroupRoute
 {
     private readonly RaftNode _raft;
     private readonly GroupLog _log;
-    private readonly KvStateMachine _machine;
+    private readonly IFileSystem _files;
     private readonly IReadOnlyList<ReplicaPlacement> _placement;
     private readonly GroupClock _clock = new();
     private readonly uint[] _voterNodes;
@@ -26,19 +26,22 @@ internal sealed partial class Replica : GroupRoute
     private readonly DurableWrites _writes = new();
     private readonly string _snapshotDirectory;
 
+    private KvStateMachine _machine;
     private ReplicaView _view;
     private GroupStatus? _status;
     private long _leaderlessSinceMs;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
-    public Replica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory)
+    public Replica(
+        ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory, IFileSystem files)
         : base(loop, group)
     {
         StoreNodeOptions options = loop.Node.Options;
         _batch = new CommandBatchWriter(loop.Node.Routing.VirtualNodeCount);
         _log = log;
         _machine = machine;
+        _files = files;
         _snapshotDirectory = snapshotDirectory;
         _placement = loop.Node.Routing.ReplicasOf(group);
         _voterNodes = [.. _placement.Select(p => p.Node.Value)];
@@ -66,7 +69,7 @@ internal sealed partial class Replica : GroupRoute
 
     public ReplicaId Id => _raft.Id;
 
-    public GroupTable Table => _machine.Table;
+    public GroupTable Table => Volatile.Read(ref _machine).Table;
 
     /// <summary>In the loop's list of replicas to look at this turn.</summary>
     public bool IsDirty { get; set; }
@@ -122,18 +125,33 @@ internal sealed partial class Replica : GroupRoute
         NoticeLeader();
     }
 
+    /// <summary>A message from a peer. While a fetched snapshot is being installed the replica is deaf: the peer sends again.</summary>
+    public void OnPeerMessage(in PeerMessage message)
+    {
+        if (_installation is null)
+        {
+            LearnLowestVoterMatch(message.LowestVoterMatch);
+            Step(message.Message);
+        }
+    }
+
     public override void OnTick(long nowMs)
     {
         // A node whose wall clock is far off the others' lets them campaign first: its ticks count a third while it follows.
-        if (!Loop.Node.ClockIsOff || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0)
+        if (_installation is null && (!Loop.Node.ClockIsOff || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0))
         {
             _raft.Tick();
             NoticeLeader();
         }
 
-        CampaignIfUrged();
+        if (_installation is null)
+        {
+            CampaignIfUrged();
+        }
+
         RetryStaleReads(nowMs);
         base.OnTick(nowMs);
+        RemindOfSnapshot();
         MaybeSnapshot();
     }
 
@@ -197,6 +215,10 @@ internal sealed partial class Replica : GroupRoute
         }
 
         SendAll(part.MessagesAfterSync);
+        if (ReferenceEquals(part, _installation?.Write))
+        {
+            Install();
+        }
     }
 
     public void SendAll(IReadOnlyList<Message> messages)

@@ -81,6 +81,7 @@ public sealed class ShardLoop
         SubmitWrite();
         Flush();
         ApplyAndServe();
+        Arena.EvacuateStep(EvacuateBytesPerTurn);
         return _dirty.Count > 0 || _taken is not null || !_inbox.IsEmpty;
     }
 
@@ -219,17 +220,15 @@ public sealed class ShardLoop
 
     internal void CountStrongReads(int reads) => _counters.StrongReads += reads;
 
-    internal void WriteSnapshot(SnapshotJob job) => Node.Snapshots.Add(job);
-
-    internal void Compact(Replica replica, GroupLog log, SnapshotMetadata snapshot, string file, ulong keepFrom)
+    internal TurnWrite.Part Compact(Replica replica, GroupLog log, SnapshotMetadata snapshot, string file, ulong keepFrom)
     {
         TurnWrite write = CurrentWrite();
         write.Submission.Compact(log, snapshot, file, keepFrom);
-        write.Add(replica, synced: null);
+        return write.Add(replica, synced: null);
     }
 
     internal void DeleteSnapshotWhenDurable(string directory, string file) =>
-        CurrentWrite().Deletions.Add(new SnapshotJob(directory, file));
+        CurrentWrite().Deletions.Add(new SnapshotDeletion(directory, file));
 
     internal TurnWrite CurrentWrite() => _write ??= new TurnWrite(this);
 
@@ -265,7 +264,7 @@ public sealed class ShardLoop
                 OnPeerLost(lost.Peer);
                 break;
             case SnapshotWritten snapshot:
-                snapshot.Replica.OnSnapshotWritten(snapshot.Header.Metadata, snapshot.File);
+                OnSnapshotWritten(snapshot);
                 break;
             default:
                 throw new InvariantViolationException($"a loop does not know {item.GetType().Name}");
@@ -294,8 +293,7 @@ public sealed class ShardLoop
             if (_groups.TryGetValue(message.Group.Value, out GroupRoute? route) && route is Replica replica
                 && message.Message.To == replica.Id && replica.NodeOf(message.Message.From) == messages.From)
             {
-                replica.LearnLowestVoterMatch(message.LowestVoterMatch);
-                replica.Step(message.Message);
+                replica.OnPeerMessage(message);
                 MarkDirty(replica);
             }
             else
@@ -314,6 +312,20 @@ public sealed class ShardLoop
         }
 
         write.Deletions.ForEach(Node.Snapshots.Add);
+    }
+
+    private void OnSnapshotWritten(SnapshotWritten snapshot)
+    {
+        if (snapshot.Fetched)
+        {
+            snapshot.Replica.OnSnapshotFetched(snapshot.Header, snapshot.File);
+        }
+        else
+        {
+            snapshot.Replica.OnSnapshotWritten(snapshot.Header.Metadata, snapshot.File);
+        }
+
+        MarkDirty(snapshot.Replica);
     }
 
     private void OnPeerLost(NodeId peer)
@@ -405,6 +417,7 @@ public sealed class ShardLoop
             replica.IsDirty = false;
             if (!replica.HasReady)
             {
+                replica.ContinueInstallation();
                 continue;
             }
 
@@ -413,6 +426,11 @@ public sealed class ShardLoop
             if (ready.MustSync || ready.MessagesAfterSync.Count > 0)
             {
                 replica.Persist(ready);
+            }
+
+            if (ready.Snapshot is not null)
+            {
+                replica.FetchSnapshot();
             }
 
             _turn.Add((replica, ready));
@@ -467,6 +485,9 @@ public sealed class ShardLoop
     private const int MaxItemsPerTurn = 1024;
 
     private const int MaxTicksPerTurn = 2;
+
+    /// <summary>Table records moved in one turn to empty sparse chunks.</summary>
+    private const int EvacuateBytesPerTurn = 16 * 1024;
 
     /// <summary>Low bits of a round that count within one process; the bits above are its incarnation.</summary>
     internal const int RoundCounterBits = 40;

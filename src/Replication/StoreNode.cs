@@ -31,7 +31,7 @@ public sealed class StoreNode : IDisposable
         DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
             files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal);
-        Snapshots = new SnapshotQueue(files);
+        Snapshots = new SnapshotQueue(files, this);
         _loops = [.. Enumerable.Range(0, options.Workers).Select(n => new ShardLoop(this, n))];
         var replicas = new Dictionary<uint, Replica>();
         for (uint g = 1; g <= options.Routing.GroupCount; g++)
@@ -111,6 +111,9 @@ public sealed class StoreNode : IDisposable
     /// <summary>Every entry a local replica applies, in order. For the simulator's checkers.</summary>
     internal Action<GroupId, Entry>? Applied { get; set; }
 
+    /// <summary>A local replica continues from a fetched snapshot up to this index. For the simulator's checkers.</summary>
+    internal Action<GroupId, ulong>? Installed { get; set; }
+
     internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
 
     internal WallClocks Walls { get; }
@@ -158,6 +161,16 @@ public sealed class StoreNode : IDisposable
     /// <summary>A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.</summary>
     public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload)
     {
+        if (SnapshotPayload.TryRead(from, payload.Span) is { } transfer)
+        {
+            if (!Snapshots.TryAddFromPeer(transfer))
+            {
+                Interlocked.Increment(ref _payloadsDropped);
+            }
+
+            return true;
+        }
+
         var messages = new List<PeerMessage>();
         if (!PeerPayload.TryRead(payload.Span, out ulong wallMs, messages))
         {
@@ -289,26 +302,35 @@ public sealed class StoreNode : IDisposable
 
     private Replica OpenReplica(ShardLoop loop, GroupId group, ReplicaId id, IFileSystem files)
     {
-        string directory = $"{Options.Directory}/snap/{group.Value}";
+        string directory = SnapshotDirectory(group);
         DurableDirectory.Create(files, directory);
         ConfState voters = ConfState.Of(Routing.ReplicasOf(group).Select(p => new ReplicaId(p.ReplicaId)));
         var startingMark = new SnapshotMetadata(FirstIndexBefore, FirstTerm, LastClock: 0, voters);
         GroupLog log = Log.OpenGroup(group.Value, startingMark);
+        foreach (string name in files.ListFiles(directory).Where(name => name != log.SnapshotFile))
+        {
+            // Unfinished, or replaced: the log refers to one file only.
+            files.Delete($"{directory}/{name}");
+        }
+
         int[] virtualNodes = Routing.VirtualNodesOf(group);
         KvStateMachine machine = log.SnapshotFile is { } file
-            ? Restore(loop, files, $"{directory}/{file}", virtualNodes)
+            ? Restore(loop.Arena, files, $"{directory}/{file}", virtualNodes)
             : new KvStateMachine(new GroupTable(loop.Arena, virtualNodes), virtualNodes, log.Snapshot, startGroupTime: 0);
         Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
         Report(new NodeEvent(
             NodeEventKind.Recovered, group, log.RecoveredHardState.Term, log.LastIndex,
             $"recovered: snapshot {log.Snapshot.Index}, log {log.FirstIndex} to {log.LastIndex}"));
-        return new Replica(loop, group, id, log, machine, directory);
+        return new Replica(loop, group, id, log, machine, directory, files);
     }
 
-    private static KvStateMachine Restore(ShardLoop loop, IFileSystem files, string path, int[] virtualNodes)
+    internal string SnapshotDirectory(GroupId group) => $"{Options.Directory}/snap/{group.Value}";
+
+    /// <summary>A state machine from a snapshot file: leaves are built from its sorted rows. On the thread that owns the arena.</summary>
+    internal static KvStateMachine Restore(SlabArena arena, IFileSystem files, string path, IReadOnlyList<int> virtualNodes)
     {
         using SnapshotReader reader = SnapshotReader.Open(files, path);
-        GroupTable table = GroupTable.Build(loop.Arena, virtualNodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
+        GroupTable table = GroupTable.Build(arena, [.. virtualNodes], reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
         var machine = new KvStateMachine(table, virtualNodes, reader.Header.Metadata, reader.Header.GroupTime);
         machine.RestoreSections(reader.Sections);
         return machine;

@@ -41,5 +41,11 @@ public sealed record StoreNodeOptions
     /// <summary>... or by so many entries.</summary>
     public ulong SnapshotMinEntries { get; init; } = 50_000;
 
+    /// <summary>Entries in front of a snapshot that are kept for voters that do not have them; who needs older ones fetches the snapshot.</summary>
+    public ulong MaxTrailingEntries { get; init; } = 10_000;
+
+    /// <summary>A group's log that is larger keeps none.</summary>
+    public long MaxTrailingLogBytes { get; init; } = 64L << 20;
+
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }

@@ -74,8 +74,8 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.LogCompacted:
                 NodeLog.LogCompacted(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
-            case NodeEventKind.LogHeldBack:
-                NodeLog.LogHeldBack(_log, e.Group, e.Term, e.Index, e.Text);
+            case NodeEventKind.SnapshotInstalled:
+                NodeLog.SnapshotInstalled(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);

@@ -78,8 +78,8 @@ internal static partial class NodeLog
     [LoggerMessage(306, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void LogCompacted(ILogger log, GroupId group, ulong term, ulong index, string text);
 
-    [LoggerMessage(307, LogLevel.Warning, "group {Group} term {Term} index {Index}: {Text}")]
-    public static partial void LogHeldBack(ILogger log, GroupId group, ulong term, ulong index, string text);
+    [LoggerMessage(307, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void SnapshotInstalled(ILogger log, GroupId group, ulong term, ulong index, string text);
 
     [LoggerMessage(308, LogLevel.Warning, "{Text}; its groups elect new leaders")]
     public static partial void PeerLost(ILogger log, string text);

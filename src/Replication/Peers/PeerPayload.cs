@@ -77,9 +77,11 @@ internal static class PeerPayload
                 break;
 
             case VoteResponse vote:
-                WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 2);
+                WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
                 writer.Write(vote.PreVote);
                 writer.Write(vote.Granted);
+                writer.Write(vote.Commit);
+                writer.Write(vote.CommitTerm);
                 break;
 
             case ReadIndexRequest read:
@@ -301,10 +303,11 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.VoteResponse, 2):
-                if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted))
+            case (MessageType.VoteResponse, 4):
+                if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted) && reader.TryRead(out ulong votersCommit)
+                    && reader.TryRead(out ulong votersCommitTerm))
                 {
-                    message = new VoteResponse(from, to, term, preVoteAnswer, granted);
+                    message = new VoteResponse(from, to, term, preVoteAnswer, granted, votersCommit, votersCommitTerm);
                 }
 
                 break;

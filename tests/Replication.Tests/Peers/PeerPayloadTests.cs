@@ -17,7 +17,7 @@ public sealed class PeerPayloadTests
         new AppendResponse(B, A, 7, 12, Rejected: true, HintIndex: 8, HintTerm: 5),
         new VoteRequest(A, B, 8, 12, 7, PreVote: true),
         new VoteRequest(A, B, 8, 12, 7, PreVote: false, Transfer: true),
-        new VoteResponse(B, A, 8, PreVote: true, Granted: false),
+        new VoteResponse(B, A, 8, PreVote: true, Granted: false, Commit: 11, CommitTerm: 7),
         new ReadIndexRequest(B, A, 7, 42),
         new ReadIndexResponse(A, B, 7, 42, 12),
         new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })),

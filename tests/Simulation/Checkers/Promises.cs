@@ -23,6 +23,11 @@ public sealed class Promises
 
     public void OnSend(NodeId from, ReadOnlyMemory<byte> payload)
     {
+        if (SnapshotPayload.TryRead(from, payload.Span) is not null)
+        {
+            return;
+        }
+
         _messages.Clear();
         if (!PeerPayload.TryRead(payload.Span, out _, _messages))
         {

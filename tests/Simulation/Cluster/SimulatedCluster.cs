@@ -88,6 +88,7 @@ public sealed class SimulatedCluster
             _promises.OnRecovered(node.Id, replica.Group, replica.RecoveredHardState, replica.DurableLastIndex);
         }
 
+        store.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
         store.Applied = (group, entry) => Committed.OnApplied(node.Id, group, entry);
     }
 
