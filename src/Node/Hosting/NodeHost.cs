@@ -20,11 +20,13 @@ namespace KvStore.Node.Hosting;
 public sealed class NodeHost : IAsyncDisposable
 {
     /// <summary>How long requests in flight may take to be answered once the node drains.</summary>
-    private const int DrainLimitMs = 2500;
-    private const int DoorLimitMs = 1000;
+    private const int DrainLimitMs = 2000;
 
-    /// <summary>With the two above, what keeps a stop within five seconds.</summary>
-    private const int RestLimitMs = 1000;
+    /// <summary>For the peer connections, and again for the threads. With the two others a stop stays within five seconds.</summary>
+    private const int EndLimitMs = 750;
+
+    /// <summary>How long the last replies may take to leave.</summary>
+    private const int DoorLimitMs = 1000;
     private const int DrainPollMs = 10;
     private const int PeerBacklog = 128;
 
@@ -137,8 +139,8 @@ public sealed class NodeHost : IAsyncDisposable
     }
 
     /// <summary>
-    /// Refuses new requests, answers or fails those in flight, syncs, and ends within five seconds. A node that has failed is not
-    /// drained: it may not answer anything any more. Also undoes a start that went half way.
+    /// Refuses new requests, answers those in flight or says honestly what became of them, syncs, and ends within five seconds. A
+    /// node that has failed is not drained: it may not answer anything any more. Also undoes a start that went half way.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -155,6 +157,18 @@ public sealed class NodeHost : IAsyncDisposable
         }
 
         var unanswered = _store?.InFlight ?? 0;
+        if (_transport is not null)
+        {
+            await WithinLimitAsync("the peer connections", _transport.DisposeAsync().AsTask()).ConfigureAwait(false);
+        }
+
+        var still = _threads is null || await WithinLimitAsync("the threads", _threads.StopAsync()).ConfigureAwait(false);
+        if (still && !_failed.Task.IsCompleted)
+        {
+            _store?.AbandonRequests();
+        }
+
+        // The doors last: what was abandoned is answered through them.
         if (_door is not null)
         {
             using var limit = new CancellationTokenSource(DoorLimitMs);
@@ -162,12 +176,7 @@ public sealed class NodeHost : IAsyncDisposable
             await _door.DisposeAsync().ConfigureAwait(false);
         }
 
-        if (_transport is not null)
-        {
-            await WithinLimitAsync("the peer connections", _transport.DisposeAsync().AsTask()).ConfigureAwait(false);
-        }
-
-        if (_threads is null || await WithinLimitAsync("the threads", _threads.StopAsync()).ConfigureAwait(false))
+        if (still)
         {
             // Only when nobody can touch them any more.
             _threads?.Dispose();
@@ -254,13 +263,13 @@ public sealed class NodeHost : IAsyncDisposable
 
     private async Task<bool> WithinLimitAsync(string what, Task ending)
     {
-        if (await Task.WhenAny(ending, Task.Delay(RestLimitMs)).ConfigureAwait(false) == ending)
+        if (await Task.WhenAny(ending, Task.Delay(EndLimitMs)).ConfigureAwait(false) == ending)
         {
             await ending.ConfigureAwait(false);
             return true;
         }
 
-        NodeLog.StopTookTooLong(_log, what, RestLimitMs);
+        NodeLog.StopTookTooLong(_log, what, EndLimitMs);
         return false;
     }
 

@@ -13,6 +13,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
 
     private readonly ClusterConfig _cluster = configuration.Cluster;
     private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile bool _serving;
 
     public async Task<int> RunAsync()
     {
@@ -26,6 +27,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         try
         {
             await StartAsync(nodes).ConfigureAwait(false);
+            _serving = true;
             await ReadyAsync(nodes).ConfigureAwait(false);
             ShowWhereTheyAre(nodes);
             return await UntilStopAsync(nodes).ConfigureAwait(false);
@@ -126,6 +128,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         return exitCode;
     }
 
-    // The first signal stops in order; a second one is left to the system, which ends the process.
-    private void OnSignal(PosixSignalContext context) => context.Cancel = _stopAsked.TrySetResult();
+    // The first signal stops in order; a second one is left to the system, which ends the process. So is one that comes while
+    // the log is still being recovered: there is nothing to drain yet, and every moment is a good one to crash.
+    private void OnSignal(PosixSignalContext context) => context.Cancel = _serving && _stopAsked.TrySetResult();
 }

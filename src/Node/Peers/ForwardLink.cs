@@ -162,7 +162,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
     {
         if (Interlocked.Decrement(ref _pending) == 0)
         {
-            _idle.SetResult();
+            _idle.TrySetResult(); // a second time when a worker forwards after the end: given back as not sent
         }
     }
 }

@@ -13,6 +13,14 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
 {
     private const int ReceiveBufferBytes = 64 << 10;
 
+    /// <summary>Bytes that are sent and not acknowledged by the other machine for so long end the connection.</summary>
+    private const int UnacknowledgedLimitMs = 3000;
+    private const int KeepAliveSeconds = 10;
+
+    // Linux: setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT), which .NET has no name for.
+    private const int TcpLevel = 6;
+    private const int TcpUserTimeout = 18;
+
     private readonly Socket _socket;
     private readonly NetworkStream _stream;
     private byte[] _scratch = [];
@@ -20,6 +28,15 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
     public PeerConnection(Socket socket)
     {
         socket.NoDelay = true; // a heartbeat does not wait for company
+        if (OperatingSystem.IsLinux())
+        {
+            // After a long partition TCP itself would wait up to two minutes before it tries again.
+            socket.SetRawSocketOption(TcpLevel, TcpUserTimeout, BitConverter.GetBytes(UnacknowledgedLimitMs));
+        }
+
+        // A connection that only receives finds out in no other way that the other machine is gone.
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, KeepAliveSeconds);
         _socket = socket;
         _stream = new NetworkStream(socket, ownsSocket: true);
         Input = PipeReader.Create(_stream, new StreamPipeReaderOptions(bufferSize: ReceiveBufferBytes, leaveOpen: true));
@@ -81,6 +98,7 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
     public void Dispose()
     {
         Input.Complete();
+        Output.Complete();
         _stream.Dispose();
     }
 

@@ -19,7 +19,7 @@ internal sealed class PeerLink
     private const int ControlBurstBytes = 256 << 10;
     private const int FirstBackOffMs = 50;
     private const int MaxBackOffMs = 1000;
-    private const int DialTimeoutMs = 5000;
+    private const int DialTimeoutMs = 2000;
 
     /// <summary>A connection that lived shorter than this does not earn an immediate retry: something keeps closing it.</summary>
     private const int SettledMs = 1000;

@@ -69,10 +69,12 @@ internal sealed class PeerListener(
     private async Task ServeAsync(Socket socket, CancellationToken stop)
     {
         using var own = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var remote = $"{socket.RemoteEndPoint}";
+        using var owned = socket;
+        var remote = "?";
         var peer = NodeId.None;
         try
         {
+            remote = $"{socket.RemoteEndPoint}"; // throws when the other side is gone already
             using var connection = new PeerConnection(socket);
             if (await AdmitAsync(connection, remote, own.Token).ConfigureAwait(false) is { } hello)
             {

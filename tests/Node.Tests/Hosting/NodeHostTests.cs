@@ -54,6 +54,29 @@ public class NodeHostTests
     }
 
     [Fact]
+    public async Task A_request_in_flight_when_the_node_stops_gets_an_honest_answer()
+    {
+        using var folder = new TestCluster(nodes: 3);
+        await using var cluster = await RunningCluster.StartAsync(folder, NullLoggerFactory.Instance);
+        await cluster.Nodes[0].DisposeAsync();
+        await cluster.Nodes[1].DisposeAsync();
+
+        // Nobody can commit it any more, and it may wait much longer than a stop may take.
+        var node = cluster.Nodes[2];
+        using var request = new HttpRequestMessage(HttpMethod.Put, RunningCluster.Url(node, "/v1/kv/key"));
+        request.Headers.Add("Kv-Timeout", "60s");
+        request.Content = new StringContent("value");
+        var answer = cluster.Http.SendAsync(request);
+        await RunningCluster.UntilAsync("the request is in flight", () => Task.FromResult(node.Store!.InFlight == 1));
+
+        var clock = Stopwatch.StartNew();
+        await node.DisposeAsync();
+        Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(5));
+        using var problem = JsonDocument.Parse(await (await answer).Content.ReadAsStringAsync());
+        Assert.Contains(problem.RootElement.GetProperty("code").GetString(), new[] { "Draining", "Indeterminate" });
+    }
+
+    [Fact]
     public async Task Every_election_is_one_log_line_with_node_group_term_and_index()
     {
         using var folder = new TestCluster(nodes: 3);
