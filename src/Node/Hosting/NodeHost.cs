@@ -35,7 +35,7 @@ public sealed class NodeHost : IAsyncDisposable
     private readonly string _directory;
     private readonly ILoggerFactory _logs;
     private readonly ILogger _log;
-    private readonly OsFileSystem _files = new();
+    private readonly IFileSystem _files;
     private readonly StoreHandle _handle = new();
     private readonly TaskCompletionSource<int> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IDisposable? _lock;
@@ -48,7 +48,13 @@ public sealed class NodeHost : IAsyncDisposable
     private bool _disposed;
 
     public NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs)
+        : this(config, name, dataRoot, logs, new OsFileSystem())
     {
+    }
+
+    internal NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs, IFileSystem files)
+    {
+        _files = files;
         _config = config;
         _configured = config.Node(name);
         _directory = $"{Path.GetFullPath(dataRoot)}/{name}";

@@ -1,5 +1,6 @@
 using KvStore.Node.Config;
 using KvStore.Node.Hosting;
+using KvStore.Storage;
 using Microsoft.Extensions.Logging;
 
 namespace KvStore.Node.Tests.Hosting;
@@ -15,10 +16,11 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     public HttpClient Http { get; } = new() { Timeout = Patience };
 
-    public static async Task<RunningCluster> StartAsync(TestCluster cluster, ILoggerFactory logs)
+    public static async Task<RunningCluster> StartAsync(TestCluster cluster, ILoggerFactory logs, Func<string, IFileSystem>? disk = null)
     {
         var config = Configuration.Load(cluster.File, new System.Collections.Hashtable(), []).Cluster;
-        var nodes = config.Nodes.Select(node => new NodeHost(config, node.Id, cluster.Data, logs)).ToList();
+        disk ??= _ => new OsFileSystem();
+        var nodes = config.Nodes.Select(node => new NodeHost(config, node.Id, cluster.Data, logs, disk(node.Id))).ToList();
         foreach (var node in nodes)
         {
             await node.OpenPortsAsync(CancellationToken.None);
