@@ -16,7 +16,8 @@ internal static class NodeLogging
     {
         var configuration = new LoggerConfiguration()
             .MinimumLevel.Is(settings.Level)
-            .MinimumLevel.Override("Microsoft", (LogEventLevel)Math.Max((int)settings.Level, (int)LogEventLevel.Warning));
+            .MinimumLevel.Override("Microsoft", (LogEventLevel)Math.Max((int)settings.Level, (int)LogEventLevel.Warning))
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal); // a port in use is one message, ours
         return (settings.Format == LogFormat.Json
             ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
             : configuration.WriteTo.Console(outputTemplate: TextTemplate)).CreateLogger();

@@ -12,6 +12,9 @@ namespace KvStore.Node.Tests.Hosting;
 /// </summary>
 public class BadStartTests
 {
+    /// <summary>The header of a segment fills a block of 4 KiB.</summary>
+    private const int FirstBatchOffset = 4096;
+
     [Fact]
     public async Task An_unknown_key_is_named_with_the_nearest_known_one()
     {
@@ -143,6 +146,22 @@ public class BadStartTests
         bytes[20] ^= 1;
         File.WriteAllBytes(path, bytes);
         await RefusedAsync(cluster, [], "n1/identity", "checksum");
+    }
+
+    [Fact]
+    public async Task Damaged_acknowledged_log_data_is_refused_with_file_and_offset()
+    {
+        using var cluster = new TestCluster();
+        await using (var node = await StartedAsync(cluster))
+        {
+            await RunningCluster.UntilAsync("the first entries are in the log", () => Task.FromResult(node.Store!.IsReady));
+        }
+
+        var segment = Directory.EnumerateFiles(Path.Combine(cluster.Data, "n1", "wal")).Order(StringComparer.Ordinal).First();
+        var bytes = File.ReadAllBytes(segment);
+        bytes[FirstBatchOffset + 8] ^= 1;
+        File.WriteAllBytes(segment, bytes);
+        await RefusedAsync(cluster, [], Path.GetFileName(segment), $"offset {FirstBatchOffset}");
     }
 
     private static async Task RefusedAsync(TestCluster cluster, IEnumerable<string> arguments, params string[] expected)

@@ -16,11 +16,20 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     public HttpClient Http { get; } = new() { Timeout = Patience };
 
-    public static async Task<RunningCluster> StartAsync(TestCluster cluster, ILoggerFactory logs, Func<string, IFileSystem>? disk = null)
+    /// <param name="cluster">Folder and file.</param>
+    /// <param name="logs">Of all nodes.</param>
+    /// <param name="disk">The disk of a node; the real one unless said otherwise.</param>
+    /// <param name="deviate">The configuration of a node that was given another one than the rest.</param>
+    public static async Task<RunningCluster> StartAsync(
+        TestCluster cluster, ILoggerFactory logs,
+        Func<string, IFileSystem>? disk = null, Func<string, ClusterConfig, ClusterConfig>? deviate = null)
     {
         var config = Configuration.Load(cluster.File, new System.Collections.Hashtable(), []).Cluster;
         disk ??= _ => new OsFileSystem();
-        var nodes = config.Nodes.Select(node => new NodeHost(config, node.Id, cluster.Data, logs, disk(node.Id))).ToList();
+        deviate ??= (_, same) => same;
+        var nodes = config.Nodes
+            .Select(node => new NodeHost(deviate(node.Id, config), node.Id, cluster.Data, logs, disk(node.Id)))
+            .ToList();
         foreach (var node in nodes)
         {
             await node.OpenPortsAsync(CancellationToken.None);
@@ -28,7 +37,8 @@ internal sealed class RunningCluster : IAsyncDisposable
 
         await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start([.. nodes.Select(n => n.Endpoints)]))));
         var running = new RunningCluster(nodes);
-        await UntilAsync("every node is ready", () => Task.FromResult(nodes.All(node => node.Store!.IsReady)));
+        await UntilAsync(
+            "every node is ready or has failed", () => Task.FromResult(nodes.All(node => node.Store!.IsReady || node.Failed.IsCompleted)));
         return running;
     }
 

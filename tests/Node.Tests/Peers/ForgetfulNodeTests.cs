@@ -1,3 +1,4 @@
+using KvStore.Node.Config;
 using KvStore.Node.Tests.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -27,10 +28,18 @@ public class ForgetfulNodeTests
         await N2IsRefusedAsync(folder, "an old copy");
     }
 
-    private static async Task N2IsRefusedAsync(TestCluster folder, string reason)
+    [Fact]
+    public async Task A_node_with_another_layout_gives_way_to_the_majority()
+    {
+        using var folder = new TestCluster(nodes: 3);
+        await N2IsRefusedAsync(folder, "other virtualNodes, groups", (node, config) => node == "n2" ? config with { Groups = 8 } : config);
+    }
+
+    private static async Task N2IsRefusedAsync(
+        TestCluster folder, string reason, Func<string, ClusterConfig, ClusterConfig>? deviate = null)
     {
         using var logs = new LogRecorder();
-        await using var cluster = await RunningCluster.StartAsync(folder, logs);
+        await using var cluster = await RunningCluster.StartAsync(folder, logs, deviate: deviate);
         Assert.Equal(2, await cluster.Nodes[1].Failed.WaitAsync(NodeProgram.Patience));
         Assert.Contains(logs.Lines, line => line.Id == 107 && line.Text.Contains(reason));
         await cluster.Nodes[1].DisposeAsync();
