@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KvStore.Client;
 using KvStore.LoadTests.Servers;
 using KvStore.Protocol;
@@ -32,8 +33,12 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
     {
         private static readonly KvConnectionOptions Options = new() { ClientName = "loadtests", ConnectTimeout = TimeSpan.FromSeconds(2) };
 
+        // A node that is down is not dialled for every request that is meant for it.
+        private static readonly TimeSpan RedialPause = TimeSpan.FromMilliseconds(50);
+
         private readonly Lock _gate = new();
         private Task<KvConnection>? _dial;
+        private long _dialledAt;
 
         public async ValueTask<KvReply> SendAsync(KvRequest request)
         {
@@ -45,7 +50,6 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
             }
             catch (KvException e)
             {
-                Forget(dial);
                 return new KvReply { Code = e.Code, Outcome = Outcome.NotApplied, Detail = e.Message };
             }
 
@@ -78,7 +82,14 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
         {
             lock (_gate)
             {
-                return _dial ??= KvConnection.ConnectAsync(node.Binary, Options);
+                bool failed = _dial is { IsFaulted: true } && Stopwatch.GetElapsedTime(_dialledAt) > RedialPause;
+                if (_dial is null || failed)
+                {
+                    _dial = KvConnection.ConnectAsync(node.Binary, Options);
+                    _dialledAt = Stopwatch.GetTimestamp();
+                }
+
+                return _dial;
             }
         }
 
