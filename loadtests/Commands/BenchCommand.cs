@@ -18,6 +18,7 @@ internal static class BenchCommand
     [
         .. CommonOptions.Cluster,
         new("quick", null, null, "64 clients and 5 seconds a point, instead of 1, 16, 64 and 256 clients and 10 seconds"),
+        new("over", "DOORS", "binary,rest", "doors to measure; etcd when the cluster file lists the addresses of etcd"),
         new("connections", "N", "2", "connections per node of the binary door"),
         .. CommonOptions.Data,
         CommonOptions.Out,
@@ -35,13 +36,17 @@ internal static class BenchCommand
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
         var progress = Progress.OnConsole();
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation);
+        string[] doors = arguments.ListOrNull("over")!;
+        if (!doors.Contains(Doors.Etcd))
+        {
+            await servers.RequireReadyAsync(cancellation);
+        }
 
-        foreach (string door in new[] { Doors.Binary, Doors.Rest })
+        foreach (string door in doors)
         {
             await using var client = Doors.Open(door, cluster, cluster.Nodes, arguments.Count("connections"));
             var runner = new ScenarioRunner(client, door, servers, TimeProvider.System);
-            if (door == Doors.Binary)
+            if (door == doors[0])
             {
                 var data = CommonOptions.ReadScenario(arguments, "write");
                 await new FillPhase(client, data.Keys, data.ValueBytes, data.Seed, progress).RunAsync(cancellation);
@@ -71,7 +76,7 @@ internal static class BenchCommand
             }
         }
 
-        return CommonOptions.Finish(arguments, report, "bench");
+        return CommonOptions.Finish(arguments, report, doors.Contains(Doors.Etcd) ? "bench-etcd" : "bench");
     }
 
     private static string P(ScenarioResult result, double percent) =>

@@ -8,12 +8,18 @@ internal static class Doors
     public const string Binary = "binary";
     public const string Rest = "rest";
 
-    /// <param name="door">binary or rest.</param>
+    /// <summary>Not a door of ours: the cluster file then lists etcd's client addresses as http.</summary>
+    public const string Etcd = "etcd";
+
+    /// <param name="door">binary, rest or etcd.</param>
     /// <param name="cluster">All nodes.</param>
     /// <param name="nodes">Those that are asked.</param>
-    /// <param name="connectionsPerNode">Of the binary door; REST opens one per request in flight.</param>
+    /// <param name="connectionsPerNode">Of the binary door; the others open one per request in flight.</param>
     public static IStoreClient Open(string door, ClusterFile cluster, IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) =>
-        door == Rest
-            ? new RestClient(nodes, [.. cluster.Nodes.Select(node => node.Name)], recording: false)
-            : new BinaryClient(nodes, connectionsPerNode);
+        door switch
+        {
+            Rest => new RestClient(nodes, [.. cluster.Nodes.Select(node => node.Name)], recording: false),
+            Etcd => new EtcdClient(nodes),
+            _ => new BinaryClient(nodes, connectionsPerNode),
+        };
 }
