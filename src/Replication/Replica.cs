@@ -30,6 +30,7 @@ internal sealed partial class Replica : GroupRoute
     private ReplicaView _view;
     private GroupStatus? _status;
     private long _leaderlessSinceMs;
+    private bool _isHandingOver;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
@@ -194,6 +195,22 @@ internal sealed partial class Replica : GroupRoute
         Urge(delayTicks + UrgeIntervalTicks);
     }
 
+    /// <summary>
+    /// The node is about to stop: the voter that is closest behind leads on, so that nobody waits for a timer. Done once; who is
+    /// handed leadership while stopping keeps it to the end.
+    /// </summary>
+    public void HandOver()
+    {
+        ProgressStatus best = _raft.Progress
+            .Where(p => p.Id != Id && p.RecentActive && !p.IsLearner)
+            .OrderByDescending(p => p.Match)
+            .ThenBy(p => p.Id)
+            .FirstOrDefault();
+        Volatile.Write(ref _isHandingOver, !best.Id.IsNone && _raft.TransferLeadership(best.Id));
+    }
+
+    public bool IsHandingOver => Volatile.Read(ref _isHandingOver);
+
     public Ready TakeReady() => _raft.TakeReady();
 
     /// <summary>Adds a Ready's writes to the turn's submission, and lets what depends on them wait for it.</summary>
@@ -332,6 +349,11 @@ internal sealed partial class Replica : GroupRoute
 
         var view = new ReplicaView(_raft.Role, _raft.Term, LeaderNode);
         Volatile.Write(ref _view, view);
+        if (view.Role != Role.Leader)
+        {
+            Volatile.Write(ref _isHandingOver, false);
+        }
+
         HasKnownLeader |= !view.Leader.IsNone;
         if (old.Leader.IsNone != view.Leader.IsNone)
         {

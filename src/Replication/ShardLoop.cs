@@ -263,6 +263,9 @@ public sealed class ShardLoop
             case PeerLost lost:
                 OnPeerLost(lost.Peer);
                 break;
+            case HandOver:
+                OnHandOver();
+                break;
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;
@@ -326,6 +329,17 @@ public sealed class ShardLoop
         }
 
         MarkDirty(snapshot.Replica);
+    }
+
+    private void OnHandOver()
+    {
+        foreach (Replica replica in _replicas.Where(r => r.IsLeader))
+        {
+            replica.HandOver();
+            MarkDirty(replica);
+        }
+
+        Node.HandedOver();
     }
 
     private void OnPeerLost(NodeId peer)
@@ -513,6 +527,9 @@ internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to)
         loop.Post(this);
     }
 }
+
+/// <summary>The node is about to stop.</summary>
+internal sealed class HandOver : InboxItem;
 
 internal sealed class PeerLost(NodeId peer) : InboxItem
 {

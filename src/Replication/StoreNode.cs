@@ -21,6 +21,7 @@ public sealed class StoreNode : IDisposable
     private long _overloaded;
     private long _payloadsDropped;
     private bool _draining;
+    private int _loopsToHandOver;
 
     private StoreNode(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events)
     {
@@ -201,8 +202,20 @@ public sealed class StoreNode : IDisposable
         }
     }
 
-    /// <summary>Refuses new requests with Draining; what is in flight is answered or fails honestly.</summary>
-    public void BeginDrain() => Volatile.Write(ref _draining, true);
+    /// <summary>Refuses new requests with Draining and hands leadership over; what is in flight is answered or fails honestly.</summary>
+    public void BeginDrain()
+    {
+        Volatile.Write(ref _loopsToHandOver, _loops.Count);
+        Volatile.Write(ref _draining, true);
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.Post(new HandOver());
+        }
+    }
+
+    /// <summary>Nothing is in flight and no leadership is being handed over: the node may stop.</summary>
+    public bool IsDrained =>
+        InFlight == 0 && Volatile.Read(ref _loopsToHandOver) == 0 && !_replicas.Values.Any(r => r.IsHandingOver);
 
     /// <summary>
     /// The end of a stop, after the last turn of every loop and after the transport is closed: what is still in flight gets its
@@ -240,6 +253,8 @@ public sealed class StoreNode : IDisposable
         UInt128 node = new(BitConverter.ToUInt64(uuid), BitConverter.ToUInt64(uuid[8..]));
         return node + (((UInt128)Options.Incarnation << 16) | (uint)loop);
     }
+
+    internal void HandedOver() => Interlocked.Decrement(ref _loopsToHandOver);
 
     internal void RequestEnded(KvRequest request)
     {

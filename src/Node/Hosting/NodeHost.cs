@@ -121,10 +121,8 @@ public sealed class NodeHost : IAsyncDisposable
         var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid());
         SayWhoWeAre(identity);
 
-        var members = _config.Nodes.Select(node => new RingMember(_config.NumberOf(node.Id), node.Zone, node.Weight));
-        var ring = new HashRing(_config.ClusterId, members);
-        var routing = InitialPlacement.Plan(ring, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor);
-        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing.Epoch);
+        var routing = RoutingFile.Open(_files, _directory, identity, PlanPlacement);
+        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
             nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
@@ -238,6 +236,13 @@ public sealed class NodeHost : IAsyncDisposable
         ElectionTimeoutMs = _config.Raft.ElectionTimeoutMs,
     };
 
+    private RoutingTable PlanPlacement()
+    {
+        var members = _config.Nodes.Select(node => new RingMember(_config.NumberOf(node.Id), node.Zone, node.Weight));
+        var ring = new HashRing(_config.ClusterId, members);
+        return InitialPlacement.Plan(ring, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor);
+    }
+
     private void SayWhoWeAre(NodeIdentity identity)
     {
         if (identity.Incarnation == 1)
@@ -261,7 +266,7 @@ public sealed class NodeHost : IAsyncDisposable
         NodeLog.Draining(_log, store.InFlight);
         store.BeginDrain();
         var until = Environment.TickCount64 + DrainLimitMs;
-        while (store.InFlight > 0 && Environment.TickCount64 < until && !_failed.Task.IsCompleted)
+        while (!store.IsDrained && Environment.TickCount64 < until && !_failed.Task.IsCompleted)
         {
             await Task.Delay(DrainPollMs).ConfigureAwait(false);
         }

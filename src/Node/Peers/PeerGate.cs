@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using KvStore.Protocol;
 using KvStore.Replication;
 
@@ -7,10 +8,10 @@ namespace KvStore.Node.Peers;
 /// Decides about hellos. A node is let in when it is the one it claims to be, of the same cluster and layout, and not a
 /// forgetful copy of a node we knew.
 /// </summary>
-internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
+internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing)
 {
     private readonly Lock _bookGate = new();
-    private readonly byte[] _layoutHash = self.Layout.Hash();
+    private readonly byte[] _layoutHash = SHA256.HashData([.. self.Layout.Hash(), .. RoutingFile.Hash(routing)]);
 
     /// <summary>Random per process: with it peers tell our reconnects from another process on a copy of our directory.</summary>
     private readonly ulong _process = (ulong)Random.Shared.NextInt64(1, long.MaxValue);
@@ -39,7 +40,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
         Uuid = self.Uuid,
         Incarnation = self.Incarnation,
         LayoutHash = _layoutHash,
-        Epoch = epoch,
+        Epoch = routing.Epoch,
     };
 
     /// <summary>Null: let in, and what the peer said about itself is durable.</summary>
@@ -68,8 +69,8 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, ulong epoch)
         if (!hello.LayoutHash.Span.SequenceEqual(_layoutHash))
         {
             return Refuse(HelloRefusal.LayoutMismatch,
-                $"{hello.NodeName} was started with other virtualNodes, groups, replicationFactor or node names than {self.Name}; "
-                + "give all nodes the same cluster.json");
+                $"{hello.NodeName} was first started with other virtualNodes, groups, replicationFactor, node names, zones or weights than "
+                + $"{self.Name}; give all nodes the same cluster.json from their first start on");
         }
 
         if (place < 0 || place >= names.Count || names[place] != hello.NodeName || hello.NodeId == self.Number)
