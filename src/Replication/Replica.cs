@@ -31,6 +31,7 @@ internal sealed partial class Replica : GroupRoute
     private GroupStatus? _status;
     private long _leaderlessSinceMs;
     private bool _isHandingOver;
+    private int _preferredReadyTicks;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
@@ -154,6 +155,7 @@ internal sealed partial class Replica : GroupRoute
         base.OnTick(nowMs);
         RemindOfSnapshot();
         MaybeSnapshot();
+        GiveLeadershipToPreferred();
     }
 
     /// <summary>Starts a confirmation round: at every heartbeat interval, or because reads wait for one.</summary>
@@ -207,6 +209,28 @@ internal sealed partial class Replica : GroupRoute
             .ThenBy(p => p.Id)
             .FirstOrDefault();
         Volatile.Write(ref _isHandingOver, !best.Id.IsNone && _raft.TransferLeadership(best.Id));
+    }
+
+    /// <summary>
+    /// Leaders drift to whoever was up first; the placement says where they should be. Once the preferred replica has been with
+    /// us, caught up, for a few seconds, it leads. Level-triggered, a few at a time, and nothing to do when all is well.
+    /// </summary>
+    private void GiveLeadershipToPreferred()
+    {
+        if (!IsLeader || _placement[0].ReplicaId == Id.Value || Loop.Node.IsDraining)
+        {
+            _preferredReadyTicks = 0;
+            return;
+        }
+
+        ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id.Value == _placement[0].ReplicaId);
+        bool ready = preferred is { RecentActive: true, State: ProgressState.Replicate } && preferred.Match + MaxLagToLead >= _raft.LastIndex;
+        _preferredReadyTicks = ready ? _preferredReadyTicks + 1 : 0;
+        if (_preferredReadyTicks * Loop.Node.Options.TickMs >= PreferredReadyMs && Loop.MayTransferLeadership())
+        {
+            _preferredReadyTicks = 0;
+            _raft.TransferLeadership(preferred.Id);
+        }
     }
 
     public bool IsHandingOver => Volatile.Read(ref _isHandingOver);
@@ -396,6 +420,12 @@ internal sealed partial class Replica : GroupRoute
     private const int MaxForgetDelayMs = 200;
 
     private const int MaxUrges = 4;
+
+    /// <summary>How long the preferred leader must have been caught up before it is given leadership.</summary>
+    private const int PreferredReadyMs = 3000;
+
+    /// <summary>Entries by which it may be behind.</summary>
+    private const ulong MaxLagToLead = 128;
 
     private const int UrgeIntervalTicks = 3;
 }

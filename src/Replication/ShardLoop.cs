@@ -25,6 +25,7 @@ public sealed class ShardLoop
     private ulong _round;
     private ulong _random;
     private long _peerInboxBytes;
+    private long _nextTransferMs;
 
     internal ShardLoop(StoreNode node, int number)
     {
@@ -219,6 +220,18 @@ public sealed class ShardLoop
     }
 
     internal void CountStrongReads(int reads) => _counters.StrongReads += reads;
+
+    /// <summary>Leadership moves for balance: a few a second, so that a whole node's worth never moves at once.</summary>
+    internal bool MayTransferLeadership()
+    {
+        if (NowMs < _nextTransferMs)
+        {
+            return false;
+        }
+
+        _nextTransferMs = NowMs + TransferIntervalMs;
+        return true;
+    }
 
     internal TurnWrite.Part Compact(Replica replica, GroupLog log, SnapshotMetadata snapshot, string file, ulong keepFrom)
     {
@@ -499,6 +512,9 @@ public sealed class ShardLoop
     private const int MaxItemsPerTurn = 1024;
 
     private const int MaxTicksPerTurn = 2;
+
+    /// <summary>Between two transfers of leadership for balance.</summary>
+    private const int TransferIntervalMs = 250;
 
     /// <summary>Table records moved in one turn to empty sparse chunks.</summary>
     private const int EvacuateBytesPerTurn = 16 * 1024;

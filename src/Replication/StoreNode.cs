@@ -107,6 +107,8 @@ public sealed class StoreNode : IDisposable
         }
     }
 
+    internal bool IsDraining => Volatile.Read(ref _draining);
+
     internal ITransport Transport { get; }
 
     /// <summary>Every entry a local replica applies, in order. For the simulator's checkers.</summary>
