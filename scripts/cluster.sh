@@ -69,7 +69,13 @@ pid_of() {
   fi
 }
 
-is_ready() { curl -fs -m 2 -o /dev/null "$(url_of "$1")/health/ready"; }
+# Ready, and it is our process that says so: a node writes its pid beside its ports once it has them. Somebody else's cluster on
+# the same port would answer as well.
+is_ready() {
+  local pid
+  pid=$(pid_of "$1")
+  [[ -n $pid ]] && grep -qF "\"pid\":$pid," "$run/$1.json" 2>/dev/null && curl -fs -m 2 -o /dev/null "$(url_of "$1")/health/ready"
+}
 
 build() {
   # Always: the build is quick when nothing has changed, and old binaries cost more time than that.
