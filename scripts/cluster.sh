@@ -58,14 +58,15 @@ id_of() {
 }
 
 # The pid of a node that we started and that still runs, or nothing. A pid alone proves nothing, the system uses it again
-# for somebody else: the command line has to be ours.
+# for somebody else: the command line has to be ours. It is the data directory that counts, whatever configuration the node was
+# started with. A process that is ending has lost its command line before it lets go of its files and ports: it still runs.
 pid_of() {
-  local file=$run/$1.pid pid
+  local file=$run/$1.pid pid line
   [[ -f $file ]] || return 0
   pid=$(<"$file")
-  if [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/cmdline ]] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null &&
-    tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$program --node $1 --config $config --data $data "; then
-    echo "$pid"
+  if [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/cmdline ]] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null; then
+    line=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || true
+    [[ -n $line && $line != *"$program --node $1 "*" --data $data "* ]] || echo "$pid"
   fi
 }
 
