@@ -101,6 +101,9 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>Term of the entry at an index, durable or not; 0 when there is none or it is compacted.</summary>
     public ulong TermAt(ulong index) => _raft.TermAt(index);
 
+    /// <summary>Term of the durable entry at an index within the log, or of the one just before it.</summary>
+    public ulong DurableTermAt(ulong index) => _log.Term(index);
+
     /// <summary>Hash of everything the state machine holds, equal on replicas that have applied the same index.</summary>
     public (ulong Applied, ulong Hash) StateHash()
     {

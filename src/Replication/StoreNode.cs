@@ -119,6 +119,9 @@ public sealed class StoreNode : IDisposable
 
     internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
 
+    /// <summary>Null when the group has no replica here.</summary>
+    internal Replica? LocalReplica(GroupId group) => _replicas.GetValueOrDefault(group.Value);
+
     internal WallClocks Walls { get; }
 
     /// <summary>This node's wall clock is further off the others' median than <see cref="WallClocks.MaxOffsetMs"/>.</summary>

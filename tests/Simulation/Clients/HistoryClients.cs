@@ -7,7 +7,10 @@ namespace KvStore.Simulation;
 /// <summary>
 /// Clients that work on a few shared keys, one operation at a time each, at nodes drawn at random, and write down what they
 /// saw. A write whose outcome is unknown is sent again with the same id, to another node, a few times: exactly once or the
-/// history does not check.
+/// history does not check. In some runs a client keeps to one node while it answers, so that a node that was cut off goes on
+/// being asked while the others go on being written to; in some, copies of a write come late, long after its answer; in
+/// some, clients do not say what they have acknowledged, and records live until the end of their window.
+/// Revisions are checked as they are told: a key's never repeat, and never go back in real time.
 /// </summary>
 public sealed class HistoryClients
 {
@@ -16,7 +19,11 @@ public sealed class HistoryClients
     private readonly Client[] _clients;
     private readonly int _keys;
     private readonly int _timeoutMs;
+    private readonly bool _keepToOneNode;
+    private readonly bool _sayWhatIsAcknowledged;
+    private readonly double _lateCopies;
     private readonly List<Operation> _history = [];
+    private readonly Dictionary<string, KeyRevisions> _revisions = [];
     private readonly Dictionary<string, HashSet<long>> _written = [];
     private long _nextValue;
     private bool _stopped;
@@ -31,21 +38,35 @@ public sealed class HistoryClients
     /// <summary>One operation under way, over all its sendings.</summary>
     private sealed class Attempt(OperationKind kind, string key, long? value, long call, KvRequest request)
     {
+        public const int MostSendings = 4;
+
         public OperationKind Kind => kind;
         public string Key => key;
         public long? Value => value;
         public long Call => call;
         public KvRequest Request => request;
-        public int SendingsLeft { get; set; } = 4;
+        public int SendingsLeft { get; set; } = MostSendings;
+
+        /// <summary>The key's newest revision that a client had been told when this operation began.</summary>
+        public ulong After { get; init; }
 
         /// <summary>An earlier sending ended without a proof that it did nothing.</summary>
         public bool MayHaveApplied { get; set; }
+    }
+
+    private sealed class KeyRevisions
+    {
+        public ulong Newest { get; set; }
+        public Dictionary<ulong, Attempt> WrittenBy { get; } = [];
     }
 
     public HistoryClients(SimulatedCluster cluster, int clients, int keys, int timeoutMs)
     {
         (_cluster, _keys, _timeoutMs) = (cluster, keys, timeoutMs);
         _random = cluster.Random.Fork();
+        _keepToOneNode = _random.Chance(0.5);
+        _sayWhatIsAcknowledged = _random.Chance(0.5);
+        _lateCopies = _random.Chance(0.5) ? 0.2 : 0;
         _clients = [.. Enumerable.Range(0, clients).Select(c => new Client(c))];
     }
 
@@ -54,6 +75,8 @@ public sealed class HistoryClients
     public long Acknowledged { get; private set; }
 
     public long Retried { get; private set; }
+
+    public long LateCopies { get; private set; }
 
     public bool AllIdle => _clients.All(c => c.Open is null);
 
@@ -133,15 +156,19 @@ public sealed class HistoryClients
             Delta = kind == OperationKind.Increment ? value!.Value : 1,
             Id = kind == OperationKind.Get
                 ? null
-                : new RequestId((UInt128)(ulong)(client.Number + 1), ++client.Sequence, WallMs(), client.Sequence, Digest: 0),
+                : new RequestId(
+                    (UInt128)(ulong)(client.Number + 1), ++client.Sequence, WallMs(),
+                    _sayWhatIsAcknowledged ? client.Sequence : 0, Digest: 0),
             TimeoutMs = _timeoutMs,
         };
-        return new Attempt(kind, key, value, _cluster.Scheduler.NowMicros, request);
+        return new Attempt(kind, key, value, _cluster.Scheduler.NowMicros, request) { After = RevisionsOf(key).Newest };
     }
 
     private void Send(Client client, Attempt attempt)
     {
-        SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
+        bool first = attempt.SendingsLeft == Attempt.MostSendings;
+        int nodes = _cluster.Nodes.Count;
+        SimulatedNode node = _cluster.Nodes[_keepToOneNode && first ? client.Number % nodes : _random.Below(nodes)];
         attempt.SendingsLeft--;
         if (node.Store is not { } store)
         {
@@ -150,6 +177,7 @@ public sealed class HistoryClients
             return;
         }
 
+        SendLateCopy(client, attempt);
         int sending = attempt.SendingsLeft;
         bool over = false;
         node.OnCrash(() => Ended(() => Lost(client, attempt, nothingSent: false)));
@@ -165,6 +193,34 @@ public sealed class HistoryClients
                 over = true;
                 how();
             }
+        }
+    }
+
+    /// <summary>
+    /// A copy that something on the way held back: it arrives when the client may have its answer, has gone on, and has said
+    /// that it acknowledges everything before.
+    /// </summary>
+    private void SendLateCopy(Client client, Attempt attempt)
+    {
+        if (attempt.Kind == OperationKind.Get || !_random.Chance(_lateCopies))
+        {
+            return;
+        }
+
+        // Whatever the client is told of its own sendings, this one may still take effect.
+        attempt.MayHaveApplied = true;
+        SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
+        long delay = _random.Between(1_000, LatestCopyMicros);
+        for (int copy = _random.Chance(0.1) ? CopiesInBurst : 1; copy > 0; copy--, delay += 1_000)
+        {
+            _cluster.Scheduler.After(delay, "late-copy", client.Number, () =>
+            {
+                if (node.Store is { } store)
+                {
+                    LateCopies++;
+                    store.Submit(attempt.Request, new ReplySink(_ => { }));
+                }
+            });
         }
     }
 
@@ -192,6 +248,7 @@ public sealed class HistoryClients
         {
             case ErrorCode.None:
                 Acknowledged++;
+                CheckRevision(attempt, reply.Revision);
                 End(client, attempt, OperationOutcome.Ok, attempt.Kind switch
                 {
                     OperationKind.Get => long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture),
@@ -214,6 +271,29 @@ public sealed class HistoryClients
         }
 
         CheckEventual(node, attempt.Key);
+    }
+
+    /// <summary>A write has a revision of its own, above all its key had when the write began; a strong read sees no older one.</summary>
+    private void CheckRevision(Attempt attempt, ulong revision)
+    {
+        KeyRevisions known = RevisionsOf(attempt.Key);
+        bool isRead = attempt.Kind == OperationKind.Get;
+        if (isRead ? revision < attempt.After : revision <= attempt.After)
+        {
+            throw new SafetyViolationException(
+                isRead ? "stale-read" : "revisions-rise",
+                $"{attempt.Kind} of {attempt.Key} got revision {revision}, after revision {attempt.After} had been told");
+        }
+
+        if (!isRead)
+        {
+            if (!known.WrittenBy.TryAdd(revision, attempt))
+            {
+                throw new SafetyViolationException("revision-unique", $"two writes of {attempt.Key} have revision {revision}");
+            }
+
+            known.Newest = Math.Max(known.Newest, revision);
+        }
     }
 
     /// <summary>An eventual read may be old, but never of a value nobody wrote.</summary>
@@ -263,5 +343,20 @@ public sealed class HistoryClients
         return values;
     }
 
+    private KeyRevisions RevisionsOf(string key)
+    {
+        if (!_revisions.TryGetValue(key, out KeyRevisions? revisions))
+        {
+            _revisions.Add(key, revisions = new KeyRevisions());
+        }
+
+        return revisions;
+    }
+
     private ulong WallMs() => (ulong)_cluster.Nodes[0].Clock.GetUtcNow().ToUnixTimeMilliseconds();
+
+    private const long LatestCopyMicros = 1_000_000;
+
+    /// <summary>Copies a millisecond apart: one of them meets the very end of whatever ends then.</summary>
+    private const int CopiesInBurst = 20;
 }

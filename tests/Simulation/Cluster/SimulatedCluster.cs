@@ -28,6 +28,7 @@ public sealed class SimulatedCluster
     private readonly Dictionary<(GroupId Group, ulong Term), NodeId> _leaders = [];
     private readonly Dictionary<(GroupId Group, ulong Applied), (NodeId Node, ulong Hash)> _hashes = [];
     private readonly Promises _promises = new();
+    private readonly CommitSurvival _survival;
 
     public SimulatedCluster(ClusterOptions options)
     {
@@ -41,6 +42,7 @@ public sealed class SimulatedCluster
         };
         string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
         _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
+        _survival = new CommitSurvival(_routing, _nodes);
     }
 
     public Scheduler Scheduler { get; }
@@ -55,6 +57,9 @@ public sealed class SimulatedCluster
 
     /// <summary>What the nodes reported, newest last; for the story of a failed run.</summary>
     public List<string> Story { get; } = [];
+
+    /// <summary>Told of every election, in the middle of the new leader's turn: nothing it says as a leader has left yet.</summary>
+    public Action<SimulatedNode>? Elected { get; set; }
 
     public CommittedHistory Committed { get; } = new();
 
@@ -89,7 +94,13 @@ public sealed class SimulatedCluster
         }
 
         store.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
-        store.Applied = (group, entry) => Committed.OnApplied(node.Id, group, entry);
+        store.Applied = (group, entry) =>
+        {
+            if (Committed.OnApplied(node.Id, group, entry, store.LocalReplica(group)!.View.Term))
+            {
+                _survival.OnCommitted(group, entry);
+            }
+        };
     }
 
     /// <summary>Replicas of a group at the same applied index hold the same state: rows, records and floors.</summary>
@@ -205,5 +216,6 @@ public sealed class SimulatedCluster
 
         Replica leader = _nodes[node.Value - 1].Store!.LocalReplicas.First(r => r.Group == e.Group);
         Committed.OnLeader(node, e.Group, e.Term, leader.SnapshotIndex, leader.TermAt);
+        Elected?.Invoke(_nodes[node.Value - 1]);
     }
 }

@@ -42,6 +42,9 @@ public sealed class SimulatedNode
     /// <summary>The running process; null while the machine is down.</summary>
     public StoreNode? Store { get; private set; }
 
+    /// <summary>The process that runs, or the one that ran last: what it knew to be durable is.</summary>
+    public StoreNode? LastStore { get; private set; }
+
     /// <summary>Every disk operation takes this many times as long.</summary>
     public int DiskSlowness { get; set; } = 1;
 
@@ -58,6 +61,7 @@ public sealed class SimulatedNode
         Life++;
         StoreNode store = StoreNode.Open(_options((ulong)Life), Disk, _transport, Clock, e => _events(Id, e));
         Store = store;
+        LastStore = store;
         foreach (ShardLoop loop in store.Loops)
         {
             loop.Wake = () => ScheduleTurn(store, loop);

@@ -16,6 +16,12 @@ public sealed record FaultPlan
     public double FailingSyncs { get; init; }
     public double FullDisks { get; init; }
 
+    /// <summary>A bit of the log of a stopped node flips.</summary>
+    public double FlippedBits { get; init; }
+
+    /// <summary>Not a rate but the chance that a leader is struck at the moment of its election: cut off, killed or both.</summary>
+    public double StruckLeaders { get; init; }
+
     /// <summary>The whole cluster loses power at once.</summary>
     public double Blackouts { get; init; }
 
@@ -33,6 +39,8 @@ public sealed record FaultPlan
             SlowDisks = Rate(0.3),
             FailingSyncs = Rate(0.2),
             FullDisks = Rate(0.1),
+            FlippedBits = Rate(0.2),
+            StruckLeaders = Rate(0.6),
             Blackouts = Rate(0.1),
         };
     }

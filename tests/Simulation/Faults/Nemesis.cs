@@ -13,6 +13,9 @@ public sealed class Nemesis
     private readonly SimulatedRandom _random;
     private readonly FaultPlan _plan;
     private readonly SortedDictionary<string, int> _counts = new(StringComparer.Ordinal);
+    private readonly Dictionary<NodeId, LogDamage> _damage = [];
+    private readonly HashSet<NodeId> _powerGoesAfterRestart = [];
+    private bool _started;
     private bool _stopped;
 
     public Nemesis(SimulatedCluster cluster, FaultPlan plan)
@@ -23,6 +26,11 @@ public sealed class Nemesis
         {
             node.OnDiskFailure = OnDiskFailure;
         }
+
+        if (plan.StruckLeaders > 0)
+        {
+            cluster.Elected = StrikeLeader;
+        }
     }
 
     /// <summary>Faults done so far, by kind.</summary>
@@ -30,7 +38,8 @@ public sealed class Nemesis
 
     public void Start()
     {
-        Every(_plan.Kills, "kill", node => BringDown(node, _cluster.Kill));
+        _started = true;
+        Every(_plan.Kills, "kill", node => BringDown(node, KillNow));
         Every(_plan.PowerCuts, "power-cut", node => BringDown(node, n => n.PowerCut(DrawCrashMode())));
         Every(_plan.Pauses, "pause", node => node.Pause(_random.Between(50_000, 4_000_000)));
         Every(_plan.Partitions, "partition", Isolate);
@@ -39,6 +48,7 @@ public sealed class Nemesis
         Every(_plan.SlowDisks, "slow-disk", SlowDown);
         Every(_plan.FailingSyncs, "failing-sync", node => node.Disk.FailSyncIn = 1 + _random.Below(20));
         Every(_plan.FullDisks, "full-disk", FillDisk);
+        Every(_plan.FlippedBits, "flipped-bit", DamageLog);
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
     }
 
@@ -53,7 +63,7 @@ public sealed class Nemesis
             node.Disk.FailSyncIn = 0;
             if (node.Store is null)
             {
-                _cluster.Start(node);
+                Start(node);
             }
         }
     }
@@ -92,6 +102,16 @@ public sealed class Nemesis
 
     private CrashMode DrawCrashMode() => _random.Chance(0.5) ? CrashMode.Random : CrashMode.LoseUnsynced;
 
+    /// <summary>kill -9; sometimes the power goes soon after the restart, and with it what the new process found in the page cache.</summary>
+    private void KillNow(SimulatedNode node)
+    {
+        _cluster.Kill(node);
+        if (_random.Chance(0.2))
+        {
+            _powerGoesAfterRestart.Add(node.Id);
+        }
+    }
+
     private void BringDown(SimulatedNode node, Action<SimulatedNode> how)
     {
         how(node);
@@ -109,13 +129,61 @@ public sealed class Nemesis
         {
             if (node.Store is null)
             {
-                _cluster.Start(node);
+                Start(node);
             }
         });
+
+    private void Start(SimulatedNode node)
+    {
+        _cluster.Start(node);
+        if (node.Store is not null && _damage.TryGetValue(node.Id, out LogDamage? damage))
+        {
+            throw new SafetyViolationException("damage-noticed", $"n{node.Id} started although {damage} is flipped in its log");
+        }
+
+        if (node.Store is not null && _powerGoesAfterRestart.Remove(node.Id) && !_stopped)
+        {
+            int life = node.Life;
+            _cluster.Scheduler.After(_random.Between(1_000, 500_000), "power-after-kill", (int)node.Id.Value, () =>
+            {
+                if (node.Life == life && !_stopped)
+                {
+                    Count("power-after-kill");
+                    BringDown(node, n => n.PowerCut(DrawCrashMode()));
+                }
+            });
+        }
+    }
+
+    /// <summary>kill -9, and while the node is down a bit of what it has acknowledged flips.</summary>
+    private void DamageLog(SimulatedNode node)
+    {
+        _cluster.Kill(node);
+        if (LogDamage.TryFlip(node.Disk, $"/data/n{node.Id}/wal", _random) is { } damage)
+        {
+            _damage.Add(node.Id, damage);
+        }
+
+        RestartLater(node);
+    }
 
     private void OnDiskFailure(SimulatedNode node, StorageException failure)
     {
         _cluster.Tell($"n{node.Id} stopped: {failure.Message}");
+        if (failure is CorruptStorageException && _damage.Remove(node.Id, out LogDamage? damage))
+        {
+            // As it must. Here the operator has a good copy of the block.
+            damage.Undo(node.Disk);
+            _cluster.Marks.Hit("damage-refused");
+            RestartLater(node);
+            return;
+        }
+
+        if (failure.Errno == ErrorNotFound)
+        {
+            throw new SafetyViolationException("nothing-missing", $"n{node.Id} misses a file that nobody took away: {failure.Message}");
+        }
+
         if (failure is CorruptStorageException)
         {
             throw new SafetyViolationException("undamaged-log", $"n{node.Id} calls its log damaged, and nobody damaged it: {failure.Message}");
@@ -131,7 +199,46 @@ public sealed class Nemesis
         RestartLater(node);
     }
 
+    /// <summary>
+    /// Whole histories differ by what a leader managed to say before it was gone; a fault that comes at any time almost never
+    /// comes within the millisecond after an election.
+    /// </summary>
+    private void StrikeLeader(SimulatedNode node)
+    {
+        if (!_started || _stopped || !_random.Chance(_plan.StruckLeaders))
+        {
+            return;
+        }
+
+        Count("struck-leader");
+        bool cutOff = _random.Chance(0.75);
+        if (cutOff)
+        {
+            CutOff(node);
+            _cluster.Scheduler.After(
+                _random.Between(50_000, 3_000_000), "reconnect", (int)node.Id.Value, () => _cluster.Network.HealCuts(node.Id));
+        }
+
+        if (!cutOff || _random.Chance(0.5))
+        {
+            int life = node.Life;
+            _cluster.Scheduler.After(_random.Between(0, 5_000), "strike", (int)node.Id.Value, () =>
+            {
+                if (node.Life == life && !_stopped)
+                {
+                    BringDown(node, KillNow);
+                }
+            });
+        }
+    }
+
     private void Isolate(SimulatedNode node)
+    {
+        CutOff(node);
+        HealLater();
+    }
+
+    private void CutOff(SimulatedNode node)
     {
         foreach (SimulatedNode other in _cluster.Nodes)
         {
@@ -141,8 +248,6 @@ public sealed class Nemesis
                 _cluster.Network.Cut(other.Id, node.Id);
             }
         }
-
-        HealLater();
     }
 
     private void CutOneWay(SimulatedNode node)
@@ -183,4 +288,6 @@ public sealed class Nemesis
         int step = 1 + _random.Below(_cluster.Nodes.Count - 1);
         return _cluster.Nodes[(int)((self.Value - 1 + (uint)step) % (uint)_cluster.Nodes.Count)];
     }
+
+    private const int ErrorNotFound = 2;
 }

@@ -45,6 +45,9 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     public void HealCuts() => _cut.Clear();
 
+    /// <summary>Ends the cuts of one node's links.</summary>
+    public void HealCuts(NodeId node) => _cut.RemoveWhere(link => link.From == node || link.To == node);
+
     /// <summary>From now on every link works and nothing is lost, repeated or late.</summary>
     public void HealForGood()
     {

@@ -37,7 +37,7 @@ public static class SimulationRun
         ClusterOptions options = Draw(seed, random);
         var cluster = new SimulatedCluster(options);
         var nemesis = new Nemesis(cluster, FaultPlan.Draw(random));
-        var clients = new HistoryClients(cluster, clients: 3 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 500 + random.Below(2_000));
+        var clients = new HistoryClients(cluster, clients: 3 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         string? violation = null;
         string? detail = null;
         try
@@ -121,6 +121,7 @@ public static class SimulationRun
         Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
         cluster.Marks.Hit(verdict == Verdict.Undecided ? "history-undecided" : "history-checked");
         cluster.Marks.Hit("write-sent-again", clients.Retried);
+        cluster.Marks.Hit("write-copied-late", clients.LateCopies);
     }
 
     private static bool Converged(SimulatedCluster cluster) =>
