@@ -13,25 +13,28 @@ internal static class Hunt
     /// pass without the fault, or it has caught something else.
     /// </summary>
     /// <param name="output">Is told how many seeds it took, and what was seen.</param>
-    /// <param name="mutant">Name of a file in Mutants/.</param>
-    /// <param name="invariants">Names of invariants, any of which may notice.</param>
-    public static void Catches(ITestOutputHelper output, string mutant, params string[] invariants)
+    /// <param name="fault">Name of a file in Mutants/.</param>
+    /// <param name="invariants">Any of these may notice.</param>
+    /// <param name="tuning">Name of a file in Tunings/: in force with and without the fault.</param>
+    public static void Catches(ITestOutputHelper output, string fault, string[] invariants, string? tuning = null)
     {
         for (ulong seed = 1; seed <= MostSeeds; seed++)
         {
-            RunResult result = Mutant.With(mutant, () => SimulationRun.Execute(seed));
+            RunResult result = Mutant.With(fault, tuning, () => SimulationRun.Execute(seed));
             if (result.Violation is null)
             {
                 continue;
             }
 
-            output.WriteLine($"{mutant}: caught by seed {seed}: {result.Detail}");
-            Assert.Contains(result.Violation, invariants);
-            RunResult control = Mutant.With(null, () => SimulationRun.Execute(seed));
+            output.WriteLine($"{fault}: caught by seed {seed}: {result.Detail}");
+            Assert.True(
+                invariants.Contains(result.Violation),
+                $"{fault} was caught by {result.Violation}, which is not meant for it\n{string.Join('\n', result.Story.TakeLast(40))}");
+            RunResult control = Mutant.With(null, tuning, () => SimulationRun.Execute(seed));
             Assert.True(control.Violation is null, $"the same seed without the fault: {control.ResultLine} {control.Detail}");
             return;
         }
 
-        Assert.Fail($"{mutant} was not caught within {MostSeeds} seeds");
+        Assert.Fail($"{fault} was not caught within {MostSeeds} seeds");
     }
 }

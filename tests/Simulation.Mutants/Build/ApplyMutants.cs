@@ -74,7 +74,8 @@ public sealed class ApplyMutants : Task
         }
 
         Patched = patched.ToArray();
-        Untouched = Sources.Where(s => !hunks.Keys.Any(k => Path.GetFullPath(Path.Combine(Root, k)) == Path.GetFullPath(s.ItemSpec))).ToArray();
+        var named = new HashSet<string>(hunks.Keys.Select(file => Path.GetFullPath(Path.Combine(Root, file))));
+        Untouched = Sources.Where(source => !named.Contains(Path.GetFullPath(source.ItemSpec))).ToArray();
         return !Log.HasLoggedErrors;
     }
 

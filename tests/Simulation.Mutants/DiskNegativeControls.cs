@@ -1,0 +1,20 @@
+using Xunit;
+using Xunit.Abstractions;
+
+namespace KvStore.Simulation.Mutants;
+
+/// <summary>Faults in the write-ahead log.</summary>
+public sealed class DiskNegativeControls(ITestOutputHelper output)
+{
+    [Fact]
+    public void A_swallowed_torn_tail_is_caught() =>
+        Hunt.Catches(output, "torn-tail-swallowed", ["damage-noticed", "durable-before-send", "nothing-missing"]);
+
+    [Fact]
+    public void A_spare_segment_with_its_final_header_is_caught() =>
+        Hunt.Catches(output, "spare-with-final-header", ["undamaged-log"]);
+
+    [Fact]
+    public void An_unsynced_tail_acted_on_after_a_restart_is_caught() =>
+        Hunt.Catches(output, "unsynced-tail-trusted", ["undamaged-log", "durable-before-send"]);
+}
