@@ -242,6 +242,7 @@ internal sealed partial class Replica
             }
 
             // Another entry was committed in its place, so this one never will be: offering it again is no second write.
+            Loop.Counters.Superseded += pending.Items.Count;
             pending.Items.ForEach(Wait);
         }
 
@@ -265,6 +266,7 @@ internal sealed partial class Replica
             ReadLevel.Strong, 0, Group, view.Term, entry.Index, Loop.Node.Self, view.ServedRole, ServedPath.Local);
         for (int i = 0; i < pending.Items.Count; i++)
         {
+            Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
             Loop.Complete(pending.Items[i], ToReply(_results[i], evidence));
         }
     }

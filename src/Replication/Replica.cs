@@ -284,7 +284,7 @@ internal sealed partial class Replica : GroupRoute
             PendingEntry? pending = TakePending(entry);
             _results.Clear();
             _machine.Apply(entry, pending is null ? null : _results);
-            Loop.Node.Applied?.Invoke(Group, entry);
+            Loop.Node.Applied?.Invoke(Group, _raft.Term, entry);
             _appliedBytesSinceSnapshot += entry.ChargedBytes;
             Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
             if (pending is not null)

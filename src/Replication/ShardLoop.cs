@@ -565,4 +565,10 @@ internal sealed class LoopCounters
     public long Elections;
     public long Overloaded;
     public long StrayMessages;
+
+    /// <summary>Writes answered from the record of their first copy.</summary>
+    public long Duplicates;
+
+    /// <summary>Requests whose entry another leader's entry replaced.</summary>
+    public long Superseded;
 }

@@ -111,8 +111,8 @@ public sealed class StoreNode : IDisposable
 
     internal ITransport Transport { get; }
 
-    /// <summary>Every entry a local replica applies, in order. For the simulator's checkers.</summary>
-    internal Action<GroupId, Entry>? Applied { get; set; }
+    /// <summary>Every entry a local replica applies, in order, and the replica's term. For the simulator's checkers.</summary>
+    internal Action<GroupId, ulong, Entry>? Applied { get; set; }
 
     /// <summary>A local replica continues from a fetched snapshot up to this index. For the simulator's checkers.</summary>
     internal Action<GroupId, ulong>? Installed { get; set; }

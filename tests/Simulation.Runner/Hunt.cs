@@ -11,21 +11,31 @@ namespace KvStore.Simulation.Runner;
 internal static class Hunt
 {
     private const string WorkerPrefix = "worker:";
+    private const int SeedsPerWorker = 10;
 
-    /// <summary>What a worker adds to its result line, for the totals.</summary>
-    public static void WriteWorkerResult(RunResult result)
+    /// <summary>The worker's side: several seeds in one process, for starting one costs more than a run.</summary>
+    public static int Work(ulong from, int seeds)
     {
-        foreach ((string kind, int count) in result.Faults)
+        int exitCode = 0;
+        for (ulong seed = from; seed < from + (ulong)seeds; seed++)
         {
-            Console.WriteLine($"{WorkerPrefix}fault {kind} {count}");
+            RunResult result = SimulationRun.Execute(seed);
+            foreach ((string kind, int count) in result.Faults)
+            {
+                Console.WriteLine($"{WorkerPrefix}fault {kind} {count}");
+            }
+
+            foreach ((string mark, long count) in result.Marks.Counts)
+            {
+                Console.WriteLine($"{WorkerPrefix}mark {mark} {count}");
+            }
+
+            Console.WriteLine($"{WorkerPrefix}acknowledged all {result.Acknowledged}");
+            Console.WriteLine(result.ResultLine);
+            exitCode |= result.Violation is null ? 0 : 1;
         }
 
-        foreach ((string mark, long count) in result.Marks.Counts)
-        {
-            Console.WriteLine($"{WorkerPrefix}mark {mark} {count}");
-        }
-
-        Console.WriteLine($"{WorkerPrefix}acknowledged all {result.Acknowledged}");
+        return exitCode;
     }
 
     public static int Run(RunnerOptions options, int seeds)
@@ -37,13 +47,13 @@ internal static class Hunt
         {
             while (watch.Elapsed.TotalMinutes < options.Minutes)
             {
-                long n = Interlocked.Increment(ref next) - 1;
+                long n = Interlocked.Add(ref next, SeedsPerWorker) - SeedsPerWorker;
                 if (n >= seeds)
                 {
                     return;
                 }
 
-                RunSeed(options.From + (ulong)n, totals);
+                RunWorker(options.From + (ulong)n, (int)Math.Min(SeedsPerWorker, seeds - n), totals);
                 Progress(totals, seeds, watch);
             }
         }))];
@@ -62,7 +72,7 @@ internal static class Hunt
         return totals.Violations == 0 ? 0 : 1;
     }
 
-    private static void RunSeed(ulong seed, Totals totals)
+    private static void RunWorker(ulong from, int count, Totals totals)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true };
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
@@ -70,7 +80,7 @@ internal static class Hunt
             start.ArgumentList.Add(typeof(Hunt).Assembly.Location);
         }
 
-        foreach (string argument in (string[])["--seed", seed.ToString(CultureInfo.InvariantCulture), "--worker"])
+        foreach (string argument in (string[])["--seed", $"{from}", "--worker-seeds", $"{count}"])
         {
             start.ArgumentList.Add(argument);
         }
@@ -78,7 +88,7 @@ internal static class Hunt
         using Process worker = Process.Start(start)!;
         string output = worker.StandardOutput.ReadToEnd();
         worker.WaitForExit();
-        totals.Add(seed, output, worker.ExitCode);
+        totals.Add(from, output, worker.ExitCode);
     }
 
     private static void Progress(Totals totals, int seeds, Stopwatch watch)
@@ -90,7 +100,7 @@ internal static class Hunt
         {
             Console.Write($"\r{line}   ");
         }
-        else if (totals.Seeds % 100 == 0)
+        else if (totals.Seeds % (10 * SeedsPerWorker) == 0)
         {
             Console.WriteLine(line);
         }
@@ -111,9 +121,8 @@ internal static class Hunt
 
         public long FaultCount => _figures.Where(f => f.Key.StartsWith("fault ", StringComparison.Ordinal)).Sum(f => f.Value);
 
-        public void Add(ulong seed, string output, int exitCode)
+        public void Add(ulong from, string output, int exitCode)
         {
-            Interlocked.Increment(ref _seeds);
             foreach (string line in output.Split('\n', StringSplitOptions.RemoveEmptyEntries))
             {
                 if (line.StartsWith(WorkerPrefix, StringComparison.Ordinal))
@@ -122,17 +131,29 @@ internal static class Hunt
                     long count = long.Parse(words[2], CultureInfo.InvariantCulture);
                     _figures.AddOrUpdate($"{words[0]} {words[1]}", count, (_, before) => before + count);
                 }
-                else if (line.Split("simulated=") is [_, var rest])
+                else if (line.StartsWith("seed=", StringComparison.Ordinal))
                 {
-                    Interlocked.Add(ref _simulatedSeconds, long.Parse(rest.Split(' ')[0], CultureInfo.InvariantCulture));
+                    AddResult(line);
                 }
             }
 
-            if (exitCode != 0)
+            if (exitCode is not (0 or 1))
             {
                 Interlocked.Increment(ref _violations);
-                Console.WriteLine($"\n{output.Split('\n', StringSplitOptions.RemoveEmptyEntries).LastOrDefault() ?? $"seed={seed} ended with {exitCode}"}");
-                Console.WriteLine($"replay: dotnet run -c Release --project tests/Simulation.Runner -- --seed {seed}");
+                Console.WriteLine($"\nthe worker of seeds from {from} on ended with {exitCode}");
+            }
+        }
+
+        private void AddResult(string line)
+        {
+            Interlocked.Increment(ref _seeds);
+            Dictionary<string, string> fields = line.Split(' ').Select(f => f.Split('=', 2)).ToDictionary(f => f[0], f => f[1]);
+            Interlocked.Add(ref _simulatedSeconds, long.Parse(fields["simulated"], CultureInfo.InvariantCulture));
+            if (fields["result"] != "ok")
+            {
+                Interlocked.Increment(ref _violations);
+                Console.WriteLine($"\n{line}");
+                Console.WriteLine($"replay: dotnet run -c Release --project tests/Simulation.Runner -- --seed {fields["seed"]}");
             }
         }
 
@@ -145,6 +166,9 @@ internal static class Hunt
             {
                 Console.WriteLine($"  {figure}: {count}");
             }
+
+            string[] missed = [.. CoverageMarks.Expected.Where(mark => !_figures.ContainsKey($"mark {mark}"))];
+            Console.WriteLine(missed.Length == 0 ? "every expected mark was reached" : $"never reached: {string.Join(", ", missed)}");
         }
     }
 }

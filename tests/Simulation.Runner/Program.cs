@@ -25,6 +25,11 @@ if (options.Seeds is { } seeds)
     return Hunt.Run(options, seeds);
 }
 
+if (options.WorkerSeeds is { } workerSeeds)
+{
+    return Hunt.Work(options.Seed!.Value, workerSeeds);
+}
+
 RunResult result = SimulationRun.Execute(options.Seed!.Value);
 if (options.Story)
 {
@@ -34,11 +39,7 @@ if (options.Story)
     }
 }
 
-if (options.Worker)
-{
-    Hunt.WriteWorkerResult(result);
-}
-else if (result.Violation is not null)
+if (result.Violation is not null)
 {
     foreach (string line in options.Story ? [] : result.Story.TakeLast(60))
     {

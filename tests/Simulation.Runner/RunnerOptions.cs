@@ -12,8 +12,8 @@ internal sealed record RunnerOptions
     public int Processes { get; init; } = Environment.ProcessorCount;
     public bool Story { get; init; }
 
-    /// <summary>Internal: print figures for the hunting process too.</summary>
-    public bool Worker { get; init; }
+    /// <summary>Internal: a worker of a hunt runs so many seeds from Seed on, and prints its figures too.</summary>
+    public int? WorkerSeeds { get; init; }
 
     public static bool TryParse(string[] args, out RunnerOptions options)
     {
@@ -26,8 +26,9 @@ internal sealed record RunnerOptions
                 case "--story":
                     options = options with { Story = true };
                     break;
-                case "--worker":
-                    options = options with { Worker = true };
+                case "--worker-seeds" when int.TryParse(value, CultureInfo.InvariantCulture, out int workerSeeds) && workerSeeds > 0:
+                    options = options with { WorkerSeeds = workerSeeds };
+                    i++;
                     break;
                 case "--seed" when ulong.TryParse(value, CultureInfo.InvariantCulture, out ulong seed):
                     options = options with { Seed = seed };

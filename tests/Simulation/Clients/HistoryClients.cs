@@ -107,7 +107,7 @@ public sealed class HistoryClients
     }
 
     private void NextOperation(Client client) =>
-        _cluster.Scheduler.After(_random.Between(200, 20_000), "operation", client.Number, () =>
+        _cluster.Scheduler.After(_random.Between(200, MaxThinkMicros), "operation", client.Number, () =>
         {
             if (_stopped)
             {
@@ -121,7 +121,9 @@ public sealed class HistoryClients
     private Attempt Draw(Client client)
     {
         bool counter = _random.Chance(0.2);
-        string key = $"{(counter ? 'c' : 'k')}{_random.Below(_keys)}";
+
+        // Keys are left behind after a while: the longer a key's history, the harder it is to judge.
+        string key = $"{(counter ? 'c' : 'k')}{_random.Below(_keys)}.{_cluster.Scheduler.NowMicros / KeyLifeMicros}";
         OperationKind kind = (counter, _random.Below(100)) switch
         {
             (true, < 50) => OperationKind.Increment,
@@ -353,10 +355,14 @@ public sealed class HistoryClients
         return revisions;
     }
 
-    private ulong WallMs() => (ulong)_cluster.Nodes[0].Clock.GetUtcNow().ToUnixTimeMilliseconds();
-
     private const long LatestCopyMicros = 1_000_000;
 
     /// <summary>Copies a millisecond apart: one of them meets the very end of whatever ends then.</summary>
     private const int CopiesInBurst = 20;
+
+    private ulong WallMs() => (ulong)SimulatedClock.TrueTime(_cluster.Scheduler).ToUnixTimeMilliseconds();
+
+    private const long KeyLifeMicros = 10_000_000;
+
+    private const long MaxThinkMicros = 60_000;
 }

@@ -138,7 +138,7 @@ public sealed class RegisterWriters
             store.Submit(request, new ReplySink(reply => Ended(writer, attempt, register, value, reply)));
         });
 
-    private ulong WallMs() => (ulong)_cluster.Nodes[0].Clock.GetUtcNow().ToUnixTimeMilliseconds();
+    private ulong WallMs() => (ulong)SimulatedClock.TrueTime(_cluster.Scheduler).ToUnixTimeMilliseconds();
 
     private void Ended(Writer writer, int attempt, Register register, int value, KvReply? reply)
     {

@@ -94,9 +94,9 @@ public sealed class SimulatedCluster
         }
 
         store.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
-        store.Applied = (group, entry) =>
+        store.Applied = (group, term, entry) =>
         {
-            if (Committed.OnApplied(node.Id, group, entry, store.LocalReplica(group)!.View.Term))
+            if (Committed.OnApplied(node.Id, group, entry, term))
             {
                 _survival.OnCommitted(group, entry);
             }
@@ -195,7 +195,10 @@ public sealed class SimulatedCluster
             Uuid = uuid,
             Seed = seed ^ life,
             Wal = _options.Wal,
-        }), OnEvent);
+        }), OnEvent)
+        {
+            OnEnded = Marks.AddFrom,
+        };
     }
 
     private void OnEvent(NodeId node, NodeEvent e)

@@ -51,6 +51,9 @@ public sealed class SimulatedNode
     /// <summary>The disk failed under the running process, which stopped because of it; said once.</summary>
     public Action<SimulatedNode, StorageException>? OnDiskFailure { get; set; }
 
+    /// <summary>A process is about to be gone.</summary>
+    public Action<StoreNode>? OnEnded { get; set; }
+
     public bool IsPaused => _scheduler.NowMicros < _pausedUntilMicros;
 
     /// <summary>SIGSTOP: nothing of the process runs until then; its disk and the network go on.</summary>
@@ -83,6 +86,11 @@ public sealed class SimulatedNode
     /// <summary>The process is gone. What the disk keeps is the disk's affair.</summary>
     public void StopProcess()
     {
+        if (Store is { } ended)
+        {
+            OnEnded?.Invoke(ended);
+        }
+
         Store = null;
         Life++;
         _pausedUntilMicros = 0;

@@ -22,6 +22,9 @@ public sealed record FaultPlan
     /// <summary>Not a rate but the chance that a leader is struck at the moment of its election: cut off, killed or both.</summary>
     public double StruckLeaders { get; init; }
 
+    /// <summary>One machine's wall clock jumps by up to two hours, and some time later back.</summary>
+    public double ClockJumps { get; init; }
+
     /// <summary>The whole cluster loses power at once.</summary>
     public double Blackouts { get; init; }
 
@@ -41,6 +44,7 @@ public sealed record FaultPlan
             FullDisks = Rate(0.1),
             FlippedBits = Rate(0.2),
             StruckLeaders = Rate(0.6),
+            ClockJumps = Rate(0.1),
             Blackouts = Rate(0.1),
         };
     }

@@ -49,6 +49,7 @@ public sealed class Nemesis
         Every(_plan.FailingSyncs, "failing-sync", node => node.Disk.FailSyncIn = 1 + _random.Below(20));
         Every(_plan.FullDisks, "full-disk", FillDisk);
         Every(_plan.FlippedBits, "flipped-bit", DamageLog);
+        Every(_plan.ClockJumps, "clock-jump", _ => JumpClock());
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
     }
 
@@ -268,6 +269,14 @@ public sealed class Nemesis
     {
         node.Disk.CapacityBytes = 1;
         _cluster.Scheduler.After(_random.Between(100_000, 2_000_000), "room-again", (int)node.Id.Value, () => node.Disk.CapacityBytes = long.MaxValue);
+    }
+
+    /// <summary>Always the first machine's, so that the median of three or five clocks stays right.</summary>
+    private void JumpClock()
+    {
+        SimulatedClock clock = _cluster.Nodes[0].Clock;
+        clock.WallOffsetMs = _random.Between(-7_200_000, 7_200_000);
+        _cluster.Scheduler.After(_random.Between(1_000_000, 20_000_000), "clock-set-right", 1, () => clock.WallOffsetMs = 0);
     }
 
     private void BlackOut()

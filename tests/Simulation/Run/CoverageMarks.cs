@@ -1,19 +1,57 @@
+using KvStore.Replication;
+
 namespace KvStore.Simulation;
 
-/// <summary>Counts of rare events, so that a run can say what it never reached: a fault that cannot happen proves nothing.</summary>
+/// <summary>Counts of rare events, so that a run can say what it never reached: a state that is never reached is never checked.</summary>
 public sealed class CoverageMarks
 {
+    public const string WriteSentAgain = "write-sent-again";
+    public const string WriteCopiedLate = "write-copied-late";
+    public const string HistoryChecked = "history-checked";
+    public const string HistoryUndecided = "history-undecided";
+    private const string DuplicateAnswered = "duplicate-answered-from-its-record";
+    private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
+    private const string SectorTorn = "sector-torn";
+    private const string SectorLost = "unsynced-sector-lost";
+    private const string NameLost = "unsynced-name-lost";
+    private const string DiskFault = "disk-fault";
+
+    /// <summary>What a hunt of any size worth the name must reach.</summary>
+    public static readonly IReadOnlyList<string> Expected =
+    [
+        nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
+        nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
+        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, DuplicateAnswered, EntrySuperseded, SectorTorn, SectorLost,
+        NameLost, DiskFault,
+    ];
+
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
 
     public IReadOnlyDictionary<string, long> Counts => _counts;
 
-    public void Hit(string mark, long times = 1) => _counts[mark] = _counts.GetValueOrDefault(mark) + times;
-
-    public void Add(CoverageMarks other)
+    public void Hit(string mark, long times = 1)
     {
-        foreach ((string mark, long times) in other._counts)
+        if (times > 0)
         {
-            Hit(mark, times);
+            _counts[mark] = _counts.GetValueOrDefault(mark) + times;
+        }
+    }
+
+    public void AddFrom(DiskCounters disk)
+    {
+        Hit(SectorTorn, disk.SectorsTorn);
+        Hit(SectorLost, disk.SectorsLost);
+        Hit(NameLost, disk.NamesLost);
+        Hit(DiskFault, disk.Faults);
+    }
+
+    /// <summary>What a process has counted: read when it ends, however it ends.</summary>
+    public void AddFrom(StoreNode process)
+    {
+        foreach (ShardLoop loop in process.Loops)
+        {
+            Hit(DuplicateAnswered, loop.Counters.Duplicates);
+            Hit(EntrySuperseded, loop.Counters.Superseded);
         }
     }
 }

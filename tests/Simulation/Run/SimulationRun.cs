@@ -96,14 +96,10 @@ public static class SimulationRun
         clients.Start();
         nemesis.Start();
         int groups = cluster.Routing.GroupCount;
-        for (long slice = 0, slices = 40 + random.Below(60); slice < slices; slice++)
+        for (long slice = 0, slices = MinSlices + random.Below(MinSlices); slice < slices; slice++)
         {
             cluster.Scheduler.RunFor(200_000);
             cluster.CompareReplicas(new GroupId((uint)(1 + random.Below(groups))));
-            if (clients.Count >= MaxOperations)
-            {
-                clients.Stop();
-            }
         }
 
         nemesis.Stop();
@@ -119,9 +115,14 @@ public static class SimulationRun
 
         (Verdict verdict, string? key) = new LinearizabilityChecker().Check(clients.History);
         Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
-        cluster.Marks.Hit(verdict == Verdict.Undecided ? "history-undecided" : "history-checked");
-        cluster.Marks.Hit("write-sent-again", clients.Retried);
-        cluster.Marks.Hit("write-copied-late", clients.LateCopies);
+        cluster.Marks.Hit(verdict == Verdict.Undecided ? CoverageMarks.HistoryUndecided : CoverageMarks.HistoryChecked);
+        cluster.Marks.Hit(CoverageMarks.WriteSentAgain, clients.Retried);
+        cluster.Marks.Hit(CoverageMarks.WriteCopiedLate, clients.LateCopies);
+        foreach (SimulatedNode node in cluster.Nodes)
+        {
+            cluster.Marks.AddFrom(node.Disk.Counters);
+            cluster.Marks.AddFrom(node.Store!);
+        }
     }
 
     private static bool Converged(SimulatedCluster cluster) =>
@@ -140,8 +141,8 @@ public static class SimulationRun
         }
     }
 
-    /// <summary>Operations of one run: few enough for every history to be decided.</summary>
-    private const int MaxOperations = 2_000;
+    /// <summary>Slices of 200 simulated milliseconds in the safety phase: one to two minutes.</summary>
+    private const int MinSlices = 300;
 
     private const long LivenessMicros = 60_000_000;
 }

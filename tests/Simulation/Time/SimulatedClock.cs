@@ -14,6 +14,9 @@ public sealed class SimulatedClock(Scheduler scheduler) : TimeProvider
     /// <summary>How far the wall clock is off, milliseconds.</summary>
     public long WallOffsetMs { get; set; }
 
+    /// <summary>What a perfect wall clock would show.</summary>
+    public static DateTimeOffset TrueTime(Scheduler scheduler) => Epoch.AddMicroseconds(scheduler.NowMicros);
+
     public override long TimestampFrequency => 1_000_000;
 
     public override long GetTimestamp() => OriginMicros + Drifted(scheduler.NowMicros);
