@@ -53,7 +53,8 @@ public sealed partial class RaftNode
             return;
         }
 
-        if (PendingSnapshot is null)
+        // A later leader may have only an older one to give, and may never take another: to insist on the first would be for ever.
+        if (PendingSnapshot is null || snapshot.Index < PendingSnapshot.Index)
         {
             PendingSnapshot = snapshot;
             _snapshotToHandOut = true;
