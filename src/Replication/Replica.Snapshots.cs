@@ -7,6 +7,7 @@ namespace KvStore.Replication;
 internal sealed partial class Replica
 {
     private bool _snapshotRunning;
+    private bool _fetchAsked;
     private ulong _lastSnapshotIndex;
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
@@ -46,7 +47,7 @@ internal sealed partial class Replica
         if (metadata.Index <= _lastSnapshotIndex)
         {
             // A newer one was fetched meanwhile.
-            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
+            DeleteUnused(metadata.Index, file);
             return;
         }
 
@@ -59,6 +60,7 @@ internal sealed partial class Replica
     {
         if (_raft.PendingSnapshot is { } pending && _installation is null && !LeaderNode.IsNone)
         {
+            _fetchAsked = true;
             Loop.Node.Snapshots.Add(new SnapshotFetch(this, Loop, _snapshotDirectory, pending.Index, LeaderNode));
         }
     }
@@ -70,7 +72,19 @@ internal sealed partial class Replica
         {
             _installation = new Installation(header, file);
         }
-        else
+        else if (!_snapshotRunning)
+        {
+            DeleteUnused(header.Metadata.Index, file);
+        }
+    }
+
+    /// <summary>
+    /// A name is made of index and term, so the same snapshot fetched twice, or fetched and taken here, is one file: what the log
+    /// refers to stays. (While one is being taken here nothing is deleted; the next start clears what is left over.)
+    /// </summary>
+    private void DeleteUnused(ulong index, string file)
+    {
+        if (index != _lastSnapshotIndex && index != _installation?.Header.Metadata.Index)
         {
             Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
         }
@@ -104,10 +118,23 @@ internal sealed partial class Replica
         Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
     }
 
-    /// <summary>A fetch may lose a piece, its source or its place in the queue: say again that it is wanted.</summary>
+    /// <summary>
+    /// A fetch may lose a piece, its source or its place in the queue: say again that it is wanted. Or that it is not, for
+    /// appends have closed the gap: a fetch nobody waits for would keep one of the few places for ever.
+    /// </summary>
     private void RemindOfSnapshot()
     {
-        if (Loop.TickNumber % ReminderTicks == 0)
+        if (Loop.TickNumber % ReminderTicks != 0)
+        {
+            return;
+        }
+
+        if (_raft.PendingSnapshot is null && _fetchAsked)
+        {
+            _fetchAsked = false;
+            Loop.Node.Snapshots.Add(new SnapshotNotWanted(Group));
+        }
+        else
         {
             FetchSnapshot();
         }
@@ -127,9 +154,11 @@ internal sealed partial class Replica
         {
             StartSnapshot();
         }
-        else if (EntriesHeldBack > 0 && FirstIndexToKeep(_log.Snapshot.Index) >= _log.FirstIndex + CompactionStride && _log.SnapshotFile is { } file)
+        else if (_log.Snapshot.Index == _lastSnapshotIndex && EntriesHeldBack > 0 && _log.SnapshotFile is { } file
+            && FirstIndexToKeep(_log.Snapshot.Index) >= _log.FirstIndex + CompactionStride)
         {
-            // Whoever held the log back has caught up, or is too far behind to be waited for.
+            // Whoever held the log back has caught up, or is too far behind to be waited for. Never while the mark of a newer
+            // snapshot is on its way to the disk: the log's snapshot does not go back.
             Adopt(_log.Snapshot, file, FirstIndexToKeep(_log.Snapshot.Index));
         }
     }

@@ -79,7 +79,7 @@ public sealed class ShardLoop
 
         StartRounds();
         TakeReadies();
-        SubmitWrite();
+        _ = TrySubmitWrite();
         Flush();
         ApplyAndServe();
         Arena.EvacuateStep(EvacuateBytesPerTurn);
@@ -433,12 +433,11 @@ public sealed class ShardLoop
     /// <summary>While the log takes no more, cores keep what they have: back-pressure ends at the uncommitted limit.</summary>
     private void TakeReadies()
     {
-        if (_write is not null && !_write.Submission.IsEmpty && !Node.Log.TrySubmit(_write.Submission))
+        if (!TrySubmitWrite())
         {
             return;
         }
 
-        _write = null;
         foreach (Replica replica in _dirty)
         {
             replica.IsDirty = false;
@@ -466,12 +465,26 @@ public sealed class ShardLoop
         _dirty.Clear();
     }
 
-    private void SubmitWrite()
+    /// <summary>False: the log takes no more now, what there is to write stays for the next turn.</summary>
+    private bool TrySubmitWrite()
     {
-        if (_write is not null && (_write.Submission.IsEmpty || Node.Log.TrySubmit(_write.Submission)))
+        if (_write is null)
         {
-            _write = null;
+            return true;
         }
+
+        if (_write.Submission.IsEmpty)
+        {
+            // Files that no log ever referred to: their deletion waits for nothing.
+            _write.Deletions.ForEach(Node.Snapshots.Add);
+        }
+        else if (!Node.Log.TrySubmit(_write.Submission))
+        {
+            return false;
+        }
+
+        _write = null;
+        return true;
     }
 
     private void Flush()

@@ -95,6 +95,9 @@ public sealed class SnapshotQueue : IDisposable
             case SnapshotFetch fetch:
                 _transfer.Begin(fetch);
                 return true;
+            case SnapshotNotWanted end:
+                _transfer.Forget(end);
+                return true;
             default:
                 throw new InvariantViolationException($"the snapshot queue does not know {item.GetType().Name}");
         }

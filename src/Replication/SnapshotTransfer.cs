@@ -36,6 +36,12 @@ internal sealed class SnapshotFetch(Replica replica, ShardLoop loop, string dire
     public NodeId Source => source;
 }
 
+/// <summary>The replica of this group has no more use for the snapshot it asked for.</summary>
+internal sealed class SnapshotNotWanted(GroupId group) : InboxItem
+{
+    public GroupId Group => group;
+}
+
 /// <summary>
 /// Snapshots between nodes. The receiver pulls one piece after the other into a temporary file, so a slow receiver slows only
 /// itself; a lost piece is asked for again from where the file ends; when the source has a newer snapshot meanwhile, the
@@ -98,6 +104,15 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
         incoming.Fetch = fetch;
         Pull(incoming);
+    }
+
+    public void Forget(SnapshotNotWanted end)
+    {
+        if (_incoming.Remove(end.Group, out Incoming? incoming) && incoming.File is { } file)
+        {
+            file.Dispose();
+            files.Delete(PartPath(incoming));
+        }
     }
 
     public void OnPiece(SnapshotPiece piece)

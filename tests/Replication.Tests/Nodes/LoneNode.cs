@@ -1,0 +1,129 @@
+using System.Buffers;
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Simulation;
+
+namespace KvStore.Replication.Tests;
+
+/// <summary>
+/// One real node whose peers are the test: it hears what the test says and its cranks are turned by hand, so that events fall in
+/// exactly the order that matters. Node 2 of three by default, the only group is 1, its replica ids are the node numbers.
+/// </summary>
+internal sealed class LoneNode : ITransport
+{
+    private readonly Scheduler _scheduler = new();
+
+    public LoneNode(uint self = 2, int nodes = 3, Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
+    {
+        var options = new StoreNodeOptions
+        {
+            ClusterId = "test",
+            Self = new NodeId(self),
+            NodeNames = [.. Enumerable.Range(1, nodes).Select(n => $"n{n}")],
+            Routing = new RoutingTable(
+                1, [new GroupId(1)], [[], [.. Enumerable.Range(1, 3).Select(n => new ReplicaPlacement((ulong)n, new NodeId((uint)n)))]]),
+            Directory = "/data",
+            Incarnation = 1,
+            Uuid = new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
+            Seed = 1,
+        };
+        Options = adjust is null ? options : adjust(options);
+        Store = Open();
+    }
+
+    public StoreNodeOptions Options { get; }
+
+    public MemoryFileSystem Disk { get; } = new(seed: 1);
+
+    public StoreNode Store { get; private set; }
+
+    public Replica Replica => Store.LocalReplicas.Single();
+
+    public List<ReadOnlyMemory<byte>> Sent { get; } = [];
+
+    public List<(NodeId To, KvRequest Request, IForwardCompletion Completion)> Forwarded { get; } = [];
+
+    public static Entry NoOp(ulong term, ulong index) => new(term, index, EntryKind.NoOp, 0, index << 16, 1, default);
+
+    public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload)
+    {
+        Sent.Add(payload);
+        return true;
+    }
+
+    public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => Forwarded.Add((to, request, completion));
+
+    public void Restart()
+    {
+        Disk.CrashProcess();
+        Store = Open();
+    }
+
+    /// <summary>A message from node 1, which is replica 1.</summary>
+    public void Hear(Message message)
+    {
+        var items = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteMessage(items, new GroupId(1), epoch: 1, message);
+        HearItem(PeerPayload.MessagesKind, [], items);
+    }
+
+    public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch)
+    {
+        var items = new ArrayBufferWriter<byte>();
+        var heartbeat = new Heartbeat(new ReplicaId(1), Replica.Id, term, Commit: 0, round);
+        PeerPayload.WriteHeartbeat(items, new GroupId(1), epoch: 1, heartbeat, lowestMatch);
+        HearItem(PeerPayload.HeartbeatsKind, [round], items);
+    }
+
+    public void HearPayload(ReadOnlyMemory<byte> payload) => Assert.True(Store.OnPeerPayload(new NodeId(1), payload));
+
+    public void Pass(int milliseconds)
+    {
+        _scheduler.After(milliseconds * 1000L, "time", 0, () => { });
+        _scheduler.RunFor(milliseconds * 1000L);
+    }
+
+    /// <summary>Turns loop and log until both have nothing to do; the snapshot thread is not turned.</summary>
+    public void Turn()
+    {
+        for (bool more = true; more;)
+        {
+            more = Store.Loops[0].RunOnce();
+            while (Store.Log.Gather())
+            {
+                Store.Log.Write();
+                Store.Log.Sync();
+                Store.Log.Complete();
+                more = true;
+            }
+        }
+    }
+
+    public void TurnSnapshots()
+    {
+        while (Store.Snapshots.RunOnce(1 << 20))
+        {
+        }
+    }
+
+    private StoreNode Open() =>
+        StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });
+
+    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> items)
+    {
+        var payload = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(payload);
+        writer.WriteArrayHeader(4 + extra.Length);
+        writer.Write((uint)PeerPayload.Version);
+        writer.Write((uint)kind);
+        writer.Write(Store.WallMs());
+        foreach (ulong field in extra)
+        {
+            writer.Write(field);
+        }
+
+        writer.WriteArrayHeader(1);
+        payload.Write(items.WrittenSpan);
+        HearPayload(payload.WrittenMemory);
+    }
+}
