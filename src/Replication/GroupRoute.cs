@@ -105,10 +105,11 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         switch (reply.Code)
         {
             case ErrorCode.WrongNode or ErrorCode.NoLeader or ErrorCode.Starting or ErrorCode.Draining or ErrorCode.Timeout:
-                OnHint(reply.LeaderHint);
-                if (!reply.LeaderHint.IsNone && reply.LeaderHint != to && reply.LeaderHint != Loop.Node.Self)
+                NodeId hint = Credible(reply.LeaderHint);
+                OnHint(hint);
+                if (!hint.IsNone && hint != to)
                 {
-                    Forward(item, reply.LeaderHint, nowMs);
+                    Forward(item, hint, nowMs);
                     return;
                 }
 
@@ -126,6 +127,10 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
                 return;
         }
     }
+
+    /// <summary>Another node's word: taken only when it names somebody else who has a replica of the group.</summary>
+    private NodeId Credible(NodeId hint) =>
+        hint != Loop.Node.Self && Loop.Node.Routing.ReplicasOf(group).Any(p => p.Node == hint) ? hint : NodeId.None;
 
     protected abstract void OnHint(NodeId leader);
 

@@ -13,6 +13,8 @@ internal sealed partial class Replica
     private readonly List<ReadBatch> _proved = [];
     private List<RequestItem> _batchItems = [];
     private List<RequestItem> _newReads = [];
+
+    // Counts up across restarts, as rounds do: the answer to a question of an earlier process proves nothing about this one's.
     private ulong _lastReadContext;
 
     /// <summary>An entry this replica proposed, and who waits for each of its commands, in order.</summary>
@@ -247,6 +249,28 @@ internal sealed partial class Replica
         }
 
         return null;
+    }
+
+    /// <summary>
+    /// The no-op of a new term stands at firstIndex, so what was proposed there and behind it in an earlier term is not in the log
+    /// any more. Left in the queue it would hide the entries of this term, which come to the same indices. Should another
+    /// leader bring it back, its id makes the second copy find the first one's record.
+    /// </summary>
+    private void RequeueReplaced(ulong firstIndex)
+    {
+        PendingEntry[] before = [.. _pending];
+        _pending.Clear();
+        foreach (PendingEntry pending in before)
+        {
+            if (pending.Index < firstIndex)
+            {
+                _pending.Enqueue(pending);
+            }
+            else
+            {
+                pending.Items.ForEach(Wait);
+            }
+        }
     }
 
     /// <summary>A snapshot stands for entries up to here: what became of those that were proposed is in it, under their ids.</summary>

@@ -62,6 +62,7 @@ internal sealed partial class Replica : GroupRoute
         _view = new ReplicaView(_raft.Role, _raft.Term, NodeId.None);
         _leaderlessSinceMs = loop.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
+        _lastReadContext = options.Incarnation << ShardLoop.RoundCounterBits;
         if (_placement[0].ReplicaId == id.Value)
         {
             // The preferred leader asks first, so that leaders start out spread as the placement wants them.
@@ -388,6 +389,11 @@ internal sealed partial class Replica : GroupRoute
         }
 
         Report(old, view);
+        if (view.Role == Role.Leader && (old.Role != Role.Leader || old.Term != view.Term))
+        {
+            RequeueReplaced(firstIndex: _raft.LastIndex);
+        }
+
         if (old.Role == Role.Leader || old.Leader != view.Leader)
         {
             RequeueReads();

@@ -277,7 +277,7 @@ public sealed class StoreNode : IDisposable
         }
 
         long offset = Walls.MedianOffsetMs(all, Self.Value);
-        bool off = Math.Abs(offset) > WallClocks.MaxOffsetMs;
+        bool off = offset is > WallClocks.MaxOffsetMs or < -WallClocks.MaxOffsetMs;
         if (off && !ClockIsOff)
         {
             Report(new NodeEvent(NodeEventKind.ClockOff, default, 0, 0, $"this node's clock is {-offset} ms off the others' median; set it"));

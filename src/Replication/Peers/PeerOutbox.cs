@@ -5,7 +5,7 @@ using KvStore.Raft;
 namespace KvStore.Replication;
 
 /// <summary>
-/// What one turn sends to one node: at most one payload of heartbeats, one of answers, one of other control messages, and the
+/// What one turn sends to one node: one payload of heartbeats (one per round), one of answers, one of other control messages, and the
 /// appends, in that order. An append payload is cut when it would pass <see cref="MaxPayloadBytes"/>.
 /// </summary>
 internal sealed class PeerOutbox(NodeId to)
@@ -25,7 +25,12 @@ internal sealed class PeerOutbox(NodeId to)
         switch (message)
         {
             case Heartbeat heartbeat:
-                Invariant.Check(_heartbeats.Count == 0 || _round == heartbeat.Round, "a turn starts one round");
+                if (_heartbeats.Count > 0 && _round != heartbeat.Round)
+                {
+                    // A turn starts one round, but while the log takes no more, cores keep those of several turns.
+                    SendHeartbeats(node, wallMs);
+                }
+
                 _round = heartbeat.Round;
                 PeerPayload.WriteHeartbeat(_heartbeats.Items, from.Group, epoch, heartbeat, from.LowestVoterMatch);
                 _heartbeats.Count++;
@@ -59,7 +64,7 @@ internal sealed class PeerOutbox(NodeId to)
     {
         if (_heartbeats.Count > 0)
         {
-            Send(node, Lane.Control, _heartbeats, PeerPayload.HeartbeatsKind, wallMs, [_round]);
+            SendHeartbeats(node, wallMs);
         }
 
         if (_answers.Count > 0)
@@ -77,6 +82,9 @@ internal sealed class PeerOutbox(NodeId to)
 
     /// <summary>Replicas whose appends were dropped since the last call.</summary>
     public List<(GroupId Group, ReplicaId Replica)> Dropped { get; } = [];
+
+    private void SendHeartbeats(StoreNode node, ulong wallMs) =>
+        Send(node, Lane.Control, _heartbeats, PeerPayload.HeartbeatsKind, wallMs, [_round]);
 
     private void FlushAppends(StoreNode node, ulong wallMs)
     {
