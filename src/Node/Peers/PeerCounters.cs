@@ -2,7 +2,7 @@ namespace KvStore.Node.Peers;
 
 /// <summary>Totals of the peer port since start.</summary>
 public readonly record struct PeerCounters(
-    long PayloadsSent, long BytesSent, long PayloadsReceived, long BytesReceived, long DroppedLaneFull, long DroppedInboxFull,
+    long PayloadsSent, long BytesSent, long PayloadsReceived, long BytesReceived, long DroppedLaneFull,
     long Connects, long Losses, long HellosRefused, long MalformedConnections);
 
 /// <summary>The fields of <see cref="PeerCounters"/> while they are counted, by many tasks at once.</summary>
@@ -13,7 +13,6 @@ internal sealed class PeerMeter
     private long _payloadsReceived;
     private long _bytesReceived;
     private long _droppedLaneFull;
-    private long _droppedInboxFull;
     private long _connects;
     private long _losses;
     private long _hellosRefused;
@@ -22,7 +21,7 @@ internal sealed class PeerMeter
     public PeerCounters Read() => new(
         Volatile.Read(ref _payloadsSent), Volatile.Read(ref _bytesSent),
         Volatile.Read(ref _payloadsReceived), Volatile.Read(ref _bytesReceived),
-        Volatile.Read(ref _droppedLaneFull), Volatile.Read(ref _droppedInboxFull), Volatile.Read(ref _connects), Volatile.Read(ref _losses),
+        Volatile.Read(ref _droppedLaneFull), Volatile.Read(ref _connects), Volatile.Read(ref _losses),
         Volatile.Read(ref _hellosRefused), Volatile.Read(ref _malformedConnections));
 
     public void Sent(int payloads, int bytes)
@@ -38,8 +37,6 @@ internal sealed class PeerMeter
     }
 
     public void LaneFull() => Interlocked.Increment(ref _droppedLaneFull);
-
-    public void InboxFull() => Interlocked.Increment(ref _droppedInboxFull);
 
     public void Connected() => Interlocked.Increment(ref _connects);
 

@@ -139,7 +139,7 @@ internal sealed class PeerListener(
             meter.Received(payload.Length);
             if (!store.OnPeerPayload(peer, payload))
             {
-                meter.InboxFull();
+                throw new PeerProtocolException("a payload is malformed");
             }
 
             return true;
