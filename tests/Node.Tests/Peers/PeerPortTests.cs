@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using KvStore.Node.Hosting;
 using KvStore.Node.Peers;
 using KvStore.Node.Tests.Hosting;
@@ -85,7 +86,8 @@ public sealed class PeerPortTests(PeerPortTests.Fixture fixture) : IClassFixture
             Uuid = _cluster.Nodes[1].Store!.Options.Uuid,
             Incarnation = _cluster.Nodes[1].Store!.Options.Incarnation,
             Process = 1, // another process than the one that is running
-            LayoutHash = new ClusterLayout("test", 64, 4, 3, ["n1", "n2", "n3"]).Hash(),
+            LayoutHash = SHA256.HashData(
+                [.. new ClusterLayout("test", 64, 4, 3, ["n1", "n2", "n3"]).Hash(), .. RoutingFile.Hash(_cluster.Nodes[1].Store!.Routing)]),
             ExpectedPeer = "n1",
         };
         var hello = reason switch
