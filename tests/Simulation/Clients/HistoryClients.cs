@@ -50,6 +50,9 @@ public sealed class HistoryClients
         /// <summary>The key's newest revision that a client had been told when this operation began.</summary>
         public ulong After { get; init; }
 
+        /// <summary>The revision the write was told to have, by whichever of its sendings; 0 before.</summary>
+        public ulong Revision { get; set; }
+
         /// <summary>An earlier sending ended without a proof that it did nothing.</summary>
         public bool MayHaveApplied { get; set; }
     }
@@ -124,8 +127,12 @@ public sealed class HistoryClients
 
         // Keys are left behind after a while: the longer a key's history, the harder it is to judge.
         string key = $"{(counter ? 'c' : 'k')}{_random.Below(_keys)}.{_cluster.Scheduler.NowMicros / KeyLifeMicros}";
+
+        // A writer that meets a dead end waits for its deadline; a reader beside it goes on asking the same node.
+        bool onlyReads = _keepToOneNode && client.Number % 2 == 1;
         OperationKind kind = (counter, _random.Below(100)) switch
         {
+            _ when onlyReads => OperationKind.Get,
             (true, < 50) => OperationKind.Increment,
             (false, < 40) => OperationKind.Put,
             (false, < 48) => OperationKind.Create,
@@ -213,14 +220,14 @@ public sealed class HistoryClients
         attempt.MayHaveApplied = true;
         SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
         long delay = _random.Between(1_000, LatestCopyMicros);
-        for (int copy = _random.Chance(0.1) ? CopiesInBurst : 1; copy > 0; copy--, delay += 1_000)
+        for (int copy = _random.Chance(0.2) ? CopiesInBurst : 1; copy > 0; copy--, delay += 1_000)
         {
             _cluster.Scheduler.After(delay, "late-copy", client.Number, () =>
             {
                 if (node.Store is { } store)
                 {
                     LateCopies++;
-                    store.Submit(attempt.Request, new ReplySink(_ => { }));
+                    store.Submit(attempt.Request, new ReplySink(reply => CheckExecutedOnce(attempt, reply)));
                 }
             });
         }
@@ -251,6 +258,7 @@ public sealed class HistoryClients
             case ErrorCode.None:
                 Acknowledged++;
                 CheckRevision(attempt, reply.Revision);
+                CheckExecutedOnce(attempt, reply);
                 End(client, attempt, OperationOutcome.Ok, attempt.Kind switch
                 {
                     OperationKind.Get => long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture),
@@ -296,6 +304,23 @@ public sealed class HistoryClients
 
             known.Newest = Math.Max(known.Newest, revision);
         }
+    }
+
+    /// <summary>Whatever a copy of a write is told of its success, it is told of the one execution.</summary>
+    private static void CheckExecutedOnce(Attempt attempt, KvReply reply)
+    {
+        if (attempt.Kind == OperationKind.Get || reply.Code != ErrorCode.None)
+        {
+            return;
+        }
+
+        if (attempt.Revision != 0 && attempt.Revision != reply.Revision)
+        {
+            throw new SafetyViolationException(
+                "executed-once", $"{attempt.Kind} of {attempt.Key} was executed at revision {attempt.Revision} and at {reply.Revision}");
+        }
+
+        attempt.Revision = reply.Revision;
     }
 
     /// <summary>An eventual read may be old, but never of a value nobody wrote.</summary>

@@ -239,15 +239,30 @@ public sealed class Nemesis
         HealLater();
     }
 
+    /// <summary>Cuts all links of a node; half the time both ends notice, as when connections break and cannot be made again.</summary>
     private void CutOff(SimulatedNode node)
     {
+        bool noticed = _random.Chance(0.5);
         foreach (SimulatedNode other in _cluster.Nodes)
         {
             if (other != node)
             {
                 _cluster.Network.Cut(node.Id, other.Id);
                 _cluster.Network.Cut(other.Id, node.Id);
+                if (noticed)
+                {
+                    _cluster.Scheduler.After(_random.Between(100, 100_000), "links-lost", (int)node.Id.Value, () => LoseEachOther(node, other));
+                }
             }
+        }
+    }
+
+    private void LoseEachOther(SimulatedNode node, SimulatedNode other)
+    {
+        if (_cluster.Network.IsCut(node.Id, other.Id) && _cluster.Network.IsCut(other.Id, node.Id))
+        {
+            node.Store?.OnPeerLost(other.Id);
+            other.Store?.OnPeerLost(node.Id);
         }
     }
 

@@ -37,7 +37,7 @@ public static class SimulationRun
         ClusterOptions options = Draw(seed, random);
         var cluster = new SimulatedCluster(options);
         var nemesis = new Nemesis(cluster, FaultPlan.Draw(random));
-        var clients = new HistoryClients(cluster, clients: 3 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
+        var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         string? violation = null;
         string? detail = null;
         try
