@@ -54,7 +54,13 @@ internal sealed partial class Replica : GroupRoute
         }
 
         _raft = new RaftNode(
-            new RaftConfig { Id = id, ElectionTicks = options.ElectionTicks, Seed = options.Seed ^ (id.Value * 0x9E3779B97F4A7C15) },
+            new RaftConfig
+            {
+                Id = id,
+                ElectionTicks = options.ElectionTicks,
+                Seed = options.Seed ^ (id.Value * 0x9E3779B97F4A7C15),
+                MaxApplyBytes = MaxApplyBytesPerTurn,
+            },
             log,
             recovered,
             log.Snapshot.Index,
@@ -429,6 +435,9 @@ internal sealed partial class Replica : GroupRoute
     private const int MaxForgetDelayMs = 200;
 
     private const int MaxUrges = 4;
+
+    /// <summary>Entries applied for one group in one turn: a replay after a restart must not keep the others' heartbeats waiting.</summary>
+    private const long MaxApplyBytesPerTurn = 128 * 1024;
 
     /// <summary>How long the preferred leader must have been caught up before it is given leadership.</summary>
     private const int PreferredReadyMs = 3000;
