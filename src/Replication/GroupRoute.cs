@@ -96,7 +96,8 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     {
         if (reply is null)
         {
-            item.MayHaveApplied |= item.Request.IsWrite && !notSent;
+            item.AttemptVanished |= item.Request.IsWrite && !notSent;
+            item.MayHaveApplied |= item.AttemptVanished;
             OnHint(NodeId.None);
             RetryLater(item, nowMs);
             return;
@@ -119,6 +120,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             case ErrorCode.Indeterminate:
                 // Safe to send again: the id makes the second copy find the first one's record.
                 item.MayHaveApplied = true;
+                item.AttemptVanished = true;
                 RetryLater(item, nowMs);
                 return;
 
@@ -147,10 +149,13 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         return LeaderNode.IsNone ? Replies.NoLeader(Group, LeaderNode) : Replies.ReadTimeout(Group);
     }
 
-    /// <summary>A refusal of the last attempt proves nothing about an earlier attempt that vanished.</summary>
+    /// <summary>
+    /// A refusal of the last attempt proves nothing about an earlier one that vanished. A condition that failed does: its
+    /// outcome is stored under the request's id, and no other copy can have another.
+    /// </summary>
     protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
-        item.MayHaveApplied && reply.Code == ErrorCode.Overloaded
-            ? Replies.Indeterminate("an earlier attempt vanished and the last one was refused as overloaded")
+        item.AttemptVanished && reply.Outcome == Outcome.NotApplied && reply.Code is not (ErrorCode.ConditionFailed or ErrorCode.NotANumber)
+            ? Replies.Indeterminate($"an earlier attempt vanished and the last one was refused as {reply.Code}")
             : reply;
 
     private void RetryLater(RequestItem item, long nowMs)

@@ -21,7 +21,11 @@ internal sealed partial class Replica
     private sealed record PendingEntry(ulong Index, ulong Term, List<RequestItem> Items);
 
     /// <summary>Reads that share one proof.</summary>
-    private sealed record ReadBatch(List<RequestItem> Items, long AskedMs, ulong Index);
+    private sealed record ReadBatch(List<RequestItem> Items, long AskedMs, ulong Index)
+    {
+        /// <summary>The question was asked again under another context.</summary>
+        public bool IsRepeated { get; init; }
+    }
 
     public override void Accept(RequestItem item)
     {
@@ -291,7 +295,7 @@ internal sealed partial class Replica
         for (int i = 0; i < pending.Items.Count; i++)
         {
             Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
-            Loop.Complete(pending.Items[i], ToReply(_results[i], evidence));
+            Loop.Complete(pending.Items[i], FinalReply(pending.Items[i], ToReply(_results[i], evidence)));
         }
     }
 
@@ -348,15 +352,18 @@ internal sealed partial class Replica
     /// <summary>The leader changed: nobody will answer the questions asked of the old one.</summary>
     private void RequeueReads()
     {
-        foreach (ReadBatch batch in _unproved.OrderBy(b => b.Key).Select(b => b.Value))
+        foreach (RequestItem item in _unproved.OrderBy(b => b.Key).SelectMany(b => b.Value.Items).Distinct())
         {
-            batch.Items.ForEach(Wait);
+            Wait(item);
         }
 
         _unproved.Clear();
     }
 
-    /// <summary>A question or its answer may be lost on the way: ask again after two heartbeat intervals.</summary>
+    /// <summary>
+    /// A question or its answer may be lost on the way: ask again after two heartbeat intervals. The first question stands, for
+    /// its answer may only be slow; whichever comes first serves the reads.
+    /// </summary>
     private void RetryStaleReads(long nowMs)
     {
         if (_unproved.Count == 0)
@@ -367,8 +374,15 @@ internal sealed partial class Replica
         long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
         foreach ((ulong context, ReadBatch batch) in _unproved.Where(b => b.Value.AskedMs < before).OrderBy(b => b.Key).ToArray())
         {
-            _unproved.Remove(context);
-            batch.Items.ForEach(Wait);
+            if (batch.Items.TrueForAll(item => item.IsCompleted))
+            {
+                _unproved.Remove(context);
+            }
+            else if (!batch.IsRepeated && _raft.ReadIndex(++_lastReadContext))
+            {
+                _unproved[context] = batch with { IsRepeated = true };
+                _unproved.Add(_lastReadContext, batch with { AskedMs = nowMs });
+            }
         }
     }
 

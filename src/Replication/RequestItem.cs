@@ -22,6 +22,12 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// </summary>
     public bool MayHaveApplied { get; set; }
 
+    /// <summary>
+    /// An attempt at another node ended without an answer: its copy may still arrive somewhere and execute, whatever becomes of
+    /// later ones.
+    /// </summary>
+    public bool AttemptVanished { get; set; }
+
     /// <summary>The sequence this loop gave it; 0 when the caller brought an id.</summary>
     public ulong OwnSequence { get; set; }
 
