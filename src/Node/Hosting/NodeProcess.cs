@@ -92,12 +92,18 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
     private async Task ReadyAsync(List<NodeHost> nodes)
     {
         var until = Environment.TickCount64 + ReadyLimitMs;
-        while (!nodes.All(node => node.Store!.IsReady) && Environment.TickCount64 < until
+        while (!AllGroupsAreLed(nodes) && Environment.TickCount64 < until
             && !_stopAsked.Task.IsCompleted && !nodes.Exists(node => node.Failed.IsCompleted))
         {
             await Task.Delay(ReadyPollMs).ConfigureAwait(false);
         }
     }
+
+    /// <summary>Ready, and with every node of the cluster in this process each group is counted as led by one of them.</summary>
+    private bool AllGroupsAreLed(List<NodeHost> nodes) =>
+        nodes.TrueForAll(node => node.Store!.IsReady)
+        && (nodes.Count < _cluster.Nodes.Count
+            || nodes.Sum(node => node.Store!.Groups.Count(group => group.Leader == node.Store.Self)) >= _cluster.Groups);
 
     private void ShowWhereTheyAre(List<NodeHost> nodes)
     {
