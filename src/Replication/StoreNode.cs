@@ -207,11 +207,17 @@ public sealed class StoreNode : IDisposable
         }
     }
 
-    /// <summary>Refuses new requests with Draining and hands leadership over; what is in flight is answered or fails honestly.</summary>
-    public void BeginDrain()
+    /// <summary>Refuses new requests with Draining; what is in flight is answered or fails honestly.</summary>
+    /// <param name="handOver">Also hands leadership over. Pointless when all nodes stop together.</param>
+    public void BeginDrain(bool handOver)
     {
-        Volatile.Write(ref _loopsToHandOver, _loops.Count);
+        Volatile.Write(ref _loopsToHandOver, handOver ? _loops.Count : 0);
         Volatile.Write(ref _draining, true);
+        if (!handOver)
+        {
+            return;
+        }
+
         foreach (ShardLoop loop in _loops)
         {
             loop.Post(new HandOver());

@@ -19,9 +19,15 @@ internal static class Banner
         text.AppendLine($"  {"node".PadRight(nameWidth)}  {"url".PadRight(urlWidth)}  groups held  groups led");
         foreach (var node in nodes)
         {
-            var groups = node.Store!.Groups;
-            var led = groups.Count(group => group.Leader == node.Store.Self);
-            text.AppendLine($"  {node.Name.PadRight(nameWidth)}  {Url(node).PadRight(urlWidth)}  {groups.Count,11}  {led,10}");
+            var held = node.Store!.Groups.Count;
+            var led = GroupsLed([node]).Count();
+            text.AppendLine($"  {node.Name.PadRight(nameWidth)}  {Url(node).PadRight(urlWidth)}  {held,11}  {led,10}");
+        }
+
+        if (cluster.Groups - GroupsLed(nodes).Distinct().Count() is > 0 and var leaderless)
+        {
+            text.AppendLine();
+            text.AppendLine($"  {leaderless} of {cluster.Groups} groups have no leader yet; their keys answer NoLeader until they have one");
         }
 
         // Written at one node, read at another: any node serves any key.
@@ -34,6 +40,10 @@ internal static class Banner
         text.AppendLine();
         return text.ToString();
     }
+
+    /// <summary>The groups that each node says it leads: all of them once when the cluster has settled.</summary>
+    public static IEnumerable<uint> GroupsLed(IEnumerable<NodeHost> nodes) =>
+        nodes.SelectMany(node => node.Store!.Groups.Where(group => group.Leader == node.Store.Self).Select(group => group.Group.Value));
 
     private static string Url(NodeHost node) => $"http://{node.Endpoints.Http}";
 }

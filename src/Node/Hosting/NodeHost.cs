@@ -146,7 +146,8 @@ public sealed class NodeHost : IAsyncDisposable
     /// Refuses new requests, answers those in flight or says honestly what became of them, syncs, and ends within five seconds. A
     /// node that has failed is not drained: it may not answer anything any more. Also undoes a start that went half way.
     /// </summary>
-    public async ValueTask DisposeAsync()
+    /// <param name="handOver">Whether others go on and shall lead what this node leads.</param>
+    public async Task StopAsync(bool handOver)
     {
         if (_disposed)
         {
@@ -157,7 +158,7 @@ public sealed class NodeHost : IAsyncDisposable
         var started = Stopwatch.GetTimestamp();
         if (_store is not null && !_failed.Task.IsCompleted)
         {
-            await DrainAsync(_store).ConfigureAwait(false);
+            await DrainAsync(_store, handOver).ConfigureAwait(false);
         }
 
         var unanswered = _store?.InFlight ?? 0;
@@ -199,6 +200,8 @@ public sealed class NodeHost : IAsyncDisposable
             NodeLog.Stopped(_log, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds, unanswered);
         }
     }
+
+    public ValueTask DisposeAsync() => new(StopAsync(handOver: true));
 
     private void LockFolder()
     {
@@ -261,10 +264,10 @@ public sealed class NodeHost : IAsyncDisposable
         }
     }
 
-    private async Task DrainAsync(StoreNode store)
+    private async Task DrainAsync(StoreNode store, bool handOver)
     {
         NodeLog.Draining(_log, store.InFlight);
-        store.BeginDrain();
+        store.BeginDrain(handOver);
         var until = Environment.TickCount64 + DrainLimitMs;
         while (!store.IsDrained && Environment.TickCount64 < until && !_failed.Task.IsCompleted)
         {

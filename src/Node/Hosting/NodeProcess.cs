@@ -34,7 +34,8 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         }
         finally
         {
-            await Task.WhenAll(nodes.Select(node => node.DisposeAsync().AsTask())).ConfigureAwait(false);
+            // All nodes of the file stop together: there is nobody to hand leadership to.
+            await Task.WhenAll(nodes.Select(node => node.StopAsync(handOver: options.Node is not null))).ConfigureAwait(false);
         }
     }
 
@@ -99,11 +100,11 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         }
     }
 
-    /// <summary>Ready, and with every node of the cluster in this process each group is counted as led by one of them.</summary>
+    /// <summary>Ready, and with every node of the cluster in this process each group is led by exactly one of them.</summary>
     private bool AllGroupsAreLed(List<NodeHost> nodes) =>
         nodes.TrueForAll(node => node.Store!.IsReady)
         && (nodes.Count < _cluster.Nodes.Count
-            || nodes.Sum(node => node.Store!.Groups.Count(group => group.Leader == node.Store.Self)) >= _cluster.Groups);
+            || Banner.GroupsLed(nodes).Order().SequenceEqual(Enumerable.Range(1, _cluster.Groups).Select(group => (uint)group)));
 
     private void ShowWhereTheyAre(List<NodeHost> nodes)
     {

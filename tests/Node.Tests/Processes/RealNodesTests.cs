@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
@@ -11,6 +12,7 @@ public sealed class RealNodesTests : IDisposable
 {
     private const string EveryNodeIsReady = "stop:";
     private const string Serving = "serving:";
+    private const int Groups = 4;
 
     private static readonly string[] Names = ["n1", "n2", "n3"];
 
@@ -35,9 +37,14 @@ public sealed class RealNodesTests : IDisposable
             }
 
             await AssertAllThereAsync(urls, etags);
+            Assert.Equal(Groups, GroupsLedInBanner(nodes.Output));
             (int exitCode, TimeSpan took) = await nodes.InterruptAsync();
             Assert.True(exitCode == 0, nodes.Output);
             Assert.True(took < TimeSpan.FromSeconds(5), $"stopping took {took}");
+
+            // All stop together: leadership that goes round among them would only delay the end and fill the screen.
+            string stop = nodes.Output[nodes.Output.IndexOf("draining", StringComparison.Ordinal)..];
+            Assert.DoesNotContain("became leader", stop, StringComparison.Ordinal);
         }
 
         using NodeProcess again = await NodeProcess.StartAsync(config, Data, EveryNodeIsReady);
@@ -178,6 +185,12 @@ public sealed class RealNodesTests : IDisposable
     }
 
     // With port 0 each node writes down where it really listens.
+    // The last column of the banner's table, one line per node: "n1    http://127.0.0.1:7101           16           5".
+    private static int GroupsLedInBanner(string output) => output.Split('\n')
+        .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        .Where(words => words.Length == 4 && Names.Contains(words[0]) && words[1].StartsWith("http://", StringComparison.Ordinal))
+        .Sum(words => int.Parse(words[3], CultureInfo.InvariantCulture));
+
     private Uri[] Urls() => [.. Names.Select(name =>
     {
         using JsonDocument run = JsonDocument.Parse(File.ReadAllText(Path.Combine(Data, ".run", name + ".json")));
@@ -192,7 +205,7 @@ public sealed class RealNodesTests : IDisposable
             clusterId = "test",
             replicationFactor = 3,
             virtualNodes = 64,
-            groups = 4,
+            groups = Groups,
             nodes = Names.Select((name, i) => new
             {
                 id = name,
