@@ -51,12 +51,23 @@ internal static class Routes
                 RequestMediaTypes = [Json],
                 RequestDescription =
                     """{"delta": 1, "initial": 0}; members and body may be left out. An absent key becomes initial + delta.""",
-                Answers = [new(200, """{"value": number, "etag": text, "revision": text}""", Json), .. EveryWrite],
+                Answers =
+                [
+                    new(200, """{"value": number, "etag": text, "revision": text}""", Json),
+                    new(415, "The body is not JSON.", "application/problem+json"),
+                    .. EveryWrite,
+                ],
             },
 
             new(HttpMethods.Get, "/v1/locate/{key}", Topology, "Where a key lives: slot, group, leader, replicas", topology.LocateAsync)
             {
-                Answers = [new(200, "The way from the key to its replicas.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
+                Answers =
+                [
+                    new(200, "The way from the key to its replicas.", Json),
+                    RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable),
+                    RouteAnswer.Problem(414, ErrorCode.TooLarge),
+                    RouteAnswer.Problem(503, ErrorCode.Starting),
+                ],
             },
             new(HttpMethods.Get, "/v1/cluster", Topology, "The cluster and its nodes", topology.ClusterAsync)
             {

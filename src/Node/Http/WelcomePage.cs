@@ -17,7 +17,7 @@ internal static class WelcomePage
               <a href="/v1/cluster/groups">its groups</a>, <a href="/v1/cluster/ring">its ring</a></li>
           <li><a href="/health/ready">Health</a>, <a href="/metrics">metrics</a></li>
         </ul>
-        <pre>curl -X PUT --data-binary 'hello' {origin}/v1/kv/greeting
+        <pre>curl -X PUT -H 'Content-Type: text/plain' -d hello {origin}/v1/kv/greeting
         curl -i {origin}/v1/kv/greeting</pre>
         </html>
 

@@ -49,6 +49,8 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Contains("consistency", parameters);
         Assert.DoesNotContain("Idempotency-Key", parameters);
         Assert.True(get.GetProperty("responses").TryGetProperty("304", out _));
+        JsonElement increment = document.GetProperty("paths").GetProperty("/v1/incr/{key}").GetProperty("post");
+        Assert.True(increment.GetProperty("responses").TryGetProperty("415", out _));
         Assert.All(
             document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()),
             operation => Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!));
