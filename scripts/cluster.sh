@@ -139,6 +139,8 @@ status() {
     pid=$(pid_of "$id")
     if [[ -z $pid ]]; then
       echo "$id  down"
+    elif grep -q '^State:[[:space:]]*T' "/proc/$pid/status" 2>/dev/null; then
+      echo "$id  pid $pid  paused     $(url_of "$id")"
     elif is_ready "$id"; then
       echo "$id  pid $pid  ready      $(url_of "$id")"
     else
@@ -151,6 +153,7 @@ case ${1:-} in
   up | down | status | kill | restart | pause | resume | logs | wipe) ;;
   *)
     usage >&2
+    [[ -z ${1:-} ]] || fail "$1 is none of the verbs above"
     exit 1
     ;;
 esac

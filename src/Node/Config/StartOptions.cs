@@ -21,7 +21,7 @@ public sealed record StartOptions
           --data DIR           data folder, default ./data; node n1 keeps its files in DIR/n1
           --log text|json      shape of log lines, short for --Log:Format
           --print-config       show every effective value and where it came from, then exit
-          --help               this text
+          -h, --help           this text
           --version            version of the program
 
         A setting of cluster.json can be overridden by name: --Raft:ElectionTimeoutMs 800 (or =800), or in the
@@ -43,7 +43,7 @@ public sealed record StartOptions
         var overrides = new List<KeyValuePair<string, string>>();
         for (var i = 0; i < arguments.Count; i++)
         {
-            var argument = arguments[i];
+            var argument = arguments[i] == "-h" ? "--help" : arguments[i];
             if (!argument.StartsWith("--", StringComparison.Ordinal) || argument.Length == 2)
             {
                 throw new ConfigurationException($"\"{argument}\" is not an option; --help lists them");

@@ -24,6 +24,11 @@ public class StartOptionsTests
     }
 
     [Theory]
+    [InlineData("--help")]
+    [InlineData("-h")]
+    public void Help_has_a_short_form(string argument) => Assert.Equal(StartVerb.Help, StartOptions.Parse([argument]).Verb);
+
+    [Theory]
     [InlineData("--nod", "did you mean --node")]
     [InlineData("n1", "not an option")]
     [InlineData("-n", "not an option")]
