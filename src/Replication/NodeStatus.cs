@@ -3,13 +3,24 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>A local replica as it was at most a tick ago.</summary>
+/// <summary>
+/// A local replica as it was at most a tick ago. SnapshotsInstalled are those fetched from another node since this process
+/// started, because the leader's log did not reach back.
+/// </summary>
 public sealed record GroupStatus(
     GroupId Group, ulong ReplicaId, string Role, NodeId Leader, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex,
-    long LogBytes, long Keys, ulong SnapshotIndex);
+    long LogBytes, long Keys, ulong SnapshotIndex, long SnapshotsInstalled);
 
 /// <summary>Totals since start, for /metrics and load reports.</summary>
 public readonly record struct NodeCounters(
     long Requests, long Forwards, long Proposals, long EntriesApplied, long CommandsApplied, long ReadRounds, long StrongReads,
     long LocalReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive,
-    long LogEntriesHeldBack, WalCounters Wal);
+    long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal);
+
+/// <param name="Taken">Of this node's own groups.</param>
+/// <param name="Installed">Fetched from other nodes.</param>
+/// <param name="BytesReceived">Pieces of snapshots that came from other nodes, repeated ones included.</param>
+public readonly record struct SnapshotCounters(long Taken, long Installed, long BytesReceived);
+
+/// <summary>Hash of everything a replica holds, at the index it had applied then: equal on replicas at an equal index.</summary>
+public readonly record struct StateHash(ulong Applied, ulong Hash);

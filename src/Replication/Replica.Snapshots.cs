@@ -12,6 +12,7 @@ internal sealed partial class Replica
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
     private Installation? _installation;
+    private long _snapshotsInstalled;
 
     /// <summary>
     /// A fetched snapshot on its way into this replica. First the replica goes deaf and lets its writes finish; then the log is
@@ -51,6 +52,7 @@ internal sealed partial class Replica
             return;
         }
 
+        Loop.Counters.SnapshotsTaken++;
         Loop.Report(NodeEventKind.SnapshotTaken, Group, metadata.Term, metadata.Index, $"wrote snapshot {file}");
         Adopt(metadata, file, FirstIndexToKeep(metadata.Index));
     }
@@ -112,6 +114,8 @@ internal sealed partial class Replica
         old.Table.Retire();
         _appliedBytesSinceSnapshot = 0;
         _installation = null;
+        _snapshotsInstalled++;
+        Loop.Counters.SnapshotsInstalled++;
         Loop.Node.Installed?.Invoke(Group, snapshot.Index);
         Step(new SnapshotInstalled(Id, Id, _raft.Term, snapshot));
         RequeueOvertaken(snapshot.Index);

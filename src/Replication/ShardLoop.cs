@@ -282,6 +282,9 @@ public sealed class ShardLoop
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;
+            case StateHashRequest asked:
+                asked.Replica.BeginStateHash(asked.Completed);
+                break;
             default:
                 throw new InvariantViolationException($"a loop does not know {item.GetType().Name}");
         }
@@ -578,6 +581,12 @@ internal sealed class LoopCounters
     public long Elections;
     public long Overloaded;
     public long StrayMessages;
+
+    /// <summary>Snapshots of its own groups, written.</summary>
+    public long SnapshotsTaken;
+
+    /// <summary>Snapshots fetched from other nodes, and installed.</summary>
+    public long SnapshotsInstalled;
 
     /// <summary>Writes answered from the record of their first copy.</summary>
     public long Duplicates;

@@ -30,9 +30,34 @@ internal sealed class SnapshotWritten(Replica replica, SnapshotHeader header, st
     public bool Fetched => fetched;
 }
 
+/// <summary>Somebody wants to know the hash of a replica's state; posted to its loop.</summary>
+internal sealed class StateHashRequest(Replica replica, Action<StateHash> completed) : InboxItem
+{
+    public Replica Replica => replica;
+    public Action<StateHash> Completed => completed;
+}
+
+/// <summary>A captured state to hash; completed on the thread that hashes.</summary>
+internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Action<StateHash> completed) : InboxItem, IDisposable
+{
+    /// <summary>True: done, and whoever asked has been told.</summary>
+    public bool Step(int maxBytes)
+    {
+        if (!hasher.Step(maxBytes))
+        {
+            return false;
+        }
+
+        completed(new StateHash(hasher.Applied, hasher.Value));
+        return true;
+    }
+
+    public void Dispose() => rows.Dispose();
+}
+
 /// <summary>
 /// A node's snapshot work, off the loops: writes the snapshots of its groups, serves pieces of them to other nodes, and
-/// fetches theirs. One step at a time; Node's snapshot thread paces the steps, and so all of it.
+/// fetches theirs; hashes a group's state for those who ask. One step at a time; Node's snapshot thread paces the steps, and so all of it.
 /// </summary>
 public sealed class SnapshotQueue : IDisposable
 {
@@ -40,9 +65,11 @@ public sealed class SnapshotQueue : IDisposable
     private readonly SnapshotTransfer _transfer;
     private readonly Inbox _inbox = new();
     private readonly Queue<SnapshotJob> _toWrite = new();
+    private readonly Queue<StateHashJob> _toHash = new();
     private InboxItem? _taken;
     private SnapshotWriter? _writer;
     private int _queuedPieces;
+    private long _bytesReceived;
     private bool _writersTurn;
 
     internal SnapshotQueue(IFileSystem files, StoreNode node)
@@ -54,19 +81,33 @@ public sealed class SnapshotQueue : IDisposable
     /// <summary>Called (any thread) when work arrives while nobody may be looking.</summary>
     public Action? Wake { get; set; }
 
-    /// <summary>One step: about maxBytes of the snapshot being written, or one piece sent or received. False: nothing to do.</summary>
+    /// <summary>Pieces of snapshots that came from other nodes.</summary>
+    public long BytesReceived => Interlocked.Read(ref _bytesReceived);
+
+    /// <summary>
+    /// One step: about maxBytes of the snapshot being written and of the state being hashed, or one piece sent or received. False:
+    /// nothing to do.
+    /// </summary>
     /// <exception cref="StorageException">The disk failed; the node stops.</exception>
     public bool RunOnce(int maxBytes)
     {
         InboxItem? item = TakeNext();
-        while (item is SnapshotJob job)
+        while (item is SnapshotJob or StateHashJob)
         {
-            _toWrite.Enqueue(job);
+            if (item is SnapshotJob job)
+            {
+                _toWrite.Enqueue(job);
+            }
+            else
+            {
+                _toHash.Enqueue((StateHashJob)item);
+            }
+
             item = TakeNext();
         }
 
         // Writing and transfers take turns, so that neither waits for the end of the other.
-        if (item is not null && _writersTurn && _toWrite.Count > 0)
+        if (item is not null && _writersTurn && (_toWrite.Count > 0 || _toHash.Count > 0))
         {
             _taken = Prepend(item, _taken);
             item = null;
@@ -76,7 +117,9 @@ public sealed class SnapshotQueue : IDisposable
         switch (item)
         {
             case null:
-                return WriteStep(maxBytes);
+                // Both: a state that waits to be hashed keeps its table from reclaiming what is overwritten meanwhile.
+                bool wrote = WriteStep(maxBytes);
+                return HashStep(maxBytes) || wrote;
             case SnapshotDeletion deletion:
                 if (_files.Exists(deletion.Path))
                 {
@@ -90,6 +133,7 @@ public sealed class SnapshotQueue : IDisposable
                 return true;
             case SnapshotPiece piece:
                 Interlocked.Decrement(ref _queuedPieces);
+                Interlocked.Add(ref _bytesReceived, piece.Bytes.Length);
                 _transfer.OnPiece(piece);
                 return true;
             case SnapshotFetch fetch:
@@ -110,6 +154,11 @@ public sealed class SnapshotQueue : IDisposable
         foreach (SnapshotJob job in _toWrite)
         {
             job.Rows.Dispose();
+        }
+
+        foreach (StateHashJob job in _toHash)
+        {
+            job.Dispose();
         }
     }
 
@@ -150,6 +199,21 @@ public sealed class SnapshotQueue : IDisposable
             _toWrite.Dequeue();
             job.Rows.Dispose();
             job.Loop.Post(new SnapshotWritten(job.Replica, job.Header, file, fetched: false));
+        }
+
+        return true;
+    }
+
+    private bool HashStep(int maxBytes)
+    {
+        if (!_toHash.TryPeek(out StateHashJob? job))
+        {
+            return false;
+        }
+
+        if (job.Step(maxBytes))
+        {
+            _toHash.Dequeue().Dispose();
         }
 
         return true;

@@ -20,6 +20,7 @@ public sealed class StoreNode : IDisposable
     private long _localReads;
     private long _overloaded;
     private long _payloadsDropped;
+    private int _hashesUnderWay;
     private bool _draining;
     private int _loopsToHandOver;
 
@@ -103,7 +104,8 @@ public sealed class StoreNode : IDisposable
                 Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.Elections),
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
-                _replicas.Values.Sum(r => (long)r.EntriesHeldBack), Log.Counters);
+                _replicas.Values.Sum(r => (long)r.EntriesHeldBack),
+                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters);
         }
     }
 
@@ -162,6 +164,28 @@ public sealed class StoreNode : IDisposable
         }
 
         LoopOf(group).Post(new RequestItem(request, sink, group, virtualNode, ElapsedMs() + request.TimeoutMs, this));
+    }
+
+    /// <summary>
+    /// Hashes everything the local replica of a group holds at the index it has applied by now. Any thread; completed is called
+    /// later, on the snapshot thread. False: as many are being computed as may be, each of them keeps overwritten rows in memory.
+    /// </summary>
+    /// <param name="group">One with a replica here.</param>
+    /// <param name="completed">Must not block. Not called when the node stops before.</param>
+    public bool TryHashState(GroupId group, Action<StateHash> completed)
+    {
+        if (Interlocked.Increment(ref _hashesUnderWay) > MaxHashesUnderWay)
+        {
+            Interlocked.Decrement(ref _hashesUnderWay);
+            return false;
+        }
+
+        LoopOf(group).Post(new StateHashRequest(_replicas[group.Value], hash =>
+        {
+            Interlocked.Decrement(ref _hashesUnderWay);
+            completed(hash);
+        }));
+        return true;
     }
 
     /// <summary>A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.</summary>
@@ -363,6 +387,9 @@ public sealed class StoreNode : IDisposable
     }
 
     private const long LeaderlessLimitMs = 10_000;
+
+    /// <summary>State hashes being computed at one time.</summary>
+    private const int MaxHashesUnderWay = 4;
 
     /// <summary>A new group's log starts behind a mark at index 5, term 5: a replica with nothing is told from one with a start.</summary>
     private const ulong FirstIndexBefore = 5;

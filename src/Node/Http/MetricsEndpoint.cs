@@ -51,6 +51,9 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped at a full inbox.", counters.PeerPayloadsDropped);
         text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);
         text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
+        text.Counter("kvstore_snapshots_taken_total", "Snapshots of this node's groups, written.", counters.Snapshots.Taken);
+        text.Counter("kvstore_snapshots_installed_total", "Snapshots fetched from other nodes, installed.", counters.Snapshots.Installed);
+        text.Counter("kvstore_snapshot_bytes_received_total", "Bytes of snapshots fetched from other nodes.", counters.Snapshots.BytesReceived);
         text.Counter("kvstore_wal_syncs_total", "Syncs of the log.", counters.Wal.Syncs);
         text.Counter("kvstore_wal_batches_total", "Batches written to the log.", counters.Wal.Batches);
         text.Counter("kvstore_wal_entries_total", "Entries written to the log.", counters.Wal.Entries);
@@ -64,6 +67,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         WriteGroups(text, groups, "kvstore_raft_term", "gauge", "Term of the group.", group => group.Term);
         WriteGroups(text, groups, "kvstore_raft_commit_index", "gauge", "Highest index known to be committed.", group => group.Commit);
         WriteGroups(text, groups, "kvstore_raft_applied_index", "gauge", "Highest index applied.", group => group.Applied);
+        WriteGroups(text, groups, "kvstore_raft_log_first_index", "gauge", "Lowest index in the log.", group => group.FirstIndex);
+        WriteGroups(text, groups, "kvstore_raft_snapshot_index", "gauge", "Index of the newest snapshot.", group => group.SnapshotIndex);
         WriteGroups(text, groups, "kvstore_raft_leader", "gauge", "1 when this node leads it.", group => group.Leader == self ? 1 : 0);
         WriteGroups(text, groups, "kvstore_raft_leader_known", "gauge", "1 when a leader is known.", group => group.Leader.IsNone ? 0 : 1);
         WriteGroups(text, groups, "kvstore_group_keys", "gauge", "Keys of the group.", group => group.Keys);

@@ -94,6 +94,22 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}/hash", Topology, "The hash of all that this node's replica of a group holds",
+                topology.StateHashAsync)
+            {
+                Answers =
+                [
+                    new(
+                        200,
+                        "Computed for this request. Replicas that have applied the same index have the same hash, or one of them is wrong.",
+                        Json),
+                    new(404, "There is no such group.", "application/problem+json"),
+                    RouteAnswer.Problem(421, ErrorCode.WrongNode),
+                    RouteAnswer.Problem(429, ErrorCode.Overloaded),
+                    RouteAnswer.Problem(503, ErrorCode.Starting),
+                    RouteAnswer.Problem(504, ErrorCode.Timeout),
+                ],
+            },
 
             new(HttpMethods.Get, "/health/live", Operations, "The process answers", HealthEndpoints.LiveAsync)
             {

@@ -16,6 +16,7 @@ internal sealed record StoreCalls
     public required Func<IReadOnlyList<GroupStatus>> Groups { get; init; }
     public required Func<bool> IsReady { get; init; }
     public required Func<NodeCounters> Counters { get; init; }
+    public required Func<GroupId, Action<StateHash>, bool> TryHashState { get; init; }
     public required NodeDirectory Nodes { get; init; }
 
     /// <summary>What this node says of itself to binary clients; protocol, features and epoch are filled in per connection.</summary>
@@ -35,6 +36,7 @@ internal sealed record StoreCalls
         Groups = () => store.Groups,
         IsReady = () => store.IsReady,
         Counters = () => store.Counters,
+        TryHashState = store.TryHashState,
         Nodes = new NodeDirectory(nodes),
         Introduction = new HelloAck
         {

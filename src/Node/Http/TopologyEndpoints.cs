@@ -18,6 +18,9 @@ internal sealed class TopologyEndpoints(FrontDoor door)
 {
     private const int LocatePrefixSegments = 2;
 
+    /// <summary>A hash is computed beside the snapshots, at their pace; who waits longer than this is told to come back.</summary>
+    private static readonly TimeSpan HashTimeout = TimeSpan.FromSeconds(60);
+
     public Task ClusterAsync(HttpContext context) => WriteVersionedAsync(
         context,
         TopologyJson.Default.ClusterDescription,
@@ -46,11 +49,56 @@ internal sealed class TopologyEndpoints(FrontDoor door)
 
         RoutingTable routing = store.Routing();
         string? text = context.Request.RouteValues["id"] as string;
-        bool isNumber = uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint number);
-        return isNumber && number >= 1 && number <= routing.GroupCount
-            ? WriteAsync(
-                context, TopologyJson.Default.GroupDescription, DescribeGroup(store, routing, new GroupId(number), store.Groups()))
+        return TryParseGroup(text, routing, out GroupId group)
+            ? WriteAsync(context, TopologyJson.Default.GroupDescription, DescribeGroup(store, routing, group, store.Groups()))
             : door.WriteProblemAsync(context, Problem.UnknownGroup(text ?? "", routing.GroupCount));
+    }
+
+    public async Task StateHashAsync(HttpContext context)
+    {
+        if (door.Store is not { } store)
+        {
+            await door.WriteProblemAsync(context, door.Starting());
+            return;
+        }
+
+        string? text = context.Request.RouteValues["id"] as string;
+        if (!TryParseGroup(text, store.Routing(), out GroupId group))
+        {
+            await door.WriteProblemAsync(context, Problem.UnknownGroup(text ?? "", store.Routing().GroupCount));
+            return;
+        }
+
+        if (LocalStatus(store.Groups(), group) is not { } status)
+        {
+            await door.WriteProblemAsync(context, new Problem(
+                ErrorCode.WrongNode,
+                $"Node {door.NodeName} has no replica of group {group}; GET /v1/cluster/groups/{group} lists the nodes that have."));
+            return;
+        }
+
+        // Continuations must not run on the thread that hashes: it is the one that writes snapshots.
+        TaskCompletionSource<StateHash> hashed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (!store.TryHashState(group, hashed.SetResult))
+        {
+            await door.WriteProblemAsync(context, new Problem(
+                ErrorCode.Overloaded, $"Node {door.NodeName} computes as many hashes as it may; try again later."));
+            return;
+        }
+
+        try
+        {
+            StateHash state = await hashed.Task.WaitAsync(HashTimeout, context.RequestAborted);
+            context.Response.Headers.CacheControl = "no-store";
+            await WriteAsync(
+                context, TopologyJson.Default.StateHashDescription,
+                new StateHashDescription(group.Value, door.NodeName, status.ReplicaId, state.Applied, state.Hash.ToString("x16")));
+        }
+        catch (TimeoutException)
+        {
+            await door.WriteProblemAsync(context, new Problem(
+                ErrorCode.Timeout, $"The hash of group {group} was not computed within {HashTimeout.TotalSeconds:0} s; try again later."));
+        }
     }
 
     public Task LocateAsync(HttpContext context)
@@ -159,12 +207,19 @@ internal sealed class TopologyEndpoints(FrontDoor door)
                 ? null
                 : new LocalReplica(
                     status.ReplicaId, status.Role.ToLowerInvariant(), status.Term, status.Commit, status.Applied, status.FirstIndex,
-                    status.LastIndex, status.LogBytes, status.Keys, status.SnapshotIndex));
+                    status.LastIndex, status.LogBytes, status.Keys, status.SnapshotIndex, status.SnapshotsInstalled));
     }
 
     private static ReplicaDescription[] DescribeReplicas(NodeDirectory nodes, IReadOnlyList<ReplicaPlacement> replicas) =>
         [.. replicas.Select(placement => new ReplicaDescription(
             placement.ReplicaId, nodes.NameOf(placement.Node) ?? placement.Node.ToString(), nodes.UrlOf(placement.Node)))];
+
+    private static bool TryParseGroup(string? text, RoutingTable routing, out GroupId group)
+    {
+        bool isNumber = uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint number);
+        group = new GroupId(number);
+        return isNumber && number >= 1 && number <= routing.GroupCount;
+    }
 
     private static GroupStatus? LocalStatus(IReadOnlyList<GroupStatus> groups, GroupId group) =>
         groups.FirstOrDefault(status => status.Group == group);

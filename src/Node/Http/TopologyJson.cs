@@ -34,7 +34,14 @@ internal sealed record ReplicaDescription(ulong ReplicaId, string Node, string? 
 
 internal sealed record LocalReplica(
     ulong ReplicaId, string Role, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex, long LogBytes, long Keys,
-    ulong SnapshotIndex);
+    ulong SnapshotIndex, long SnapshotsInstalled);
+
+/// <param name="Group">Number of the group.</param>
+/// <param name="Node">Whose replica it is.</param>
+/// <param name="ReplicaId">The replica.</param>
+/// <param name="Applied">The index the hash belongs to; hashes of different indices say nothing about each other.</param>
+/// <param name="Hash">16 hexadecimal digits: a JSON number would lose some.</param>
+internal sealed record StateHashDescription(uint Group, string Node, ulong ReplicaId, ulong Applied, string Hash);
 
 internal sealed record KeyLocation(
     string Key, string KeyEncoding, int Slot, int VirtualNode, uint Group, string? Leader, string? LeaderUrl,
@@ -54,6 +61,7 @@ internal sealed record HealthReport(
 [JsonSerializable(typeof(RingDescription))]
 [JsonSerializable(typeof(GroupList))]
 [JsonSerializable(typeof(GroupDescription))]
+[JsonSerializable(typeof(StateHashDescription))]
 [JsonSerializable(typeof(KeyLocation))]
 [JsonSerializable(typeof(HealthReport))]
 internal sealed partial class TopologyJson : JsonSerializerContext;

@@ -147,50 +147,21 @@ public sealed class KvStateMachine
     /// <param name="snapshot">The table at the applied index.</param>
     public ulong Hash(TableSnapshot snapshot)
     {
-        Invariant.Check(snapshot.Index == AppliedIndex, "the hashed rows and records are of one index");
-        var hash = new StableHash();
-        hash.Add(AppliedIndex);
-        hash.Add(LastRevision);
-        hash.Add(GroupTime);
-        var page = new RowPage();
-        foreach (int virtualNode in _virtualNodes)
+        StateHasher hasher = BeginHash(snapshot);
+        while (!hasher.Step(int.MaxValue))
         {
-            hash.Add((ulong)virtualNode);
-            HashRows(ref hash, snapshot, virtualNode, page);
+            // More than two gigabytes: another step.
         }
 
-        foreach (SnapshotSection section in CaptureSections())
-        {
-            hash.Add((ulong)section.VirtualNode);
-            hash.Add(section.Data.Span);
-        }
-
-        return hash.Value;
+        return hasher.Value;
     }
 
-    private static void HashRows(ref StableHash hash, TableSnapshot snapshot, int virtualNode, RowPage page)
+    /// <summary>The same, captured now and computed later.</summary>
+    /// <param name="snapshot">The table at the applied index; to be kept until the last step.</param>
+    internal StateHasher BeginHash(TableSnapshot snapshot)
     {
-        byte[] from = [];
-        do
-        {
-            snapshot.ReadPage(virtualNode, from, default, keysOnly: false, HashPageRows, HashPageBytes, page);
-            for (int row = 0; row < page.Count; row++)
-            {
-                RecordMeta meta = page.Meta(row);
-                hash.Add(page.Key(row));
-                hash.Add(page.Value(row));
-                hash.Add(meta.ModRevision);
-                hash.Add(meta.CreateRevision);
-                hash.Add(meta.ExpiresAt);
-            }
-
-            if (page.Count > 0)
-            {
-                // The smallest key above the last one.
-                from = [.. page.Key(page.Count - 1), 0];
-            }
-        }
-        while (!page.IsLast);
+        Invariant.Check(snapshot.Index == AppliedIndex, "the hashed rows and records are of one index");
+        return new StateHasher(AppliedIndex, LastRevision, GroupTime, _virtualNodes, snapshot, CaptureSections());
     }
 
     private uint ApplyCommands(ReadOnlyMemory<byte> payload, ulong baseRevision, IList<CommandResult>? results)
@@ -480,6 +451,4 @@ public sealed class KvStateMachine
     // Milliseconds × 65,536 plus a counter.
     private const int ClockCounterBits = 16;
     private const int MaxStoredCounterBytes = 1 + Limits.MaxContentTypeBytes + 20;
-    private const int HashPageRows = 256;
-    private const int HashPageBytes = 256 * 1024;
 }

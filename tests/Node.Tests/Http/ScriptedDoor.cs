@@ -54,6 +54,12 @@ public sealed class ScriptedDoor : IAsyncLifetime
     /// <summary>Says where the completion is called: null inside Submit, otherwise on the thread pool.</summary>
     public bool CompleteLater { get; set; }
 
+    /// <summary>Of every group.</summary>
+    public static StateHash State => new(Applied: 100, Hash: 0x00FF_0000_0000_1234);
+
+    /// <summary>False: the store computes as many hashes as it may.</summary>
+    public bool HashesFree { get; set; } = true;
+
     public IReadOnlyList<GroupStatus> Groups { get; set; } = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];
 
     internal IServiceProvider Services => _app!.Services;
@@ -90,7 +96,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     public static GroupStatus Status(uint group, uint leader) => new(
         new GroupId(group), ReplicaId: group * 10, Role: "Follower", new NodeId(leader), Term: 9, Commit: 101, Applied: 100, FirstIndex: 1,
-        LastIndex: 102, LogBytes: 4096, Keys: 12, SnapshotIndex: 0);
+        LastIndex: 102, LogBytes: 4096, Keys: 12, SnapshotIndex: 0, SnapshotsInstalled: 0);
 
     public async Task InitializeAsync()
     {
@@ -101,6 +107,15 @@ public sealed class ScriptedDoor : IAsyncLifetime
             Groups = () => Groups,
             IsReady = () => Ready,
             Counters = () => default,
+            TryHashState = (_, completed) =>
+            {
+                if (HashesFree)
+                {
+                    completed(State);
+                }
+
+                return HashesFree;
+            },
             Nodes = new NodeDirectory(Nodes),
             Introduction = new HelloAck
             {
@@ -136,6 +151,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
         Recovered = true;
         Ready = true;
         CompleteLater = false;
+        HashesFree = true;
         Groups = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];
     }
 

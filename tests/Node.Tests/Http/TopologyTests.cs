@@ -118,6 +118,31 @@ public sealed class TopologyTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
     }
 
     [Fact]
+    public async Task The_hash_of_a_group_says_which_index_it_belongs_to()
+    {
+        door.Reset();
+        using HttpResponseMessage response = await door.SendAsync("GET", "/v1/cluster/groups/2/hash");
+        JsonElement json = await response.Content.ReadFromJsonAsync<JsonElement>();
+        Assert.Equal(2, json.GetProperty("group").GetInt32());
+        Assert.Equal("n1", json.GetProperty("node").GetString());
+        Assert.Equal(20, json.GetProperty("replicaId").GetInt32());
+        Assert.Equal(100, json.GetProperty("applied").GetInt32());
+        Assert.Equal("00ff000000001234", json.GetProperty("hash").GetString());
+        Assert.True(response.Headers.CacheControl!.NoStore);
+    }
+
+    [Fact]
+    public async Task A_hash_that_cannot_be_computed_here_or_now_is_refused()
+    {
+        door.Reset();
+        door.HashesFree = false;
+        await ProblemDocument.ReadAsync(await door.SendAsync("GET", "/v1/cluster/groups/2/hash"), 429, "Overloaded");
+        door.Groups = [ScriptedDoor.Status(1, leader: 2)];
+        await ProblemDocument.ReadAsync(await door.SendAsync("GET", "/v1/cluster/groups/2/hash"), 421, "WrongNode");
+        await ProblemDocument.ReadAsync(await door.SendAsync("GET", "/v1/cluster/groups/5/hash"), 404, "InvalidRequest");
+    }
+
+    [Fact]
     public async Task Health_tells_alive_from_ready()
     {
         door.Reset();

@@ -232,6 +232,29 @@ public sealed class SnapshotSectionTests
         Assert.Equal(Known, WithRecords().Hash());
     }
 
+    [Fact]
+    public void A_hash_in_small_steps_is_the_hash_at_once_and_takes_many()
+    {
+        var machine = new Machine();
+        for (ulong i = 1; i <= 2000; i++)
+        {
+            machine.Apply(Put($"key-{i}", new string('v', 300), Id(client: i % 7, sequence: i)));
+        }
+
+        using TableSnapshot rows = machine.State.Table.Capture();
+        StateHasher hasher = machine.State.BeginHash(rows);
+        ulong expected = machine.Hash();
+        machine.Apply(Put("key-1", "later"));
+        int steps = 1;
+        while (!hasher.Step(4096))
+        {
+            steps++;
+        }
+
+        Assert.Equal(expected, hasher.Value);
+        Assert.InRange(steps, 4, 1000);
+    }
+
     private const ulong Known = 8192451100186797067;
 
     private static Machine WithRecords()
