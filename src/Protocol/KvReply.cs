@@ -27,7 +27,8 @@ public readonly record struct Evidence(
 
 /// <summary>
 /// The answer to a <see cref="KvRequest"/>. <see cref="Code"/> None is success; KeyNotFound, ConditionFailed and NotANumber
-/// executed and carry evidence; the rest executed nothing, or nobody knows (<see cref="Outcome"/>).
+/// executed and carry evidence; the rest executed nothing, or nobody knows (<see cref="Outcome"/>). TooStale carries evidence, too:
+/// the best age there was.
 /// </summary>
 public sealed record KvReply
 {
@@ -48,6 +49,12 @@ public sealed record KvReply
 
     /// <summary>Who served it and how fresh it is; null when no group was touched.</summary>
     public Evidence? Evidence { get; init; }
+
+    /// <summary>
+    /// History of the evidence's group, for the session token; 0 when no token may be made from this reply: nothing was executed,
+    /// or nobody knows.
+    /// </summary>
+    public uint History { get; init; }
 
     /// <summary>On WrongNode, NoLeader: who leads, as far as the answering node knows.</summary>
     public NodeId LeaderHint { get; init; }

@@ -21,6 +21,28 @@ public enum ReadLevel : byte
     Eventual = 3,
 }
 
+/// <summary>What happens to a read when the replica that looks at it cannot give the proof its level asks for. Numbers are on the wire.</summary>
+public enum OnUnmet : byte
+{
+    /// <summary>The leader is asked for a fresh proof, or another replica for the answer.</summary>
+    Forward = 0,
+
+    /// <summary>The read fails, with the best age known.</summary>
+    Fail = 1,
+
+    /// <summary>The read is answered all the same; the evidence says which level was really met.</summary>
+    Serve = 2,
+}
+
+/// <summary>Who must have a write on disk before it is answered. Numbers are on the wire.</summary>
+public enum WriteAck : byte
+{
+    Majority = 0,
+
+    /// <summary>Every voter. When one does not come in time: NotOnAll, outcome applied.</summary>
+    All = 1,
+}
+
 public enum ConditionKind : byte
 {
     None = 0,
@@ -51,6 +73,14 @@ public readonly record struct KvCondition(ConditionKind Kind, ulong Revision = 0
 /// <param name="Digest">First 8 bytes of SHA-256 of the payload for a user-chosen key, else 0: another payload under the same key is refused.</param>
 public readonly record struct RequestId(UInt128 Client, ulong Sequence, ulong FirstSentMs, ulong AckedBelow, ulong Digest);
 
+/// <summary>What a session has seen of one group: a replica serves it from this index on, in this history. Default: nothing.</summary>
+/// <param name="Applied">Index of an applied entry.</param>
+/// <param name="History">Of the group when the token was made (<see cref="SessionToken"/>).</param>
+public readonly record struct SessionPoint(ulong Applied, uint History)
+{
+    public bool IsNone => Applied == 0;
+}
+
 /// <summary>
 /// One request, whatever door it came through: REST, binary, or another node. Immutable; key and value bytes are owned by it
 /// (copied once out of the frame).
@@ -71,6 +101,21 @@ public sealed record KvRequest
     public long Delta { get; init; } = 1;
     public long Initial { get; init; }
     public ReadLevel Level { get; init; }
+
+    /// <summary>Level bounded: the largest age served, milliseconds; 0 when only <see cref="MaxLag"/> bounds it.</summary>
+    public int MaxStalenessMs { get; init; }
+
+    /// <summary>Level bounded: log entries by which the replica may be behind what it knows to be committed; null when not asked.</summary>
+    public ulong? MaxLag { get; init; }
+
+    /// <summary>What the caller's session has seen of this key's group. A write names it, too, so that a token of another history is noticed.</summary>
+    public SessionPoint Session { get; init; }
+
+    public OnUnmet OnUnmet { get; init; }
+    public WriteAck Ack { get; init; }
+
+    /// <summary>A read that wants revision, content type and evidence but no value (HEAD, explain).</summary>
+    public bool WithoutValue { get; init; }
 
     /// <summary>Null for reads; a write that has none gets one from the node that received it.</summary>
     public RequestId? Id { get; init; }

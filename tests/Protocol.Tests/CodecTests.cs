@@ -10,7 +10,26 @@ public sealed class CodecTests
     {
         var request = new KvRequest { Operation = KvOperation.Get, Key = "foo"u8.ToArray() };
         Assert.Equal(
-            "9E" + "01" + "C403666F6F" + "C400" + "C0" + "00" + "00" + "01" + "00" + "00" + "C0" + "CD1388" + "01" + "00" + "90",
+            "9F" + "01" + "C403666F6F" + "C400" + "C0" + "00" + "00" + "01" + "00" + "00" + "C0" + "CD1388" + "01" + "00" + "90" + "C0",
+            Convert.ToHexString(Encode(request)));
+    }
+
+    [Fact]
+    public void The_bytes_of_the_terms_of_a_read_are_pinned()
+    {
+        var request = new KvRequest
+        {
+            Operation = KvOperation.Get,
+            Key = "foo"u8.ToArray(),
+            Level = ReadLevel.Bounded,
+            MaxStalenessMs = 500,
+            MaxLag = 7,
+            Session = new SessionPoint(9, 10),
+            OnUnmet = OnUnmet.Fail,
+        };
+        Assert.Equal(
+            "9F" + "01" + "C403666F6F" + "C400" + "C0" + "00" + "00" + "01" + "00" + "01" + "C0" + "CD1388" + "01" + "00" + "90"
+            + "97" + "CD01F4" + "07" + "09" + "0A" + "01" + "00" + "C2",
             Convert.ToHexString(Encode(request)));
     }
 
@@ -25,8 +44,8 @@ public sealed class CodecTests
             Epoch = 6,
         };
         Assert.Equal(
-            "9E" + "02" + "C4016B" + "C40176" + "A3612F62" + "03" + "00" + "01" + "00" + "00"
-            + "95" + "C41000000000000000000000000000000001" + "02030405" + "CD1388" + "01" + "06" + "90",
+            "9F" + "02" + "C4016B" + "C40176" + "A3612F62" + "03" + "00" + "01" + "00" + "00"
+            + "95" + "C41000000000000000000000000000000001" + "02030405" + "CD1388" + "01" + "06" + "90" + "C0",
             Convert.ToHexString(Encode(request)));
     }
 
@@ -41,8 +60,8 @@ public sealed class CodecTests
             Epoch = 1,
         };
         Assert.Equal(
-            "9D" + "00" + "00" + "CD0100" + "C2" + "C40176" + "C0" + "00" + "98" + "00" + "00" + "11" + "09" + "CD03E8" + "02" + "02" + "01"
-            + "00" + "C0" + "00" + "01" + "90",
+            "9E" + "00" + "00" + "CD0100" + "C2" + "C40176" + "C0" + "00" + "98" + "00" + "00" + "11" + "09" + "CD03E8" + "02" + "02" + "01"
+            + "00" + "C0" + "00" + "01" + "90" + "00",
             Convert.ToHexString(Encode(reply)));
     }
 
@@ -104,10 +123,10 @@ public sealed class CodecTests
     [Fact]
     public void Fields_that_a_newer_peer_adds_at_the_end_are_passed_over()
     {
-        byte[] request = WithTwoMoreFields(Encode(Samples.Put("k", "v")), 14);
+        byte[] request = WithTwoMoreFields(Encode(Samples.Put("k", "v")), 15);
         Assert.Equal(DecodeResult.Ok, KvRequestCodec.TryDecode(request, out var decodedRequest));
         Samples.AssertSame(Samples.Put("k", "v"), decodedRequest!, "longer request");
-        byte[] reply = WithTwoMoreFields(Encode(new KvReply { Revision = 5 }), 13);
+        byte[] reply = WithTwoMoreFields(Encode(new KvReply { Revision = 5 }), 14);
         Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(reply, out var decodedReply));
         Samples.AssertSame(new KvReply { Revision = 5 }, decodedReply!, "longer reply");
     }
@@ -116,9 +135,9 @@ public sealed class CodecTests
     public void Too_few_fields_and_unknown_enum_values_are_malformed()
     {
         byte[] get = Encode(new KvRequest { Operation = KvOperation.Get, Key = "foo"u8.ToArray() });
-        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9D, .. get.AsSpan(1)], out _));
-        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9E, 0x00, .. get.AsSpan(2)], out _));
-        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9E, 0x06, .. get.AsSpan(2)], out _));
+        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9E, .. get.AsSpan(1)], out _));
+        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9F, 0x00, .. get.AsSpan(2)], out _));
+        Assert.Equal(DecodeResult.Malformed, KvRequestCodec.TryDecode([0x9F, 0x06, .. get.AsSpan(2)], out _));
     }
 
     [Fact]

@@ -15,6 +15,12 @@ internal static class Samples
         Delta = -7,
         Initial = long.MinValue,
         Level = ReadLevel.Session,
+        MaxStalenessMs = 750,
+        MaxLag = ulong.MaxValue,
+        Session = new SessionPoint(ulong.MaxValue, uint.MaxValue),
+        OnUnmet = OnUnmet.Serve,
+        Ack = WriteAck.All,
+        WithoutValue = true,
         Id = new RequestId(new UInt128(1, 2), 3, 1_700_000_000_000, 2, 0xDEAD_BEEF),
         TimeoutMs = 1234,
         HopsLeft = 0,
@@ -36,6 +42,7 @@ internal static class Samples
         Detail = "the key has another revision",
         RetryAfterMs = 250,
         Epoch = 7,
+        History = 0xCAFE_F00D,
         Items = [new KvReply { Revision = 1 }, new KvReply { Code = ErrorCode.KeyNotFound }],
     };
 
@@ -60,6 +67,12 @@ internal static class Samples
         Delta = (long)Number(random),
         Initial = (long)Number(random),
         Level = (ReadLevel)random.Next(4),
+        MaxStalenessMs = (int)Number(random),
+        MaxLag = random.Next(2) == 0 ? null : Number(random),
+        Session = new SessionPoint(Number(random), (uint)Number(random)),
+        OnUnmet = (OnUnmet)random.Next(3),
+        Ack = (WriteAck)random.Next(2),
+        WithoutValue = random.Next(2) == 0,
         Id = random.Next(2) == 0 ? null : new RequestId(
             new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), Number(random)),
         TimeoutMs = (int)Number(random),
@@ -84,6 +97,7 @@ internal static class Samples
         Detail = random.Next(2) == 0 ? null : "because",
         RetryAfterMs = random.Next(),
         Epoch = Number(random),
+        History = (uint)Number(random),
         Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomReply(random, isItem: true))],
     };
 

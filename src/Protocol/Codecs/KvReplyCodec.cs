@@ -6,14 +6,14 @@ namespace KvStore.Protocol;
 /// Body of a Reply frame: a MessagePack array with fields by position.
 /// <code>
 /// [code, outcome, revision, changed, value bin, contentType str|nil, number, evidence nil|[level, ageMs, group, term, applied, node,
-///  role, path], leaderHint, detail str|nil, retryAfterMs, epoch, [item, …]]
+///  role, path], leaderHint, detail str|nil, retryAfterMs, epoch, [item, …], history]
 /// </code>
 /// The evidence takes at most 37 bytes (definition: 40). An item has the same form and no items of its own. A reader takes the
 /// fields it knows and passes over what follows them; a code it does not know stays a number.
 /// </summary>
 public static class KvReplyCodec
 {
-    private const int Fields = 13;
+    private const int Fields = 14;
     private const int EvidenceFields = 8;
 
     public static void Encode(IBufferWriter<byte> output, KvReply reply)
@@ -45,6 +45,8 @@ public static class KvReplyCodec
         {
             Encode(output, item);
         }
+
+        writer.Write(reply.History);
     }
 
     public static void Encode(IBufferWriter<byte> output, Evidence evidence)
@@ -84,7 +86,8 @@ public static class KvReplyCodec
             || !reader.TryRead(out long number) || !TryReadEvidence(ref reader, out var evidence)
             || !reader.TryRead(out uint leaderHint) || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? detail)
             || !reader.TryRead(out int retryAfterMs) || !reader.TryRead(out ulong epoch)
-            || !TryReadItems(ref reader, isItem, out var items) || !reader.TrySkip(fields - Fields))
+            || !TryReadItems(ref reader, isItem, out var items) || !reader.TryRead(out uint history)
+            || !reader.TrySkip(fields - Fields))
         {
             return false;
         }
@@ -104,6 +107,7 @@ public static class KvReplyCodec
             RetryAfterMs = retryAfterMs,
             Epoch = epoch,
             Items = items,
+            History = history,
         };
         return true;
     }

@@ -6,15 +6,19 @@ namespace KvStore.Protocol;
 /// Body of a Request frame: a MessagePack array with fields by position.
 /// <code>
 /// [operation, key bin, value bin, contentType str|nil, conditionKind, conditionRevision, delta, initial, level,
-///  id nil|[client bin16, sequence, firstSentMs, ackedBelow, digest], timeoutMs, hopsLeft, epoch, [item, …]]
+///  id nil|[client bin16, sequence, firstSentMs, ackedBelow, digest], timeoutMs, hopsLeft, epoch, [item, …],
+///  terms nil|[maxStalenessMs, maxLag|nil, sessionApplied, sessionHistory, onUnmet, ack, withoutValue]]
 /// </code>
 /// An item has the same form and no items of its own. A reader takes the fields it knows and passes over what follows them.
 /// Sizes of keys and values are not judged here but by the request handler, which can answer TooLarge; the frame bounds them.
 /// </summary>
 public static class KvRequestCodec
 {
-    private const int Fields = 14;
+    private const int Fields = 15;
     private const int IdFields = 5;
+    private const int TermsFields = 7;
+
+    private static readonly KvRequest Blank = new() { Operation = KvOperation.Get, Key = default };
 
     public static void Encode(IBufferWriter<byte> output, KvRequest request)
     {
@@ -51,6 +55,8 @@ public static class KvRequestCodec
         {
             Encode(output, item);
         }
+
+        EncodeTerms(writer, request);
     }
 
     /// <summary>The bytes of key and value are copied: the request owns what it holds.</summary>
@@ -72,12 +78,12 @@ public static class KvRequestCodec
             || !reader.TryRead(out byte level) || level > (byte)ReadLevel.Eventual
             || !TryReadId(ref reader, out var id) || !reader.TryRead(out int timeoutMs) || !reader.TryRead(out byte hopsLeft)
             || !reader.TryRead(out ulong epoch) || !TryReadItems(ref reader, isItem, out var items)
-            || !reader.TrySkip(fields - Fields))
+            || !TryReadTerms(ref reader, out var terms) || !reader.TrySkip(fields - Fields))
         {
             return false;
         }
 
-        request = new KvRequest
+        request = terms with
         {
             Operation = (KvOperation)operation,
             Key = key.ToArray(),
@@ -92,6 +98,70 @@ public static class KvRequestCodec
             HopsLeft = hopsLeft,
             Epoch = epoch,
             Items = items,
+        };
+        return true;
+    }
+
+    /// <summary>Most requests are on the default terms: one byte then.</summary>
+    private static void EncodeTerms(MessagePackWriter writer, KvRequest request)
+    {
+        if (request is { MaxStalenessMs: 0, MaxLag: null, Session: (0, 0), OnUnmet: OnUnmet.Forward, Ack: WriteAck.Majority, WithoutValue: false })
+        {
+            writer.WriteNil();
+            return;
+        }
+
+        writer.WriteArrayHeader(TermsFields);
+        writer.Write(request.MaxStalenessMs);
+        if (request.MaxLag is { } maxLag)
+        {
+            writer.Write(maxLag);
+        }
+        else
+        {
+            writer.WriteNil();
+        }
+
+        writer.Write(request.Session.Applied);
+        writer.Write(request.Session.History);
+        writer.Write((int)request.OnUnmet);
+        writer.Write((int)request.Ack);
+        writer.Write(request.WithoutValue);
+    }
+
+    /// <summary>A request that has its terms and nothing else yet.</summary>
+    private static bool TryReadTerms(ref MessagePackReader reader, out KvRequest request)
+    {
+        request = Blank;
+        if (!reader.TryReadNil(out bool areDefault))
+        {
+            return false;
+        }
+
+        if (areDefault)
+        {
+            return true;
+        }
+
+        ulong maxLag = 0;
+        if (!reader.TryReadArrayHeader(out int fields) || fields < TermsFields
+            || !reader.TryRead(out int maxStalenessMs) || !reader.TryReadNil(out bool anyLag) || (!anyLag && !reader.TryRead(out maxLag))
+            || !reader.TryRead(out ulong applied) || !reader.TryRead(out uint history)
+            || !reader.TryRead(out byte onUnmet) || onUnmet > (byte)OnUnmet.Serve
+            || !reader.TryRead(out byte ack) || ack > (byte)WriteAck.All
+            || !reader.TryRead(out bool withoutValue) || !reader.TrySkip(fields - TermsFields))
+        {
+            return false;
+        }
+
+        request = Blank with
+        {
+            MaxStalenessMs = maxStalenessMs,
+            MaxLag = anyLag ? null : maxLag,
+            Session = new SessionPoint(applied, history),
+            OnUnmet = (OnUnmet)onUnmet,
+            Ack = (WriteAck)ack,
+            WithoutValue = withoutValue,
         };
         return true;
     }
