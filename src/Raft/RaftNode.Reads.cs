@@ -86,7 +86,8 @@ public sealed partial class RaftNode
 
     private void OnHeartbeatResponse(HeartbeatResponse message)
     {
-        if (_tracker.Find(message.From) is not { } peer)
+        // Nobody can have answered a round that was not started; believed, it would confirm those to come.
+        if (_tracker.Find(message.From) is not { } peer || message.Round > _lastRound)
         {
             return;
         }

@@ -119,7 +119,8 @@ public sealed partial class RaftNode
 
     private void OnAppendResponse(AppendResponse message)
     {
-        if (_tracker.Find(message.From) is not { } peer)
+        // Nobody can have acknowledged what was not sent: such an answer counts for nothing.
+        if (_tracker.Find(message.From) is not { } peer || (!message.Rejected && message.Index > _log.LastIndex))
         {
             return;
         }
@@ -131,7 +132,6 @@ public sealed partial class RaftNode
             return;
         }
 
-        Invariant.Check(message.Index <= _log.LastIndex, "nobody acknowledges more than its leader sent");
         bool advanced = peer.TryAdvance(message.Index);
         if (!advanced && !(peer.State == ProgressState.Probe && peer.Match == message.Index))
         {

@@ -17,7 +17,8 @@ namespace KvStore.Replication;
 /// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
 /// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later heartbeat as proof of
 /// freshness. Fields that a receiver does not use yet are zero. Decoding never throws: a peer that sends nonsense costs a
-/// closed connection.
+/// closed connection. Nonsense is also a number that no cluster can have reached, and a term in a log that is above its
+/// message's: believed, the first would overflow what is counted on from it, and the second could not be outvoted.
 /// </summary>
 internal static class PeerPayload
 {
@@ -25,6 +26,21 @@ internal static class PeerPayload
     public const byte MessagesKind = 1;
     public const byte HeartbeatsKind = 2;
     public const byte AnswersKind = 3;
+
+    /// <summary>Highest term a message may have: a thousand elections a second for 8,900 years.</summary>
+    public const ulong MaxTerm = 1UL << 48;
+
+    /// <summary>Highest log index: a million entries a second for 2,200 years.</summary>
+    public const ulong MaxIndex = 1UL << 56;
+
+    /// <summary>Latest wall clock, in unix milliseconds: the year 6429.</summary>
+    public const ulong MaxWallMs = 1UL << 47;
+
+    /// <summary>Highest revision an entry may start at: the same year.</summary>
+    public const ulong MaxClock = MaxWallMs << 16;
+
+    /// <summary>Replicas in each part of a configuration.</summary>
+    public const int MaxReplicas = 256;
 
     private const int HeaderFields = 3;
     private const int MaxEntriesPerAppend = 1 << 16;
@@ -138,7 +154,7 @@ internal static class PeerPayload
         wallMs = 0;
         var reader = new MessagePackReader(payload);
         if (!reader.TryReadArrayHeader(out int fields) || fields < HeaderFields + 1 || !reader.TryRead(out byte version)
-            || version != Version || !reader.TryRead(out byte kind) || !reader.TryRead(out wallMs))
+            || version != Version || !reader.TryRead(out byte kind) || !TryReadUpTo(ref reader, MaxWallMs, out wallMs))
         {
             return false;
         }
@@ -224,11 +240,15 @@ internal static class PeerPayload
         }
     }
 
+    private static bool TryReadUpTo(ref MessagePackReader reader, ulong max, out ulong value) => reader.TryRead(out value) && value <= max;
+
+    private static bool TryReadIndex(ref MessagePackReader reader, out ulong index) => TryReadUpTo(ref reader, MaxIndex, out index);
+
     private static bool TryReadAddress(ref MessagePackReader reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
     {
         (group, from, to) = (default, default, default);
         if (!reader.TryRead(out uint groupValue) || !reader.TryRead(out ulong _) | !reader.TryRead(out ulong fromValue)
-            | !reader.TryRead(out ulong toValue) | !reader.TryRead(out term))
+            | !reader.TryRead(out ulong toValue) | !TryReadUpTo(ref reader, MaxTerm, out term))
         {
             term = 0;
             return false;
@@ -242,7 +262,7 @@ internal static class PeerPayload
     {
         if (!reader.TryReadArrayHeader(out int fields) || fields != 10
             || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
-            || !reader.TryRead(out ulong commit) || !reader.TryRead(out ulong lowestMatch) || !reader.TryRead(out ulong _)
+            || !TryReadIndex(ref reader, out ulong commit) || !TryReadIndex(ref reader, out ulong lowestMatch) || !reader.TryRead(out ulong _)
             || !reader.TryRead(out ulong _) || !reader.TryRead(out ulong _))
         {
             return false;
@@ -277,8 +297,9 @@ internal static class PeerPayload
         switch ((MessageType)type, fields - 6)
         {
             case (MessageType.AppendEntries, 4):
-                if (reader.TryRead(out ulong prevIndex) && reader.TryRead(out ulong prevTerm) && reader.TryRead(out ulong commit)
-                    && TryReadEntries(ref reader, prevIndex, out Entry[]? entries))
+                if (TryReadIndex(ref reader, out ulong prevIndex) && TryReadUpTo(ref reader, term, out ulong prevTerm)
+                    && TryReadIndex(ref reader, out ulong commit)
+                    && TryReadEntries(ref reader, prevIndex, prevTerm, term, out Entry[]? entries))
                 {
                     message = new AppendEntries(from, to, term, prevIndex, prevTerm, commit, entries);
                 }
@@ -286,8 +307,8 @@ internal static class PeerPayload
                 break;
 
             case (MessageType.AppendResponse, 4):
-                if (reader.TryRead(out ulong index) && reader.TryRead(out bool rejected) && reader.TryRead(out ulong hintIndex)
-                    && reader.TryRead(out ulong hintTerm))
+                if (TryReadIndex(ref reader, out ulong index) && reader.TryRead(out bool rejected)
+                    && TryReadIndex(ref reader, out ulong hintIndex) && TryReadUpTo(ref reader, term, out ulong hintTerm))
                 {
                     message = new AppendResponse(from, to, term, index, rejected, hintIndex, hintTerm);
                 }
@@ -295,8 +316,8 @@ internal static class PeerPayload
                 break;
 
             case (MessageType.VoteRequest, 4):
-                if (reader.TryRead(out ulong lastIndex) && reader.TryRead(out ulong lastTerm) && reader.TryRead(out bool preVote)
-                    && reader.TryRead(out bool transfer))
+                if (TryReadIndex(ref reader, out ulong lastIndex) && TryReadUpTo(ref reader, term, out ulong lastTerm)
+                    && reader.TryRead(out bool preVote) && reader.TryRead(out bool transfer))
                 {
                     message = new VoteRequest(from, to, term, lastIndex, lastTerm, preVote, transfer);
                 }
@@ -304,8 +325,8 @@ internal static class PeerPayload
                 break;
 
             case (MessageType.VoteResponse, 4):
-                if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted) && reader.TryRead(out ulong votersCommit)
-                    && reader.TryRead(out ulong votersCommitTerm))
+                if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted)
+                    && TryReadIndex(ref reader, out ulong votersCommit) && TryReadUpTo(ref reader, term, out ulong votersCommitTerm))
                 {
                     message = new VoteResponse(from, to, term, preVoteAnswer, granted, votersCommit, votersCommitTerm);
                 }
@@ -321,7 +342,7 @@ internal static class PeerPayload
                 break;
 
             case (MessageType.ReadIndexResponse, 2):
-                if (reader.TryRead(out ulong answered) && reader.TryRead(out ulong readIndex))
+                if (reader.TryRead(out ulong answered) && TryReadIndex(ref reader, out ulong readIndex))
                 {
                     message = new ReadIndexResponse(from, to, term, answered, readIndex);
                 }
@@ -329,8 +350,8 @@ internal static class PeerPayload
                 break;
 
             case (MessageType.InstallSnapshot, 4):
-                if (reader.TryRead(out ulong snapshotIndex) && reader.TryRead(out ulong snapshotTerm) && reader.TryRead(out ulong lastClock)
-                    && TryReadConfiguration(ref reader, out ConfState? configuration))
+                if (TryReadIndex(ref reader, out ulong snapshotIndex) && TryReadUpTo(ref reader, term, out ulong snapshotTerm)
+                    && TryReadUpTo(ref reader, MaxClock, out ulong lastClock) && TryReadConfiguration(ref reader, out ConfState? configuration))
                 {
                     message = new InstallSnapshot(
                         from, to, term, new SnapshotMetadata(snapshotIndex, snapshotTerm, lastClock, configuration));
@@ -353,7 +374,8 @@ internal static class PeerPayload
     }
 
     private static bool TryReadEntries(
-        ref MessagePackReader reader, ulong prevIndex, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Entry[]? entries)
+        ref MessagePackReader reader, ulong prevIndex, ulong prevTerm, ulong leaderTerm,
+        [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Entry[]? entries)
     {
         entries = null;
         if (!reader.TryReadArrayHeader(out int count) || count > MaxEntriesPerAppend)
@@ -364,14 +386,16 @@ internal static class PeerPayload
         var read = new Entry[count];
         for (int i = 0; i < count; i++)
         {
-            if (!reader.TryReadArrayHeader(out int fields) || fields != 6 || !reader.TryRead(out ulong term)
-                || !reader.TryRead(out byte kind) || kind > (byte)EntryKind.ConfChange || !reader.TryRead(out ushort featureLevel)
-                || !reader.TryRead(out ulong clock) || !reader.TryRead(out uint revisions) || revisions == 0
-                || !reader.TryReadBin(Limits.MaxPeerFrameBytes, out ReadOnlySpan<byte> payload))
+            // Terms in a log never fall.
+            if (!reader.TryReadArrayHeader(out int fields) || fields != 6 || !TryReadUpTo(ref reader, leaderTerm, out ulong term)
+                || term < prevTerm || !reader.TryRead(out byte kind) || kind > (byte)EntryKind.ConfChange
+                || !reader.TryRead(out ushort featureLevel) || !TryReadUpTo(ref reader, MaxClock, out ulong clock)
+                || !reader.TryRead(out uint revisions) || revisions == 0 || !reader.TryReadBin(Limits.MaxPeerFrameBytes, out ReadOnlySpan<byte> payload))
             {
                 return false;
             }
 
+            prevTerm = term;
             read[i] = new Entry(term, prevIndex + 1 + (ulong)i, (EntryKind)kind, featureLevel, clock, revisions, payload.ToArray());
         }
 
@@ -397,7 +421,7 @@ internal static class PeerPayload
     private static bool TryReadReplicas(ref MessagePackReader reader, out ReplicaId[] replicas)
     {
         replicas = [];
-        if (!reader.TryReadArrayHeader(out int count))
+        if (!reader.TryReadArrayHeader(out int count) || count > MaxReplicas)
         {
             return false;
         }

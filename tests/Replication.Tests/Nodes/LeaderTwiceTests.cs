@@ -13,7 +13,7 @@ public sealed class LeaderTwiceTests
     public void A_write_is_answered_although_replaced_entries_of_an_earlier_term_reach_further()
     {
         var node = new LoneNode();
-        ulong first = Lead(node);
+        ulong first = node.LeadWithVotesOfNode1();
         Acknowledge(node, first);
         WaitingClient[] early = [.. Enumerable.Range(0, 5).Select(_ => Put(node))];
         Assert.All(early, c => Assert.Null(c.Reply));
@@ -28,7 +28,7 @@ public sealed class LeaderTwiceTests
         Assert.Equal(noOp, node.Replica.DurableLastIndex);
 
         node.Store.OnPeerLost(new NodeId(1));
-        ulong third = Lead(node);
+        ulong third = node.LeadWithVotesOfNode1();
         Assert.True(third > second);
         WaitingClient late = Put(node);
         Acknowledge(node, third);
@@ -45,26 +45,6 @@ public sealed class LeaderTwiceTests
         node.Store.Submit(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), TimeoutMs = 500 }, client);
         node.Turn();
         return client;
-    }
-
-    /// <summary>Node 1 votes for whatever it is asked, until we lead; the answer is the term.</summary>
-    private static ulong Lead(LoneNode node)
-    {
-        for (int tick = 0; tick < 100 && !node.Replica.IsLeader; tick++)
-        {
-            node.Pass(50);
-            node.Turn();
-            if (node.Replica.View.Role == Role.PreCandidate)
-            {
-                node.Hear(new VoteResponse(Peer, Self, node.Replica.View.Term + 1, PreVote: true, Granted: true));
-                node.Turn();
-                node.Hear(new VoteResponse(Peer, Self, node.Replica.View.Term, PreVote: false, Granted: true));
-                node.Turn();
-            }
-        }
-
-        Assert.True(node.Replica.IsLeader);
-        return node.Replica.View.Term;
     }
 
     private static void Acknowledge(LoneNode node, ulong term)

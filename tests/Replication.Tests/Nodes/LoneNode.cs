@@ -75,6 +75,49 @@ internal sealed class LoneNode : ITransport
         HearItem(PeerPayload.HeartbeatsKind, [round], items);
     }
 
+    public void HearAnswer(ulong term, ulong round)
+    {
+        var items = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteAnswer(items, new GroupId(1), epoch: 1, new HeartbeatResponse(new ReplicaId(1), Replica.Id, term, round));
+        HearItem(PeerPayload.AnswersKind, [1, 1], items);
+    }
+
+    /// <summary>Node 1 votes for whatever it is asked, until we lead; the answer is the term.</summary>
+    public ulong LeadWithVotesOfNode1()
+    {
+        ReplicaId peer = new(1);
+        for (int tick = 0; tick < 100 && !Replica.IsLeader; tick++)
+        {
+            Pass(50);
+            Turn();
+            if (Replica.View.Role == Role.PreCandidate)
+            {
+                Hear(new VoteResponse(peer, Replica.Id, Replica.View.Term + 1, PreVote: true, Granted: true));
+                Turn();
+                Hear(new VoteResponse(peer, Replica.Id, Replica.View.Term, PreVote: false, Granted: true));
+                Turn();
+            }
+        }
+
+        Assert.True(Replica.IsLeader);
+        return Replica.View.Term;
+    }
+
+    /// <summary>Everything sent so far, decoded.</summary>
+    public List<Message> SentMessages()
+    {
+        var heard = new List<PeerMessage>();
+        foreach (ReadOnlyMemory<byte> payload in Sent)
+        {
+            // Requests for snapshots have an encoding of their own.
+            _ = PeerPayload.TryRead(payload.Span, out _, heard);
+        }
+
+        return [.. heard.Select(m => m.Message)];
+    }
+
+    public ulong LastRoundSent() => SentMessages().OfType<Heartbeat>().Last().Round;
+
     public void HearPayload(ReadOnlyMemory<byte> payload) => Assert.True(Store.OnPeerPayload(new NodeId(1), payload));
 
     public void Pass(int milliseconds)
@@ -106,24 +149,28 @@ internal sealed class LoneNode : ITransport
         }
     }
 
-    private StoreNode Open() =>
-        StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });
-
-    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> items)
+    /// <summary>A payload with one item.</summary>
+    public static byte[] Payload(byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item)
     {
         var payload = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(payload);
         writer.WriteArrayHeader(4 + extra.Length);
         writer.Write((uint)PeerPayload.Version);
         writer.Write((uint)kind);
-        writer.Write(Store.WallMs());
+        writer.Write(wallMs);
         foreach (ulong field in extra)
         {
             writer.Write(field);
         }
 
         writer.WriteArrayHeader(1);
-        payload.Write(items.WrittenSpan);
-        HearPayload(payload.WrittenMemory);
+        payload.Write(item.WrittenSpan);
+        return payload.WrittenSpan.ToArray();
     }
+
+    private StoreNode Open() =>
+        StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });
+
+    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item) =>
+        HearPayload(Payload(kind, Store.WallMs(), extra, item));
 }
