@@ -13,7 +13,7 @@ internal sealed class FrontDoor
 
     private readonly Func<StoreCalls?> _store;
     private readonly NodeDirectory _configuredNodes;
-    private readonly KvHeaders _headers = new();
+    private readonly KvHeaders _headers;
     private readonly ObjectPool<PendingReply> _pending = PendingReply.CreatePool(RetainedCompletions);
 
     public FrontDoor(FrontDoorOptions options, Func<StoreCalls?> store)
@@ -21,6 +21,7 @@ internal sealed class FrontDoor
         Config = options.Config;
         NodeName = options.NodeName;
         _store = store;
+        _headers = new KvHeaders(options.Config.ClusterId);
         _configuredNodes = new NodeDirectory(options.Config.Nodes);
     }
 
@@ -56,10 +57,30 @@ internal sealed class FrontDoor
 
     public ValueTask<KvReply> SubmitAsync(KvRequest request) => PendingReply.SubmitAsync(_pending, this, request);
 
+    /// <summary>A read of one key on the terms its caller named.</summary>
+    public KvRequest ReadRequest(byte[] key, in RequestOptions options) => new()
+    {
+        Operation = KvOperation.Get,
+        Key = key,
+        // A token that dropped groups cannot say what the session saw of an absent one; a strong read shows it whatever it was.
+        Level = options.Level == ReadLevel.Session && Store is { } store && options.Session?.NeedsStrong(store.Routing().GroupOf(key)) == true
+            ? ReadLevel.Strong
+            : options.Level,
+        MaxStalenessMs = options.MaxStalenessMs,
+        MaxLag = options.MaxLag,
+        Session = SessionPointOf(key, options),
+        OnUnmet = options.OnUnmet,
+        TimeoutMs = options.TimeoutMs,
+    };
+
+    /// <summary>What the caller's session has seen of the key's group; none while the node is starting, which answers nothing.</summary>
+    public SessionPoint SessionPointOf(ReadOnlySpan<byte> key, in RequestOptions options) =>
+        options.Session is { } session && Store is { } store ? session.Find(store.Routing().GroupOf(key)) : default;
+
     public Problem Starting() => new(ErrorCode.Starting, StartingDetail) { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
 
-    public void SetHeaders(HttpResponse response, KvReply reply, long started) =>
-        _headers.Set(response, reply, Nodes, Store?.Routing().Epoch ?? 0, started);
+    public void SetHeaders(HttpResponse response, KvReply reply, SessionToken? session, long started) =>
+        _headers.Set(response, reply, session, Nodes, Store?.Routing().Epoch ?? 0, started);
 
     public Task WriteProblemAsync(HttpContext context, Problem problem) => ProblemWriter.WriteAsync(context, problem, Nodes);
 

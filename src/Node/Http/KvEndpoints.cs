@@ -25,14 +25,8 @@ internal sealed class KvEndpoints(FrontDoor door)
             return;
         }
 
-        KvReply reply = await door.SubmitAsync(new KvRequest
-        {
-            Operation = KvOperation.Get,
-            Key = key,
-            Level = options.Level,
-            TimeoutMs = options.TimeoutMs,
-            HopsLeft = HopsOf(options.Route),
-        });
+        // HEAD reads the value, too: its length is one of the headers that must be those of GET.
+        KvReply reply = await door.SubmitAsync(door.ReadRequest(key, options) with { HopsLeft = HopsOf(options.Route) });
 
         if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong
             && reply.Evidence is { Role: not ServedRole.Leader } evidence)
@@ -42,7 +36,7 @@ internal sealed class KvEndpoints(FrontDoor door)
         }
 
         HttpResponse response = context.Response;
-        door.SetHeaders(response, reply, started);
+        door.SetHeaders(response, reply, options.Session, started);
         if (options.ReadIfMatch is { } ifMatch && reply.Code is ErrorCode.None or ErrorCode.KeyNotFound
             && !(reply.Code == ErrorCode.None && (ifMatch == "*" || ETag.RevisionOf(ifMatch) == reply.Revision)))
         {
@@ -111,18 +105,16 @@ internal sealed class KvEndpoints(FrontDoor door)
             return;
         }
 
-        KvReply reply = await door.SubmitAsync(Identified(http, options, new KvRequest
+        KvReply reply = await door.SubmitAsync(Completed(http, options, new KvRequest
         {
             Operation = KvOperation.Put,
             Key = key,
             Value = value,
             ContentType = http.ContentType is { Length: > 0 } contentType ? contentType : null,
             Condition = options.Condition,
-            TimeoutMs = options.TimeoutMs,
-            HopsLeft = HopsOf(options.Route),
         }));
 
-        door.SetHeaders(context.Response, reply, started);
+        door.SetHeaders(context.Response, reply, options.Session, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -143,13 +135,11 @@ internal sealed class KvEndpoints(FrontDoor door)
             return;
         }
 
-        KvReply reply = await door.SubmitAsync(Identified(context.Request, options, new KvRequest
+        KvReply reply = await door.SubmitAsync(Completed(context.Request, options, new KvRequest
         {
             Operation = KvOperation.Delete,
             Key = key,
             Condition = options.Condition,
-            TimeoutMs = options.TimeoutMs,
-            HopsLeft = HopsOf(options.Route),
         }));
 
         if (reply.Code == ErrorCode.None && options.Strict && !reply.Changed)
@@ -157,7 +147,7 @@ internal sealed class KvEndpoints(FrontDoor door)
             reply = reply with { Code = ErrorCode.KeyNotFound, Outcome = Outcome.None, Detail = "There was nothing to delete." };
         }
 
-        door.SetHeaders(context.Response, reply, started);
+        door.SetHeaders(context.Response, reply, options.Session, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -192,18 +182,16 @@ internal sealed class KvEndpoints(FrontDoor door)
             return;
         }
 
-        KvReply reply = await door.SubmitAsync(Identified(http, options, new KvRequest
+        KvReply reply = await door.SubmitAsync(Completed(http, options, new KvRequest
         {
             Operation = KvOperation.Increment,
             Key = key,
             Delta = increment.Delta,
             Initial = increment.Initial,
-            TimeoutMs = options.TimeoutMs,
-            HopsLeft = HopsOf(options.Route),
         }));
 
         HttpResponse response = context.Response;
-        door.SetHeaders(response, reply, started);
+        door.SetHeaders(response, reply, options.Session, started);
         if (reply.Code != ErrorCode.None)
         {
             await RefuseAsync(context, reply, key, options.Route);
@@ -224,7 +212,7 @@ internal sealed class KvEndpoints(FrontDoor door)
         options = default;
         string rawTarget = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         return KeyInUrl.Read(rawTarget, PrefixSegments, form, door.Config.Limits.KeyBytes, out key)
-            ?? RequestOptions.Read(context.Request, kind, door.Config.Reads.Default, out options);
+            ?? RequestOptions.Read(context.Request, kind, door.Config, out options);
     }
 
     // What would be lost or misread when the value is given back with nothing but its Content-Type.
@@ -253,9 +241,15 @@ internal sealed class KvEndpoints(FrontDoor door)
             : null;
     }
 
-    private static KvRequest Identified(HttpRequest http, in RequestOptions options, KvRequest request) => options.IdempotencyKey is { } key
-        ? request with { Id = IdempotencyId.Of(request, http.Method, key, options.FirstSentMs) }
-        : request;
+    /// <summary>A write with everything that is said about writes in general.</summary>
+    private KvRequest Completed(HttpRequest http, in RequestOptions options, KvRequest request) => request with
+    {
+        TimeoutMs = options.TimeoutMs,
+        HopsLeft = HopsOf(options.Route),
+        Ack = options.Ack,
+        Session = door.SessionPointOf(request.Key.Span, options),
+        Id = options.IdempotencyKey is { } key ? IdempotencyId.Of(request, http.Method, key, options.FirstSentMs) : null,
+    };
 
     /// <summary>Without hops a node that is not the right one says so instead of passing the request on.</summary>
     private static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? (byte)1 : (byte)0;

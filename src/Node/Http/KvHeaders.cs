@@ -5,12 +5,13 @@ using KvStore.Protocol;
 namespace KvStore.Node.Http;
 
 /// <summary>The response headers of the data routes.</summary>
-internal sealed class KvHeaders
+internal sealed class KvHeaders(string clusterId)
 {
     public const string Revision = "Kv-Revision";
     public const string Consistency = "Kv-Consistency";
     public const string Staleness = "Kv-Staleness";
     public const string ServedBy = "Kv-Served-By";
+    public const string Session = "Kv-Session";
     public const string RingEpoch = "Kv-Ring-Epoch";
     public const string Leader = "Kv-Leader";
     public const string ServerTiming = "Server-Timing";
@@ -20,15 +21,27 @@ internal sealed class KvHeaders
     private static readonly string[] Levels = ["strong", "bounded", "session", "eventual"];
     private static readonly string[] Paths = ["local", "waited", "forwarded"];
 
+    /// <summary>What a session begins with.</summary>
+    private readonly SessionToken _newSession = SessionToken.Empty(clusterId);
+
     private EpochText _epoch = new(0);
 
     public static string NameOf(ReadLevel level) => Levels[(int)level];
+
+    /// <summary>Null when no level has this name.</summary>
+    public static ReadLevel? LevelOf(string name) => Array.IndexOf(Levels, name) is >= 0 and int level ? (ReadLevel)level : null;
 
     /// <summary>
     /// What the answering replica says about itself. Everything that touched a group carries it; a reply that executed nothing
     /// has no evidence and gets none.
     /// </summary>
-    public void Set(HttpResponse response, KvReply reply, NodeDirectory nodes, ulong ownEpoch, long started)
+    /// <param name="response">Of which the headers are set.</param>
+    /// <param name="reply">What the store said.</param>
+    /// <param name="session">The token the request came with; null begins a session.</param>
+    /// <param name="nodes">Names of the nodes.</param>
+    /// <param name="ownEpoch">For replies that name none.</param>
+    /// <param name="started">When the request arrived.</param>
+    public void Set(HttpResponse response, KvReply reply, SessionToken? session, NodeDirectory nodes, ulong ownEpoch, long started)
     {
         IHeaderDictionary headers = response.Headers;
         headers[ServerTiming] = string.Create(
@@ -47,11 +60,19 @@ internal sealed class KvHeaders
 
         if (reply.Evidence is { } evidence)
         {
-            headers[Consistency] = NameOf(evidence.Level);
+            if (reply.Code != ErrorCode.TooStale)
+            {
+                headers[Consistency] = NameOf(evidence.Level); // a read that was refused met no level
+            }
+
             headers[Staleness] = StalenessOf(evidence);
             string prefix = nodes.ServedByPrefix(evidence.Node, evidence.Role);
             string path = Paths[(int)evidence.Path];
             headers[ServedBy] = $"{prefix}{evidence.Group}; term={evidence.Term}; applied={evidence.Applied}; path={path}";
+            if (reply.History != 0)
+            {
+                headers[Session] = (session ?? _newSession).With(evidence.Group, new SessionPoint(evidence.Applied, reply.History)).ToString();
+            }
         }
     }
 

@@ -22,6 +22,9 @@ internal sealed record Problem(ErrorCode Code, string Detail)
 
     public int RetryAfterMs { get; init; }
 
+    /// <summary>TooStale: the best age there was; null when no age was proved.</summary>
+    public uint? BestStalenessMs { get; init; }
+
     public static Problem Invalid(string detail) => new(ErrorCode.InvalidRequest, detail);
 
     public static Problem DotSegment() => new(
@@ -31,6 +34,16 @@ internal sealed record Problem(ErrorCode Code, string Detail)
 
     public static Problem KeyTooLong(int length, int limit) => new(
         ErrorCode.TooLarge, $"The key has {length} bytes; the limit keyBytes is {limit}.") { Status = StatusCodes.Status414UriTooLong };
+
+    public static Problem TokenTooLong(int length) => new(
+        ErrorCode.TooLarge, $"The session token has {length} characters; the limit is {SessionToken.MaxTextLength}, and no token is longer.")
+    {
+        Status = StatusCodes.Status431RequestHeaderFieldsTooLarge,
+    };
+
+    /// <param name="detail">What is wrong with it, without capital and full stop: a clause of the parser.</param>
+    public static Problem BadToken(string detail) =>
+        new(ErrorCode.SessionTokenInvalid, string.Concat(detail[..1].ToUpperInvariant(), detail.AsSpan(1), "."));
 
     public static Problem BodyTooLarge(string limitName, int limit) => new(
         ErrorCode.TooLarge, $"The body is larger than the limit {limitName} of {limit} bytes.");
@@ -67,6 +80,7 @@ internal sealed record Problem(ErrorCode Code, string Detail)
         Group = reply.Evidence?.Group ?? group,
         Leader = reply.LeaderHint,
         RetryAfterMs = reply.RetryAfterMs,
+        BestStalenessMs = reply.Evidence is { AgeMs: not Evidence.AgeUnknown } evidence ? evidence.AgeMs : null,
     };
 
     private static string DefaultDetail(ErrorCode code) =>

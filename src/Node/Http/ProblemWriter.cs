@@ -5,7 +5,10 @@ using KvStore.Protocol;
 
 namespace KvStore.Node.Http;
 
-/// <summary>Writes problems as RFC 9457 documents, always with the same members; what is not known is null.</summary>
+/// <summary>
+/// Writes problems as RFC 9457 documents, always with the same members; what is not known is null. TooStale alone has one more:
+/// bestStalenessMs, the best age there was.
+/// </summary>
 internal static class ProblemWriter
 {
     public static async Task WriteAsync(HttpContext context, Problem problem, NodeDirectory nodes)
@@ -47,6 +50,11 @@ internal static class ProblemWriter
         WriteNumberOrNull(json, "group", problem.Group?.Value);
         json.WriteString("leader", document.Leader);
         WriteNumberOrNull(json, "retryAfterMs", document.RetryAfterMs > 0 ? document.RetryAfterMs : null);
+        if (problem.Code == ErrorCode.TooStale)
+        {
+            WriteNumberOrNull(json, "bestStalenessMs", problem.BestStalenessMs);
+        }
+
         json.WriteString("traceId", document.TraceId);
     }
 

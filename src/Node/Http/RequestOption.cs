@@ -12,6 +12,10 @@ internal enum RequestKinds : byte
     Increment = 8,
     Write = Put | Delete | Increment,
     Any = Get | Write,
+
+    /// <summary>GET /v1/explain: a read that is talked about, not made.</summary>
+    Explain = 16,
+    Read = Get | Explain,
 }
 
 internal enum OptionId : byte
@@ -30,6 +34,7 @@ internal enum OptionId : byte
     MaxStaleness,
     Session,
     MaxLag,
+    KeyEncoding,
     Ttl,
 }
 
@@ -47,18 +52,35 @@ internal enum OptionId : byte
 internal sealed record RequestOption(
     OptionId Id, string? Header, string? Query, RequestKinds Kinds, string Accepts, string Summary, bool Offered = true)
 {
+    /// <summary>A value to try, for the document; null when every choice would be arbitrary.</summary>
+    public string? Example { get; init; }
+
     public static readonly RequestOption[] All =
     [
-        new(OptionId.Consistency, "Kv-Consistency", "consistency", RequestKinds.Get, "strong, eventual",
-            "What the read must prove: strong is linearizable; eventual is answered by any replica at once."),
+        new(OptionId.Consistency, "Kv-Consistency", "consistency", RequestKinds.Read, "strong, bounded, session, eventual",
+            "What the read must prove. strong: nothing acknowledged before it is missing; bounded: nothing acknowledged longer ago than "
+                + "Kv-Max-Staleness; session: nothing its Kv-Session token has seen; eventual: no proof. Absent: the cluster's default.")
+            { Example = "bounded" },
+        new(OptionId.MaxStaleness, "Kv-Max-Staleness", "maxStaleness", RequestKinds.Read,
+            "a duration from 1ms to 24h, like 500ms, 5s or 1m",
+            "How old the answer of a bounded read may be. A bound without Kv-Consistency asks for bounded.") { Example = "500ms" },
+        new(OptionId.MaxLag, "Kv-Max-Lag", "maxLag", RequestKinds.Read, "a number of log entries, 0 or more",
+            "By how many log entries of its group the answering replica of a bounded read may be behind; with Kv-Max-Staleness both hold.")
+            { Example = "100" },
+        new(OptionId.Session, "Kv-Session", "session", RequestKinds.Any | RequestKinds.Explain,
+            "a token exactly as a Kv-Session header or GET /v1/session gave it; none begins a session",
+            "What the session has seen. The answer's Kv-Session is this token and what the answer adds to it: send that one next."),
+        new(OptionId.OnUnmet, "Kv-On-Unmet", "onUnmet", RequestKinds.Read, "forward, fail, serve",
+            "What happens when this node cannot prove the level asked for: it asks the leader or another replica (forward, the default), "
+                + "gives up at once (fail), or answers all the same (serve; the answer's Kv-Consistency says which level it met).")
+            { Example = "fail" },
         new(OptionId.Timeout, "Kv-Timeout", "timeout", RequestKinds.Any, "a duration like 500ms, 5s or 1m, at most 60s",
-            "How long the node may take; 5s when absent."),
+            "How long the node may take; 5s when absent.") { Example = "2s" },
         new(OptionId.Route, "Kv-Route", "route", RequestKinds.Any, "proxy, redirect, strict",
             "What a node does that cannot answer itself: pass the request on (proxy), answer 307 (redirect) or 421 (strict)."),
-        new(OptionId.Ack, "Kv-Ack", "ack", RequestKinds.Write, "majority",
-            "Who has made the write durable before the answer."),
-        new(OptionId.OnUnmet, "Kv-On-Unmet", "onUnmet", RequestKinds.Get, "forward",
-            "What happens when this node cannot prove the level asked for."),
+        new(OptionId.Ack, "Kv-Ack", "ack", RequestKinds.Write, "majority, all",
+            "Who has made the write durable before the answer: a majority of the replicas (the default), or every one of them.")
+            { Example = "all" },
         new(OptionId.IfMatch, "If-Match", "ifMatch", RequestKinds.Get | RequestKinds.Put | RequestKinds.Delete, "one strong ETag, or *",
             "Only if the key has this ETag; * means any."),
         new(OptionId.IfNoneMatch, "If-None-Match", "ifNoneMatch", RequestKinds.Get | RequestKinds.Put,
@@ -66,16 +88,16 @@ internal sealed record RequestOption(
             "PUT: only if the key does not exist. GET: 304 when the key still has this ETag."),
         new(OptionId.IdempotencyKey, "Idempotency-Key", "idempotencyKey", RequestKinds.Write,
             "1 to 128 printable ASCII characters, bare or quoted",
-            "The same key with the same request is executed once within ten minutes."),
+            "The same key with the same request is executed once within ten minutes. A version 7 UUID also says when it was first sent.")
+            { Example = "order-17" },
         new(OptionId.FirstSent, "Kv-First-Sent", "firstSent", RequestKinds.Write, "unix milliseconds, together with Idempotency-Key",
             "When the request was sent for the first time: a duplicate that comes too late is refused instead of executed."),
         new(OptionId.Format, null, "format", RequestKinds.Get, "json, raw",
             "json wraps the value in an envelope, like Accept: application/json."),
         new(OptionId.Strict, null, "strict", RequestKinds.Delete, "true, false, or nothing, which means true",
             "404 when there was nothing to delete."),
-        new(OptionId.MaxStaleness, "Kv-Max-Staleness", "maxStaleness", RequestKinds.Any, "", "", Offered: false),
-        new(OptionId.Session, "Kv-Session", "session", RequestKinds.Any, "", "", Offered: false),
-        new(OptionId.MaxLag, "Kv-Max-Lag", "maxLag", RequestKinds.Any, "", "", Offered: false),
+        new(OptionId.KeyEncoding, null, "keyEncoding", RequestKinds.Explain, "text, base64url",
+            "base64url: the key in the path is written as after /v1/b64/."),
         new(OptionId.Ttl, "Kv-Ttl", "ttl", RequestKinds.Any, "", "", Offered: false),
     ];
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using KvStore.Node.Config;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Http;
@@ -16,7 +17,23 @@ internal struct RequestOptions
 {
     public const int DefaultTimeoutMs = 5000;
 
+    /// <summary>Beyond a day a bound says nothing that eventual does not say.</summary>
+    public const int MaxMaxStalenessMs = 24 * 60 * 60 * 1000;
+
     public ReadLevel Level { get; private set; }
+
+    /// <summary>0: no bound on the age.</summary>
+    public int MaxStalenessMs { get; private set; }
+
+    public ulong? MaxLag { get; private set; }
+
+    /// <summary>Null when the request carries none.</summary>
+    public SessionToken? Session { get; private set; }
+
+    public OnUnmet OnUnmet { get; private set; }
+
+    public WriteAck Ack { get; private set; }
+
     public int TimeoutMs { get; private set; }
     public RouteMode Route { get; private set; }
 
@@ -39,9 +56,12 @@ internal struct RequestOptions
     /// <summary>?format: true json, false raw, null not said.</summary>
     public bool? Envelope { get; private set; }
 
-    public static Problem? Read(HttpRequest request, RequestKinds kind, ReadLevel defaultLevel, out RequestOptions options)
+    /// <summary>How an explained key is written.</summary>
+    public KeyForm KeyForm { get; private set; }
+
+    public static Problem? Read(HttpRequest request, RequestKinds kind, ClusterConfig config, out RequestOptions options)
     {
-        options = new RequestOptions { Level = defaultLevel, TimeoutMs = DefaultTimeoutMs };
+        options = new RequestOptions { Level = config.Reads.Default, TimeoutMs = DefaultTimeoutMs };
         Problem? problem = OptionValues.Read(request, out OptionValues values);
         if (problem is not null)
         {
@@ -60,7 +80,7 @@ internal struct RequestOptions
                 return Problem.Invalid($"{option.Name} is not available yet in this build.");
             }
 
-            problem = (option.Kinds & kind) != 0 ? options.Take(option, value, kind) : ConditionElsewhere(option, kind);
+            problem = (option.Kinds & kind) != 0 ? options.Take(option, value, kind, config) : ConditionElsewhere(option, kind);
             if (problem is not null)
             {
                 return problem;
@@ -77,10 +97,10 @@ internal struct RequestOptions
             return Problem.Invalid("Kv-First-Sent says when an Idempotency-Key was first used: send both or neither.");
         }
 
-        return null;
+        return options.SettleBound(levelIsNamed: values[OptionId.Consistency] is not null, config.Reads);
     }
 
-    /// <summary>500ms, 5s, 1m: a whole number and a unit.</summary>
+    /// <summary>500ms, 5s, 1m, 24h: a whole number and a unit.</summary>
     public static bool TryParseDuration(ReadOnlySpan<char> text, out int milliseconds)
     {
         milliseconds = 0;
@@ -92,7 +112,7 @@ internal struct RequestOptions
         }
         else if (text.Length > 0)
         {
-            unit = text[^1] switch { 's' => 1000, 'm' => 60_000, _ => 0 };
+            unit = text[^1] switch { 's' => 1000, 'm' => 60_000, 'h' => 3_600_000, _ => 0 };
             text = text[..^1];
         }
 
@@ -156,27 +176,83 @@ internal struct RequestOptions
     // Ignoring a condition would execute a request its sender wanted refused; every other option may be sent with anything.
     private static Problem? ConditionElsewhere(RequestOption option, RequestKinds kind) =>
         option.Id is OptionId.IfMatch or OptionId.IfNoneMatch
-            ? Problem.Invalid($"{option.Name} is not offered on {(kind == RequestKinds.Increment ? "an increment" : "a delete")}.")
+            ? Problem.Invalid($"{option.Name} is not offered on {NameOf(kind)}.")
             : null;
 
-    private Problem? Take(RequestOption option, string value, RequestKinds kind)
+    private static string NameOf(RequestKinds kind) => kind switch
+    {
+        RequestKinds.Increment => "an increment",
+        RequestKinds.Explain => "explain",
+        _ => "a delete",
+    };
+
+    /// <summary>
+    /// A bound says what the reader can live with, so it asks for bounded on its own; beside another level one of the two was not
+    /// meant.
+    /// </summary>
+    private Problem? SettleBound(bool levelIsNamed, ReadSettings reads)
+    {
+        if (MaxStalenessMs == 0 && MaxLag is null)
+        {
+            MaxStalenessMs = Level == ReadLevel.Bounded ? reads.MaxStalenessMs : 0;
+            return null;
+        }
+
+        if (!levelIsNamed)
+        {
+            Level = ReadLevel.Bounded;
+        }
+
+        return Level == ReadLevel.Bounded ? null : Problem.Invalid(
+            $"Kv-Max-Staleness and Kv-Max-Lag bound a bounded read, but Kv-Consistency is {KvHeaders.NameOf(Level)}: "
+            + "send Kv-Consistency: bounded, or no bound.");
+    }
+
+    private Problem? TakeSession(string value, ClusterConfig config)
+    {
+        if (value.Length > SessionToken.MaxTextLength)
+        {
+            return Problem.TokenTooLong(value.Length);
+        }
+
+        if (!SessionToken.TryParse(value, config.ClusterId, out SessionToken? token, out string? problem))
+        {
+            return Problem.BadToken(problem);
+        }
+
+        foreach ((GroupId group, _) in token.Points)
+        {
+            if (group.Value < 1 || group.Value > config.Groups)
+            {
+                return Problem.BadToken($"the session token names group {group}; this cluster has the groups 1 to {config.Groups}");
+            }
+        }
+
+        Session = token;
+        return null;
+    }
+
+    private Problem? Take(RequestOption option, string value, RequestKinds kind, ClusterConfig config)
     {
         switch (option.Id)
         {
             case OptionId.Consistency:
-                switch (value)
-                {
-                    case "strong":
-                        Level = ReadLevel.Strong;
-                        return null;
-                    case "eventual":
-                        Level = ReadLevel.Eventual;
-                        return null;
-                    case "bounded" or "session":
-                        return Problem.Invalid($"{option.Name} {value} is not available yet; this build serves: {option.Accepts}.");
-                    default:
-                        return option.Refuse(value);
-                }
+                ReadLevel? level = KvHeaders.LevelOf(value);
+                Level = level ?? Level;
+                return level is null ? option.Refuse(value) : null;
+
+            case OptionId.MaxStaleness:
+                bool isDuration = TryParseDuration(value, out int maxStalenessMs);
+                MaxStalenessMs = maxStalenessMs;
+                return isDuration && maxStalenessMs is >= 1 and <= MaxMaxStalenessMs ? null : option.Refuse(value);
+
+            case OptionId.MaxLag:
+                bool isCount = ulong.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong maxLag);
+                MaxLag = maxLag;
+                return isCount ? null : option.Refuse(value);
+
+            case OptionId.Session:
+                return TakeSession(value, config);
 
             case OptionId.Timeout:
                 if (!TryParseDuration(value, out int timeoutMs) || timeoutMs is < 1 or > Limits.MaxTimeoutMs)
@@ -204,20 +280,12 @@ internal struct RequestOptions
                 }
 
             case OptionId.Ack:
-                return value switch
-                {
-                    "majority" => null,
-                    "all" => Problem.Invalid("Kv-Ack: all is not available yet; accepted: majority."),
-                    _ => option.Refuse(value),
-                };
+                Ack = value == "all" ? WriteAck.All : WriteAck.Majority;
+                return value is "majority" or "all" ? null : option.Refuse(value);
 
             case OptionId.OnUnmet:
-                return value switch
-                {
-                    "forward" => null,
-                    "fail" or "serve" => Problem.Invalid($"Kv-On-Unmet: {value} is not available yet; accepted: forward."),
-                    _ => option.Refuse(value),
-                };
+                OnUnmet = value switch { "fail" => OnUnmet.Fail, "serve" => OnUnmet.Serve, _ => OnUnmet.Forward };
+                return value is "forward" or "fail" or "serve" ? null : option.Refuse(value);
 
             case OptionId.IfMatch when kind == RequestKinds.Get:
                 ReadIfMatch = value;
@@ -264,6 +332,10 @@ internal struct RequestOptions
             case OptionId.Strict:
                 Strict = value is "" or "true";
                 return value is "" or "true" or "false" ? null : option.Refuse(value);
+
+            case OptionId.KeyEncoding:
+                KeyForm = value == "base64url" ? KeyForm.Base64Url : KeyForm.Text;
+                return value is "text" or "base64url" ? null : option.Refuse(value);
 
             default:
                 return Problem.Invalid($"{option.Name} is not available yet in this build.");

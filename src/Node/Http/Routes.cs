@@ -13,15 +13,20 @@ internal static class Routes
 
     private static readonly RouteAnswer[] EveryRequest =
     [
-        RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable),
+        RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable, ErrorCode.SessionTokenInvalid),
         RouteAnswer.Problem(414, ErrorCode.TooLarge),
         RouteAnswer.Problem(421, ErrorCode.WrongNode),
         RouteAnswer.Problem(429, ErrorCode.Overloaded),
-        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.Starting, ErrorCode.Draining),
+        new(431, "TooLarge: the session token.", "application/problem+json"),
         new(307, "Kv-Route: redirect, and another node leads: Location names the same path there."),
     ];
 
-    private static readonly RouteAnswer[] EveryRead = [.. EveryRequest, RouteAnswer.Problem(504, ErrorCode.Timeout)];
+    private static readonly RouteAnswer[] EveryRead =
+    [
+        .. EveryRequest,
+        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.TooStale, ErrorCode.Starting, ErrorCode.Draining),
+        RouteAnswer.Problem(504, ErrorCode.Timeout),
+    ];
 
     private static readonly RouteAnswer[] EveryWrite =
     [
@@ -29,7 +34,8 @@ internal static class Routes
         RouteAnswer.Problem(409, ErrorCode.NotANumber, ErrorCode.IdempotencyInFlight, ErrorCode.IdempotencyExpired),
         RouteAnswer.Problem(413, ErrorCode.TooLarge),
         RouteAnswer.Problem(422, ErrorCode.IdempotencyReused),
-        RouteAnswer.Problem(504, ErrorCode.Indeterminate),
+        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.Starting, ErrorCode.Draining),
+        RouteAnswer.Problem(504, ErrorCode.Indeterminate, ErrorCode.NotOnAll),
         RouteAnswer.Problem(507, ErrorCode.DiskFull),
     ];
 

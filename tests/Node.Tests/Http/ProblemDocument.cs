@@ -5,7 +5,7 @@ namespace KvStore.Node.Tests.Http;
 /// <summary>A problem document, read strictly: every member is there, with the type it should have.</summary>
 public sealed record ProblemDocument(
     string Type, string Title, int Status, string Detail, string Code, bool Retryable, string? Outcome, uint? Group, string? Leader,
-    int? RetryAfterMs, string TraceId)
+    int? RetryAfterMs, string TraceId, uint? BestStalenessMs)
 {
     public static async Task<ProblemDocument> ReadAsync(HttpResponseMessage response, int status, string code)
     {
@@ -14,7 +14,8 @@ public sealed record ProblemDocument(
         Assert.Equal("application/problem+json", response.Content.Headers.ContentType!.MediaType);
         using JsonDocument json = JsonDocument.Parse(text);
         JsonElement root = json.RootElement;
-        Assert.Equal(11, root.EnumerateObject().Count());
+        bool isTooStale = code == "TooStale";
+        Assert.Equal(isTooStale ? 12 : 11, root.EnumerateObject().Count());
         ProblemDocument problem = new(
             root.GetProperty("type").GetString()!,
             root.GetProperty("title").GetString()!,
@@ -26,7 +27,8 @@ public sealed record ProblemDocument(
             root.GetProperty("group") is { ValueKind: JsonValueKind.Number } group ? group.GetUInt32() : null,
             root.GetProperty("leader").GetString(),
             root.GetProperty("retryAfterMs") is { ValueKind: JsonValueKind.Number } retry ? retry.GetInt32() : null,
-            root.GetProperty("traceId").GetString()!);
+            root.GetProperty("traceId").GetString()!,
+            isTooStale && root.GetProperty("bestStalenessMs") is { ValueKind: JsonValueKind.Number } best ? best.GetUInt32() : null);
         Assert.Equal(status, problem.Status);
         Assert.Equal(code, problem.Code);
         Assert.StartsWith("urn:kvstore:problem:", problem.Type, StringComparison.Ordinal);

@@ -6,10 +6,16 @@ namespace KvStore.Node.Tests.Http;
 public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor>
 {
     [Theory]
-    [InlineData("GET", "Kv-Consistency", "weak", "accepted: strong, eventual")]
-    [InlineData("GET", "Kv-Consistency", "STRONG", "accepted: strong, eventual")]
-    [InlineData("GET", "Kv-Consistency", "bounded", "this build serves: strong, eventual")]
-    [InlineData("GET", "Kv-Consistency", "session", "this build serves: strong, eventual")]
+    [InlineData("GET", "Kv-Consistency", "weak", "accepted: strong, bounded, session, eventual")]
+    [InlineData("GET", "Kv-Consistency", "STRONG", "accepted: strong, bounded, session, eventual")]
+    [InlineData("GET", "Kv-Max-Staleness", "5", "from 1ms to 24h")]
+    [InlineData("GET", "Kv-Max-Staleness", "0ms", "from 1ms to 24h")]
+    [InlineData("GET", "Kv-Max-Staleness", "-1s", "from 1ms to 24h")]
+    [InlineData("GET", "Kv-Max-Staleness", "25h", "from 1ms to 24h")]
+    [InlineData("GET", "Kv-Max-Staleness", "86400001ms", "from 1ms to 24h")]
+    [InlineData("GET", "Kv-Max-Lag", "-1", "0 or more")]
+    [InlineData("GET", "Kv-Max-Lag", "1.5", "0 or more")]
+    [InlineData("GET", "Kv-Max-Lag", "18446744073709551616", "0 or more")]
     [InlineData("GET", "Kv-Timeout", "5", "a duration")]
     [InlineData("GET", "Kv-Timeout", "s", "a duration")]
     [InlineData("GET", "Kv-Timeout", "-1s", "a duration")]
@@ -18,17 +24,11 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     [InlineData("GET", "Kv-Timeout", "61s", "at most 60s")]
     [InlineData("GET", "Kv-Timeout", "99999999999m", "a duration")]
     [InlineData("GET", "Kv-Route", "direct", "accepted: proxy, redirect, strict")]
-    [InlineData("GET", "Kv-On-Unmet", "serve", "not available yet")]
-    [InlineData("GET", "Kv-On-Unmet", "fail", "not available yet")]
-    [InlineData("GET", "Kv-On-Unmet", "panic", "accepted: forward")]
+    [InlineData("GET", "Kv-On-Unmet", "panic", "accepted: forward, fail, serve")]
     [InlineData("GET", "If-None-Match", "17", "accepted: ")]
     [InlineData("GET", "If-Match", "W/\"17\"", "one strong ETag")]
-    [InlineData("GET", "Kv-Max-Staleness", "5s", "not available yet")]
-    [InlineData("GET", "Kv-Session", "abc", "not available yet")]
-    [InlineData("GET", "Kv-Max-Lag", "5", "not available yet")]
     [InlineData("GET", "Kv-Consistancy", "eventual", "no header Kv-Consistancy")]
-    [InlineData("PUT", "Kv-Ack", "all", "not available yet")]
-    [InlineData("PUT", "Kv-Ack", "one", "accepted: majority")]
+    [InlineData("PUT", "Kv-Ack", "one", "accepted: majority, all")]
     [InlineData("PUT", "Kv-Ttl", "60s", "not available yet")]
     [InlineData("PUT", "If-Match", "17", "one strong ETag")]
     [InlineData("PUT", "If-Match", "\"1\", \"2\"", "one strong ETag")]
@@ -54,15 +54,18 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     [InlineData("GET", "consistency=eventual&consistency=eventual")]
     [InlineData("GET", "timeout=5")]
     [InlineData("GET", "route=direct")]
-    [InlineData("GET", "onUnmet=fail")]
+    [InlineData("GET", "onUnmet=never")]
     [InlineData("GET", "ifMatch=17")]
     [InlineData("GET", "ifNoneMatch=17")]
     [InlineData("GET", "format=xml")]
     [InlineData("GET", "consistancy=eventual")]
-    [InlineData("GET", "maxStaleness=5s")]
+    [InlineData("GET", "maxStaleness=soon")]
+    [InlineData("GET", "maxLag=many")]
+    [InlineData("GET", "consistency=strong&maxStaleness=5s")]
+    [InlineData("GET", "consistency=session&maxLag=5")]
     [InlineData("GET", "wait=30s")]
     [InlineData("PUT", "ttl=60s")]
-    [InlineData("PUT", "ack=all")]
+    [InlineData("PUT", "ack=none")]
     [InlineData("PUT", "idempotencyKey=")]
     [InlineData("PUT", "firstSent=soon&idempotencyKey=a")]
     [InlineData("PUT", "ifNoneMatch=%2A&ifMatch=%2217%22")]
@@ -115,6 +118,60 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
         Assert.Equal(1, door.Asked.HopsLeft);
     }
 
+    [Theory]
+    [InlineData("consistency=bounded", ReadLevel.Bounded, 5000, null)]
+    [InlineData("consistency=bounded&maxStaleness=250ms", ReadLevel.Bounded, 250, null)]
+    [InlineData("consistency=bounded&maxStaleness=24h", ReadLevel.Bounded, 86_400_000, null)]
+    [InlineData("consistency=bounded&maxLag=0", ReadLevel.Bounded, 0, 0ul)]
+    [InlineData("consistency=bounded&maxLag=7&maxStaleness=1s", ReadLevel.Bounded, 1000, 7ul)]
+    [InlineData("maxStaleness=1ms", ReadLevel.Bounded, 1, null)]
+    [InlineData("maxLag=7", ReadLevel.Bounded, 0, 7ul)]
+    [InlineData("consistency=session", ReadLevel.Session, 0, null)]
+    [InlineData("consistency=eventual", ReadLevel.Eventual, 0, null)]
+    public async Task Level_and_bound_reach_the_store(string query, ReadLevel level, int maxStalenessMs, ulong? maxLag)
+    {
+        door.Reset();
+        using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?" + query);
+        Assert.Equal(200, (int)response.StatusCode);
+        Assert.Equal((level, maxStalenessMs, maxLag), (door.Asked!.Level, door.Asked.MaxStalenessMs, door.Asked.MaxLag));
+        Assert.True(door.Asked.Session.IsNone);
+    }
+
+    [Fact]
+    public async Task A_bound_beside_another_level_is_refused_with_both_ways_out()
+    {
+        door.Reset();
+        using HttpResponseMessage response = await door.SendAsync(
+            "GET", "/v1/kv/key", ("Kv-Consistency", "strong"), ("Kv-Max-Staleness", "5s"));
+        ProblemDocument problem = await ProblemDocument.ReadAsync(response, 400, "InvalidRequest");
+        Assert.Contains("but Kv-Consistency is strong: send Kv-Consistency: bounded, or no bound", problem.Detail, StringComparison.Ordinal);
+        Assert.Null(door.Asked);
+    }
+
+    [Theory]
+    [InlineData("forward", OnUnmet.Forward)]
+    [InlineData("fail", OnUnmet.Fail)]
+    [InlineData("serve", OnUnmet.Serve)]
+    public async Task What_to_do_about_an_unmet_level_reaches_the_store(string value, OnUnmet expected)
+    {
+        door.Reset();
+        using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key", ("Kv-On-Unmet", value));
+        Assert.Equal(expected, door.Asked!.OnUnmet);
+    }
+
+    [Theory]
+    [InlineData("PUT")]
+    [InlineData("DELETE")]
+    [InlineData("POST")]
+    public async Task The_acknowledgement_a_write_asks_for_reaches_the_store(string method)
+    {
+        door.Reset();
+        await door.SendAsync(method, PathOf(method), ("Kv-Ack", "all"));
+        Assert.Equal(WriteAck.All, door.Asked!.Ack);
+        await door.SendAsync(method, PathOf(method));
+        Assert.Equal(WriteAck.Majority, door.Asked!.Ack);
+    }
+
     [Fact]
     public async Task Without_options_a_read_is_strong_and_has_five_seconds()
     {
@@ -160,8 +217,9 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
 
     [Theory]
     [InlineData("GET", "Idempotency-Key", "a")]
-    [InlineData("GET", "Kv-Ack", "majority")]
+    [InlineData("GET", "Kv-Ack", "all")]
     [InlineData("PUT", "Kv-Consistency", "strong")]
+    [InlineData("PUT", "Kv-Max-Staleness", "5s")]
     [InlineData("PUT", "Kv-On-Unmet", "forward")]
     public async Task Options_that_say_nothing_about_a_request_may_be_sent_with_it(string method, string header, string value)
     {
@@ -175,6 +233,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     [InlineData("500ms", 500)]
     [InlineData("5s", 5000)]
     [InlineData("1m", 60_000)]
+    [InlineData("24h", 86_400_000)]
     public void Durations_are_a_number_and_a_unit(string text, int milliseconds)
     {
         Assert.True(RequestOptions.TryParseDuration(text, out int parsed));
@@ -185,7 +244,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     [InlineData("")]
     [InlineData("m")]
     [InlineData("ms")]
-    [InlineData("5h")]
+    [InlineData("5d")]
     [InlineData(" 5s")]
     [InlineData("5 s")]
     [InlineData("+5s")]
