@@ -69,9 +69,15 @@ public sealed class LinearizabilityCheckerTests
     {
         var random = new SimulatedRandom(20261121);
         int violations = 0;
-        for (int round = 0; round < 3_000; round++)
+        for (int round = 0; round < 9_000; round++)
         {
-            Operation[] history = [.. Enumerable.Range(0, 2 + random.Below(4)).Select(i => Draw(random, i))];
+            Func<SimulatedRandom, int, Operation> draw = (round % 3) switch
+            {
+                0 => DrawOfRegister,
+                1 => DrawOfCounter,
+                _ => (r, i) => r.Chance(0.5) ? DrawOfRegister(r, i) : DrawOfCounter(r, i),
+            };
+            Operation[] history = [.. Enumerable.Range(0, 2 + random.Below(5)).Select(i => draw(random, i))];
             bool expected = TwinFindsAnOrder([.. history], null);
             violations += expected ? 0 : 1;
             Assert.True(
@@ -79,21 +85,33 @@ public sealed class LinearizabilityCheckerTests
                 $"round {round}: {string.Join(" | ", history.AsEnumerable())}");
         }
 
-        Assert.InRange(violations, 300, 2_700);
+        Assert.InRange(violations, 2_000, 8_000);
     }
 
-    private static Operation Draw(SimulatedRandom random, int number)
+    private static Operation DrawOfRegister(SimulatedRandom random, int number)
+    {
+        (long call, long back, OperationOutcome maybe) = DrawTimes(random);
+        return random.Below(8) switch
+        {
+            < 3 => Get(random.Chance(0.3) ? null : random.Below(5), call, back),
+            < 5 => Put(number, call, back, maybe),
+            5 => new Operation(4, OperationKind.Delete, "k", null, call, maybe == OperationOutcome.Unknown ? long.MaxValue : back, maybe),
+            6 => Create(number, call, maybe == OperationOutcome.Unknown ? long.MaxValue : back, maybe),
+            _ => Create(number, call, back, OperationOutcome.ConditionFailed),
+        };
+    }
+
+    private static Operation DrawOfCounter(SimulatedRandom random, int number)
+    {
+        (long call, long back, OperationOutcome maybe) = DrawTimes(random);
+        long? seen = random.Chance(0.2) ? null : random.Below(5);
+        return number % 2 == 0 ? Get(seen, call, back) : Add(1 + random.Below(2), seen ?? 1, call, back, maybe);
+    }
+
+    private static (long Call, long Back, OperationOutcome Outcome) DrawTimes(SimulatedRandom random)
     {
         long call = random.Below(8);
-        long back = call + 1 + random.Below(6);
-        long? seen = random.Chance(0.3) ? null : random.Below(4);
-        OperationOutcome maybe = random.Chance(0.2) ? OperationOutcome.Unknown : OperationOutcome.Ok;
-        return random.Below(4) switch
-        {
-            0 or 1 => Get(seen, call, back),
-            2 => Put(number, call, back, maybe),
-            _ => Add(1, seen ?? 1, call, back, maybe),
-        };
+        return (call, call + 1 + random.Below(6), random.Chance(0.3) ? OperationOutcome.Unknown : OperationOutcome.Ok);
     }
 
     private static bool TwinFindsAnOrder(List<Operation> left, long? state)
@@ -113,12 +131,15 @@ public sealed class LinearizabilityCheckerTests
             long? after = first.Kind switch
             {
                 OperationKind.Put => first.Value,
+                OperationKind.Create when first.Outcome != OperationOutcome.ConditionFailed => first.Value,
+                OperationKind.Delete => null,
                 OperationKind.Increment => (state ?? 0) + first.Value,
                 _ => state,
             };
             bool fits = first.Kind switch
             {
                 OperationKind.Get => first.Result == state,
+                OperationKind.Create => state is null != (first.Outcome == OperationOutcome.ConditionFailed),
                 OperationKind.Increment => first.Outcome == OperationOutcome.Unknown || first.Result == after,
                 _ => true,
             };

@@ -14,8 +14,14 @@ public enum Verdict
 /// Gong's search over the orders, with Lowe's memory of (set of operations already ordered, state): a configuration that was
 /// reached before is not explored again. Linearizability is compositional, so each key is checked alone.
 /// An operation with an unknown outcome may take effect at any time after its call, or never.
+/// <para>
+/// Four rules keep the search near a straight line; each leaves out only orders that succeed exactly when one that stays does:
+/// an operation that never changes the state is ordered as soon as it fits; of unknown operations that do the same the oldest
+/// goes first; an unknown one that would change nothing is left out; and where a value never comes back, the state does not
+/// leave it before everything that needs it is ordered.
+/// </para>
 /// </summary>
-public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
+public sealed class LinearizabilityChecker(int maxConfigurations = 500_000)
 {
     /// <summary>The first key that is not linearizable, or null; and the verdict over all keys.</summary>
     public (Verdict Verdict, string? Key) Check(IEnumerable<Operation> history)
@@ -39,12 +45,12 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
     /// <summary>Checks the operations of one key.</summary>
     public Verdict CheckKey(IReadOnlyList<Operation> operations)
     {
-        // A read nobody saw the answer of says nothing.
-        Operation[] ops = [.. operations.Where(o => o.Kind != OperationKind.Get || o.Outcome == OperationOutcome.Ok)];
+        var key = new KeyHistory(operations);
+        Operation[] ops = key.Operations;
         Event head = Timeline(ops);
         var ordered = new Bits(ops.Length);
         var seen = new HashSet<(Bits Ordered, long? State)>();
-        var path = new Stack<(Event Call, long? Before)>();
+        var path = new Stack<(Event Call, long? Before, bool ForGood)>();
         long? state = null;
         Event? at = head.Next;
         int definite = ops.Count(o => o.Outcome != OperationOutcome.Unknown);
@@ -52,10 +58,12 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
         {
             if (at is { IsCall: true })
             {
-                Operation operation = ops[at.Operation];
-                if (TryApply(operation, state, out long? after))
+                int n = at.Operation;
+                Operation operation = ops[n];
+                if (TryApply(operation, state, out long? after) && key.MayBeNext(n, state, after, ordered))
                 {
-                    Bits next = ordered.With(at.Operation);
+                    Bits next = ordered.Flipped(n);
+                    bool forGood = NeverWrites(operation);
                     if (seen.Add((next, after)))
                     {
                         if (seen.Count > maxConfigurations)
@@ -63,13 +71,18 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
                             return Verdict.Undecided;
                         }
 
-                        path.Push((at, state));
+                        path.Push((at, state, forGood));
+                        key.Order(n);
                         (ordered, state) = (next, after);
                         at.Lift();
                         definite -= operation.Outcome == OperationOutcome.Unknown ? 0 : 1;
                         at = head.Next;
                         continue;
                     }
+
+                    // What could be ordered for good leads to a place that is known to be a dead end, so this is one.
+                    at = forGood ? null : at.Next;
+                    continue;
                 }
 
                 at = at.Next;
@@ -77,21 +90,31 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
             }
 
             // A return (or the end) is reached: whatever returns here had to be ordered before. Undo the last choice.
-            if (path.Count == 0)
+            bool wasForGood;
+            do
             {
-                return Verdict.Violation;
-            }
+                if (path.Count == 0)
+                {
+                    return Verdict.Violation;
+                }
 
-            (Event undone, long? before) = path.Pop();
-            ordered = ordered.Without(undone.Operation);
-            state = before;
-            undone.Unlift();
-            definite += ops[undone.Operation].Outcome == OperationOutcome.Unknown ? 0 : 1;
-            at = undone.Next;
+                (Event undone, long? before, wasForGood) = path.Pop();
+                key.Undo(undone.Operation);
+                ordered = ordered.Flipped(undone.Operation);
+                state = before;
+                undone.Unlift();
+                definite += ops[undone.Operation].Outcome == OperationOutcome.Unknown ? 0 : 1;
+                at = undone.Next;
+            }
+            while (wasForGood);
         }
 
         return Verdict.Linearizable;
     }
+
+    /// <summary>It can be moved to any place where it fits without anybody noticing.</summary>
+    private static bool NeverWrites(Operation operation) =>
+        operation.Kind == OperationKind.Get || operation.Outcome == OperationOutcome.ConditionFailed;
 
     /// <summary>Whether the operation can take effect in this state and give the result it gave; the state after it.</summary>
     private static bool TryApply(Operation operation, long? state, out long? after)
@@ -122,6 +145,106 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
                 after = (state ?? 0) + operation.Value;
                 return operation.Outcome == OperationOutcome.Unknown || operation.Result == after;
         }
+    }
+
+    /// <summary>What is known of a key's operations before the search begins, and which value how many of them still need.</summary>
+    private sealed class KeyHistory
+    {
+        private readonly int[] _olderTwin;
+        private readonly Dictionary<long, int> _stillNeeded = [];
+        private readonly bool _isCounter;
+        private readonly bool _valuesNeverComeBack;
+
+        public KeyHistory(IReadOnlyList<Operation> operations)
+        {
+            // A read nobody saw the answer of says nothing.
+            Operation[] ops = [.. operations.Where(o => o.Kind != OperationKind.Get || o.Outcome == OperationOutcome.Ok)];
+            _isCounter = ops.All(o => o.Kind == OperationKind.Get || o is { Kind: OperationKind.Increment, Value: > 0 });
+            long[] written = [.. ops.Where(o => o.Kind is OperationKind.Put or OperationKind.Create).Select(o => o.Value!.Value)];
+            _valuesNeverComeBack = _isCounter || (written.Length == written.Distinct().Count() && !ops.Any(o => o.Kind == OperationKind.Increment));
+            Operations = _isCounter || !_valuesNeverComeBack ? ops : WithoutUnseenValues(ops);
+            _olderTwin = OlderTwins(Operations);
+            foreach (Operation operation in Operations)
+            {
+                Count(operation, 1);
+            }
+        }
+
+        public Operation[] Operations { get; }
+
+        /// <summary>Whether the search loses nothing by trying this one here.</summary>
+        public bool MayBeNext(int n, long? state, long? after, Bits ordered)
+        {
+            Operation operation = Operations[n];
+            if (operation.Outcome == OperationOutcome.Unknown && (after == state || (_olderTwin[n] >= 0 && !ordered.Contains(_olderTwin[n]))))
+            {
+                return false;
+            }
+
+            if (!_valuesNeverComeBack || after == state || (_isCounter ? state ?? 0 : state) is not { } left)
+            {
+                return true;
+            }
+
+            return _stillNeeded.GetValueOrDefault(left) == (Needs(operation) == left ? 1 : 0);
+        }
+
+        public void Order(int n) => Count(Operations[n], -1);
+
+        public void Undo(int n) => Count(Operations[n], 1);
+
+        private void Count(Operation operation, int change)
+        {
+            if (Needs(operation) is { } value)
+            {
+                _stillNeeded[value] = _stillNeeded.GetValueOrDefault(value) + change;
+            }
+        }
+
+        /// <summary>The one value in which an operation can take effect; null when there are more. A counter nobody touched is 0.</summary>
+        private long? Needs(Operation operation) => (operation.Kind, operation.Outcome) switch
+        {
+            (OperationKind.Get, _) => _isCounter ? operation.Result ?? 0 : operation.Result,
+            (OperationKind.Increment, OperationOutcome.Ok) => operation.Result - operation.Value,
+            _ => null,
+        };
+
+        /// <summary>
+        /// Values that nobody read are alike. A write of one that may never have happened matters only to a create that was refused.
+        /// </summary>
+        private static Operation[] WithoutUnseenValues(Operation[] ops)
+        {
+            HashSet<long?> read = [.. ops.Where(o => o.Kind == OperationKind.Get).Select(o => o.Result)];
+            bool refusals = ops.Any(o => o.Outcome == OperationOutcome.ConditionFailed);
+            return
+            [
+                .. ops
+                    .Select(o => o.Kind is OperationKind.Put or OperationKind.Create && !read.Contains(o.Value) ? o with { Value = Unseen } : o)
+                    .Where(o => refusals || o.Value != Unseen || o.Outcome != OperationOutcome.Unknown),
+            ];
+        }
+
+        /// <summary>For each unknown operation the one called next before it that does the same and is unknown, too; -1 without.</summary>
+        private static int[] OlderTwins(Operation[] ops)
+        {
+            int[] older = new int[ops.Length];
+            Array.Fill(older, -1);
+            foreach (IGrouping<(OperationKind, long?), int> twins in Enumerable.Range(0, ops.Length)
+                .Where(n => ops[n].Outcome == OperationOutcome.Unknown)
+                .OrderBy(n => ops[n].Call)
+                .GroupBy(n => (ops[n].Kind, ops[n].Value)))
+            {
+                int before = -1;
+                foreach (int n in twins)
+                {
+                    (older[n], before) = (before, n);
+                }
+            }
+
+            return older;
+        }
+
+        private const long Unseen = long.MinValue;
     }
 
     /// <summary>Calls and returns in order of time, linked; a call at the same time as a return comes first. Unknown ones never return.</summary>
@@ -201,9 +324,7 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
 
         private Bits(ulong[] words) => _words = words;
 
-        public Bits With(int bit) => Flipped(bit);
-
-        public Bits Without(int bit) => Flipped(bit);
+        public bool Contains(int bit) => (_words[bit / 64] & (1UL << (bit % 64))) != 0;
 
         public bool Equals(Bits other) => _words.AsSpan().SequenceEqual(other._words);
 
@@ -220,7 +341,7 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 2_000_000)
             return (int)(hash ^ (hash >> 32));
         }
 
-        private Bits Flipped(int bit)
+        public Bits Flipped(int bit)
         {
             ulong[] words = [.. _words];
             words[bit / 64] ^= 1UL << (bit % 64);
