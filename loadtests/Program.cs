@@ -6,7 +6,7 @@ using KvStore.LoadTests.Servers;
 Command[] commands =
 [
     RunCommand.Create(), BenchCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
-    ChaosCommand.Create(), ChaosCommand.CreateCheck(),
+    ChaosCommand.Create(), ChaosCommand.CreateCheck(), CatchUpCommand.Create(),
 ];
 
 var command = commands.FirstOrDefault(known => args.Length > 0 && known.Name == args[0]);

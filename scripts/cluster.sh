@@ -17,6 +17,7 @@ Usage: scripts/cluster.sh VERB [N]
   up         start every node that does not run, wait until all are ready, print the pids
   down       SIGTERM to every node, SIGKILL to what is left after $down_seconds s
   status     one line per node: pid and readiness
+  stop N     SIGTERM to one node, SIGKILL after $down_seconds s
   kill N     SIGKILL
   restart N  start again (stop first when it runs) and wait until it is ready
   pause N    SIGSTOP
@@ -150,7 +151,7 @@ status() {
 }
 
 case ${1:-} in
-  up | down | status | kill | restart | pause | resume | logs | wipe) ;;
+  up | down | status | stop | kill | restart | pause | resume | logs | wipe) ;;
   *)
     usage >&2
     [[ -z ${1:-} ]] || fail "$1 is none of the verbs above"
@@ -179,6 +180,7 @@ case ${1:-} in
     stop $(ids)
     ;;
   status) status ;;
+  stop) stop "$(id_of "${2:-}")" ;;
   kill)
     id=$(id_of "${2:-}")
     signal "$id" KILL

@@ -49,7 +49,7 @@ internal static class BenchCommand
             if (door == doors[0])
             {
                 var data = CommonOptions.ReadScenario(arguments, "write");
-                await new FillPhase(client, data.Keys, data.ValueBytes, data.Seed, progress).RunAsync(cancellation);
+                await WritePhase.Fill(client, data.Keys, data.ValueBytes, data.Seed, progress).RunAsync(cancellation);
                 progress.Say($"filled {data.Keys}, {data.ValueBytes} B values");
             }
 

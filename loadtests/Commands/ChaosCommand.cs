@@ -8,8 +8,6 @@ namespace KvStore.LoadTests.Commands;
 /// <summary>chaos: recorded load while processes are killed, and a verdict. check: judges a history that is there already.</summary>
 internal static class ChaosCommand
 {
-    private const string Marker = ".chaos-data";
-
     private static readonly string[] Scenarios = [.. ChaosScenario.All.Select(scenario => scenario.Name)];
 
     private static readonly IReadOnlyList<Option> Options =
@@ -38,8 +36,8 @@ internal static class ChaosCommand
         var options = new ChaosOptions(scenario, arguments.Count("rounds"), during, arguments.Count("seed", min: 0), outDirectory);
         var cluster = CommonOptions.ReadCluster(arguments);
         var context = RunContext.Capture(CommonOptions.CommandLine);
-        string data = PrepareData(options.OutDirectory);
-        await RefuseToShareAsync(cluster, cancellation);
+        string data = OwnServers.PrepareData(options.OutDirectory);
+        await OwnServers.RefuseToShareAsync(cluster, cancellation);
 
         var script = new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data);
         var run = new ChaosRun(options, cluster, script, new ServerProcesses(Path.Combine(data, ".run")), Progress.OnConsole());
@@ -51,45 +49,7 @@ internal static class ChaosCommand
         Console.WriteLine();
         Console.WriteLine(report);
         Console.WriteLine($"written: {path}, {options.HistoryPath}\nverdict: {ChaosReport.Name(figures.Verdict)}");
-        return figures.Verdict switch
-        {
-            Verdict.Pass => ExitCode.Success,
-            Verdict.Fail => ExitCode.Failure,
-            _ => ExitCode.NoVerdict,
-        };
-    }
-
-    // A run starts empty and deletes what an earlier one has left, but nothing else: the marker tells.
-    private static string PrepareData(string outDirectory)
-    {
-        string data = Path.Combine(outDirectory, "data");
-        if (Directory.Exists(data) && !File.Exists(Path.Combine(data, Marker)))
-        {
-            throw new UsageException($"{data} was not made by a chaos run and will not be deleted; choose another --out");
-        }
-
-        if (Directory.Exists(data))
-        {
-            Directory.Delete(data, recursive: true);
-        }
-
-        Directory.CreateDirectory(data);
-        File.WriteAllText(Path.Combine(data, Marker), "The data of a chaos run: the next one deletes it.\n");
-        return data;
-    }
-
-    // Otherwise the load would go to somebody else's nodes, which have taken the ports.
-    private static async Task RefuseToShareAsync(ClusterFile cluster, CancellationToken cancellation)
-    {
-        using var probe = new ServerProbe(cluster, new ServerProcesses("."));
-        foreach (var node in cluster.Nodes)
-        {
-            if (await probe.IsListeningAsync(node, cancellation))
-            {
-                throw new ServersException(
-                    $"something listens at {node.Http} already; stop it first (scripts/cluster.sh down), or give another --cluster FILE");
-            }
-        }
+        return ExitCode.Of(figures.Verdict);
     }
 
     private static Task<int> CheckAsync(Arguments arguments)

@@ -1,3 +1,4 @@
+using KvStore.LoadTests.Chaos;
 using KvStore.LoadTests.CommandLine;
 using KvStore.LoadTests.Load;
 using KvStore.LoadTests.Reports;
@@ -67,4 +68,11 @@ internal static class ExitCode
 
     /// <summary>Nothing was found out: bad arguments, servers missing, too little traffic.</summary>
     public const int NoVerdict = 2;
+
+    public static int Of(Verdict verdict) => verdict switch
+    {
+        Verdict.Pass => Success,
+        Verdict.Fail => Failure,
+        _ => NoVerdict,
+    };
 }

@@ -31,7 +31,7 @@ internal static class FillCommand
         var progress = Progress.OnConsole();
         var before = await servers.SampleAsync(cancellation);
         long start = Stopwatch.GetTimestamp();
-        await new FillPhase(client, scenario.Keys, scenario.ValueBytes, scenario.Seed, progress).RunAsync(cancellation);
+        await WritePhase.Fill(client, scenario.Keys, scenario.ValueBytes, scenario.Seed, progress).RunAsync(cancellation);
         var elapsed = Stopwatch.GetElapsedTime(start);
         var after = await servers.SampleAsync(cancellation);
 

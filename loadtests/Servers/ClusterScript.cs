@@ -18,6 +18,9 @@ internal sealed class ClusterScript(string path, string clusterFile, string data
     /// <summary>SIGKILL.</summary>
     public Task KillAsync(string node, CancellationToken cancellation) => RunAsync(["kill", node], cancellation);
 
+    /// <summary>SIGTERM; returns when the node has ended.</summary>
+    public Task StopAsync(string node, CancellationToken cancellation) => RunAsync(["stop", node], cancellation);
+
     /// <summary>Returns when the node is ready.</summary>
     public Task RestartAsync(string node, CancellationToken cancellation) => RunAsync(["restart", node], cancellation);
 

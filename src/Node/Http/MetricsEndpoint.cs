@@ -53,7 +53,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
         text.Counter("kvstore_snapshots_taken_total", "Snapshots of this node's groups, written.", counters.Snapshots.Taken);
         text.Counter("kvstore_snapshots_installed_total", "Snapshots fetched from other nodes, installed.", counters.Snapshots.Installed);
-        text.Counter("kvstore_snapshot_bytes_received_total", "Bytes of snapshots fetched from other nodes.", counters.Snapshots.BytesReceived);
+        text.Counter("kvstore_snapshot_bytes_received_total", "Bytes of snapshots fetched.", counters.Snapshots.BytesReceived);
         text.Counter("kvstore_wal_syncs_total", "Syncs of the log.", counters.Wal.Syncs);
         text.Counter("kvstore_wal_batches_total", "Batches written to the log.", counters.Wal.Batches);
         text.Counter("kvstore_wal_entries_total", "Entries written to the log.", counters.Wal.Entries);

@@ -2,8 +2,11 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
+using KvStore.Client;
 using KvStore.Node.Tests.Http;
+using KvStore.Protocol;
 
 namespace KvStore.Node.Tests.Processes;
 
@@ -141,10 +144,84 @@ public sealed class RealNodesTests : IDisposable
         }
     }
 
+    /// <summary>A log keeps 64 MiB of a group for a voter that is away; 6,000 values of 16 KiB are more.</summary>
+    [Fact]
+    public async Task A_follower_that_missed_more_than_the_log_keeps_comes_back_by_snapshot_and_is_equal()
+    {
+        int[] ports = FreePorts(9);
+        string config = WriteConfig(i => ports[i], groups: 1);
+        Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
+        var starting = Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name));
+        List<NodeProcess> nodes = [.. await Task.WhenAll(starting)];
+        try
+        {
+            string? leader = null;
+            Uri group = new(urls[0], "/v1/cluster/groups/1");
+            await UntilAsync(async () =>
+                (leader = (await _http.GetFromJsonAsync<JsonElement>(group)).GetProperty("leader").GetString()) is not null);
+            await using (KvConnection first = await KvConnection.ConnectAsync("127.0.0.1", ports[2]))
+            {
+                await WriteAsync(first, writes: 100);
+            }
+
+            int away = leader == Names[2] ? 1 : 2;
+            int leads = Array.IndexOf(Names, leader);
+            await nodes[away].KillAsync();
+            await using (KvConnection connection = await KvConnection.ConnectAsync("127.0.0.1", ports[(leads * 3) + 2]))
+            {
+                await WriteAsync(connection, writes: 6_000);
+            }
+
+            await UntilAsync(async () => (await LocalAsync(urls[leads])).GetProperty("firstIndex").GetInt64() > 200);
+            nodes.Add(await NodeProcess.StartAsync(config, Data, Serving, "--node", Names[away]));
+            JsonElement expected = default, actual = default;
+            await UntilAsync(async () =>
+            {
+                expected = await HashAsync(urls[leads]);
+                actual = await HashAsync(urls[away]);
+                return expected.GetProperty("applied").GetInt64() == actual.GetProperty("applied").GetInt64();
+            });
+            Assert.Equal(expected.GetProperty("hash").GetString(), actual.GetProperty("hash").GetString());
+            Assert.Equal(1, (await LocalAsync(urls[away])).GetProperty("snapshotsInstalled").GetInt32());
+            string metrics = await _http.GetStringAsync(new Uri(urls[away], "/metrics"));
+            Assert.Contains("kvstore_snapshots_installed_total 1\n", metrics, StringComparison.Ordinal);
+        }
+        finally
+        {
+            nodes.ForEach(node => node.Dispose());
+        }
+    }
+
     public void Dispose()
     {
         _http.Dispose();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    private async Task<JsonElement> LocalAsync(Uri node) =>
+        (await _http.GetFromJsonAsync<JsonElement>(new Uri(node, "/v1/cluster/groups/1"))).GetProperty("local");
+
+    private Task<JsonElement> HashAsync(Uri node) => _http.GetFromJsonAsync<JsonElement>(new Uri(node, "/v1/cluster/groups/1/hash"));
+
+    // Over 1,000 keys, one write in ten a delete; every one of them is acknowledged.
+    private static Task WriteAsync(KvConnection connection, int writes)
+    {
+        byte[] value = new byte[16 * 1024];
+        int next = -1;
+        return Task.WhenAll(Enumerable.Range(0, 64).Select(async _ =>
+        {
+            while (Interlocked.Increment(ref next) is int number && number < writes)
+            {
+                RequestResult result = await connection.TrySendAsync(new KvRequest
+                {
+                    Operation = number % 10 == 0 ? KvOperation.Delete : KvOperation.Put,
+                    Key = Encoding.ASCII.GetBytes($"key-{number % 997}"),
+                    Value = number % 10 == 0 ? default(ReadOnlyMemory<byte>) : value,
+                    TimeoutMs = 30_000,
+                });
+                Assert.Equal(ErrorCode.None, result.Reply?.Code);
+            }
+        }));
     }
 
     private async Task AssertAllThereAsync(Uri[] urls, Dictionary<string, string> etags)
@@ -197,7 +274,7 @@ public sealed class RealNodesTests : IDisposable
         return new Uri("http://" + run.RootElement.GetProperty("http").GetString());
     })];
 
-    private string WriteConfig(Func<int, int> port)
+    private string WriteConfig(Func<int, int> port, int groups = Groups)
     {
         string path = Path.Combine(_folder, "cluster.json");
         File.WriteAllText(path, JsonSerializer.Serialize(new
@@ -205,7 +282,7 @@ public sealed class RealNodesTests : IDisposable
             clusterId = "test",
             replicationFactor = 3,
             virtualNodes = 64,
-            groups = Groups,
+            groups,
             nodes = Names.Select((name, i) => new
             {
                 id = name,
