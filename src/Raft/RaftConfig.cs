@@ -8,6 +8,14 @@ public sealed record RaftConfig
     /// <summary>Election timeout; each wait is drawn from [ElectionTicks, 2 × ElectionTicks).</summary>
     public int ElectionTicks { get; init; } = 20;
 
+    /// <summary>
+    /// For one election timeout after its start this replica votes for nobody, itself included, whoever asks and however; a
+    /// request does not raise its term. Before the restart it may have answered a heartbeat, and a leader that counts on its
+    /// followers not to elect another for so long (a lease) must not be let down by a restart. A group with one voter waits, too:
+    /// the configuration known at a start can be older than the one in force. Off: elections after a start are quicker.
+    /// </summary>
+    public bool HoldsVoteAfterStart { get; init; }
+
     /// <summary>Seed of this replica's own generator: the same seed and inputs give the same run.</summary>
     public required ulong Seed { get; init; }
 

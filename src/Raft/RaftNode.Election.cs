@@ -15,12 +15,20 @@ public sealed partial class RaftNode
 
     private ReplicaId _transferTarget;
 
+    // Ticks that a vote is held back for. Counts down from the start of the process; no role or term ends it sooner.
+    private int _voteHeldTicks;
+
     /// <summary>Nobody who hears from a leader helps to depose it. Also true at the leader itself.</summary>
     private bool HasHeardFromLeader => !Leader.IsNone && _electionElapsed < _config.ElectionTicks;
 
     public void Tick()
     {
         _electionElapsed++;
+        if (_voteHeldTicks > 0)
+        {
+            _voteHeldTicks--;
+        }
+
         if (Role == Role.Leader)
         {
             if (_electionElapsed >= _config.ElectionTicks)
@@ -98,6 +106,7 @@ public sealed partial class RaftNode
 
     private bool CanCampaign() =>
         _tracker.IsVoter(Id)
+        && _voteHeldTicks == 0
 
         // The state machine is about to be replaced.
         && PendingSnapshot is null

@@ -52,6 +52,7 @@ public sealed partial class RaftNode
         _log = new RaftLog(log, commit, applied);
         _tracker = new ProgressTracker(config, snapshot.Configuration);
         _handedOut = new HardState(Term, _vote, commit);
+        _voteHeldTicks = config.HoldsVoteAfterStart ? config.ElectionTicks : 0;
         ReplayConfChanges(snapshot.Index + 1, applied);
         DrawElectionTimeout();
     }
@@ -135,7 +136,7 @@ public sealed partial class RaftNode
                 break;
         }
 
-        if (!AdmitTerm(message))
+        if ((message is VoteRequest && _voteHeldTicks > 0) || !AdmitTerm(message))
         {
             return;
         }

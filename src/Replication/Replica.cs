@@ -58,6 +58,7 @@ internal sealed partial class Replica : GroupRoute
             {
                 Id = id,
                 ElectionTicks = options.ElectionTicks,
+                HoldsVoteAfterStart = options.HoldsVoteAfterStart,
                 Seed = options.Seed ^ (id.Value * 0x9E3779B97F4A7C15),
                 MaxApplyBytes = MaxApplyBytesPerTurn,
             },

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.Storage;
 
 namespace KvStore.Replication;
@@ -24,6 +25,9 @@ public sealed record StoreNodeOptions
     public int TickMs { get; init; } = 50;
     public int HeartbeatMs { get; init; } = 100;
     public int ElectionTimeoutMs { get; init; } = 1000;
+
+    /// <summary>A voter of this node votes for nobody for one election timeout after its start (see <see cref="RaftConfig.HoldsVoteAfterStart"/>).</summary>
+    public bool HoldsVoteAfterStart { get; init; }
     public WalOptions Wal { get; init; } = new();
 
     /// <summary>Requests submitted and not answered; beyond it <see cref="StoreNode.Submit"/> answers Overloaded.</summary>

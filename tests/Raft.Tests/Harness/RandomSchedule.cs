@@ -43,6 +43,7 @@ internal sealed class RandomSchedule
             {
                 Seed = seed * 100 + config.Seed,
                 ElectionTicks = 5,
+                HoldsVoteAfterStart = seed % 4 == 1,
                 MaxAppendBytes = 200,
                 MaxInflightAppends = 3,
                 MaxInflightBytes = 600,

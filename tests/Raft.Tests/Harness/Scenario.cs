@@ -184,7 +184,7 @@ internal sealed class Scenario
         }
     }
 
-    /// <summary>cluster 3 learners 4 5 election 10 append-bytes 200 ...</summary>
+    /// <summary>cluster 3 learner 4 append-bytes 200 holds-vote 1 ...</summary>
     private void StartCluster(string[] args)
     {
         int count = int.Parse(args[0], CultureInfo.InvariantCulture);
@@ -198,6 +198,9 @@ internal sealed class Scenario
             {
                 case "learner":
                     learners.Add(new ReplicaId((ulong)value));
+                    break;
+                case "holds-vote":
+                    _adjust = config => before(config) with { HoldsVoteAfterStart = value == 1 };
                     break;
                 case "append-bytes":
                     _adjust = config => before(config) with { MaxAppendBytes = value };
@@ -230,7 +233,7 @@ internal sealed class Scenario
         }
     }
 
-    /// <summary>node 4 log 1 1 2 term 3 vote 2 commit 1: a member, or a newcomer, with this disk.</summary>
+    /// <summary>node 4 log 1 1 2 term 3 vote 2 commit 1: a member, or a newcomer, with this disk; in place of the one with that id.</summary>
     private void PrepareNode(string[] args)
     {
         List<Entry> log = [];

@@ -85,6 +85,7 @@ public static class SimulationRun
                 SnapshotMinEntries = seed % 3 == 0 ? 20UL : 200UL,
                 MaxTrailingEntries = seed % 5 == 0 ? 0UL : 50UL,
                 Workers = seed % 4 == 0 ? 2 : 1,
+                HoldsVoteAfterStart = seed % 7 == 0,
             },
         };
     }
