@@ -12,12 +12,18 @@ public sealed class ScenarioTests
     private static readonly string Folder = typeof(ScenarioTests).Assembly
         .GetCustomAttributes<AssemblyMetadataAttribute>().Single(attribute => attribute.Key == "ScenarioFolder").Value!;
 
-    public static TheoryData<string> Names =>
-        [.. Directory.GetFiles(Folder, "*.txt").Select(path => Path.GetFileNameWithoutExtension(path)).Order()];
+    public static TheoryData<string> Names => [.. All().Where(name => !IsControl(name))];
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void Scenario_goes_as_written(string name)
+    public void Scenario_goes_as_written(string name) => PlayFile(name);
+
+    internal static IEnumerable<string> All() =>
+        Directory.GetFiles(Folder, "*.txt").Select(path => Path.GetFileNameWithoutExtension(path)).Order();
+
+    internal static bool IsControl(string name) => name.EndsWith("_control", StringComparison.Ordinal);
+
+    internal static void PlayFile(string name)
     {
         string path = Path.Combine(Folder, name + ".txt");
         string expected = File.ReadAllText(path);

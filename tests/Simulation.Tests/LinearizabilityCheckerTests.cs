@@ -3,35 +3,25 @@ namespace KvStore.Simulation.Tests;
 /// <summary>The checker itself: small histories with a known answer, and a naive twin that tries every order.</summary>
 public sealed class LinearizabilityCheckerTests
 {
-    private static Operation Put(long value, long call, long back, OperationOutcome outcome = OperationOutcome.Ok) =>
+    internal static Operation Put(long value, long call, long back, OperationOutcome outcome = OperationOutcome.Ok) =>
         new(0, OperationKind.Put, "k", value, call, outcome == OperationOutcome.Unknown ? long.MaxValue : back, outcome);
 
-    private static Operation Get(long? result, long call, long back) => new(1, OperationKind.Get, "k", null, call, back, OperationOutcome.Ok, result);
+    internal static Operation Get(long? result, long call, long back) => new(1, OperationKind.Get, "k", null, call, back, OperationOutcome.Ok, result);
 
-    private static Operation Add(long delta, long? result, long call, long back, OperationOutcome outcome = OperationOutcome.Ok) =>
+    internal static Operation Add(long delta, long? result, long call, long back, OperationOutcome outcome = OperationOutcome.Ok) =>
         new(2, OperationKind.Increment, "k", delta, call, outcome == OperationOutcome.Unknown ? long.MaxValue : back, outcome, result);
 
-    private static Operation Create(long value, long call, long back, OperationOutcome outcome) =>
+    internal static Operation Create(long value, long call, long back, OperationOutcome outcome) =>
         new(3, OperationKind.Create, "k", value, call, back, outcome);
 
-    private static Verdict Check(params Operation[] history) => new LinearizabilityChecker().Check(history).Verdict;
+    internal static Verdict Check(params Operation[] history) => new LinearizabilityChecker().Check(history).Verdict;
 
     [Fact]
     public void A_read_after_a_write_sees_it() => Assert.Equal(Verdict.Linearizable, Check(Put(1, 0, 1), Get(1, 2, 3)));
 
     [Fact]
-    public void A_stale_read_is_caught() => Assert.Equal(Verdict.Violation, Check(Put(1, 0, 1), Put(2, 2, 3), Get(1, 4, 5)));
-
-    [Fact]
-    public void A_lost_write_is_caught() => Assert.Equal(Verdict.Violation, Check(Put(1, 0, 1), Get(null, 2, 3)));
-
-    [Fact]
     public void A_read_beside_a_write_may_see_either() =>
         Assert.Equal(Verdict.Linearizable, Check(Put(1, 0, 10), Get(null, 2, 3), Get(1, 4, 5)));
-
-    [Fact]
-    public void Two_reads_beside_a_write_may_not_see_it_and_then_not() =>
-        Assert.Equal(Verdict.Violation, Check(Put(1, 0, 10), Get(1, 2, 3), Get(null, 4, 5)));
 
     [Fact]
     public void An_unknown_write_may_take_effect_late_or_never()
@@ -39,23 +29,6 @@ public sealed class LinearizabilityCheckerTests
         Assert.Equal(Verdict.Linearizable, Check(Put(1, 0, 1), Put(2, 2, 0, OperationOutcome.Unknown), Get(1, 5, 6), Get(2, 7, 8)));
         Assert.Equal(Verdict.Linearizable, Check(Put(1, 0, 1), Put(2, 2, 0, OperationOutcome.Unknown), Get(1, 5, 6), Get(1, 7, 8)));
     }
-
-    [Fact]
-    public void An_unknown_write_takes_effect_at_most_once() => Assert.Equal(
-        Verdict.Violation,
-        Check(Put(1, 0, 1), Put(2, 2, 0, OperationOutcome.Unknown), Get(2, 3, 4), Put(3, 5, 6), Get(3, 7, 8), Get(2, 9, 10)));
-
-    [Fact]
-    public void A_counter_that_counted_twice_is_caught() =>
-        Assert.Equal(Verdict.Violation, Check(Add(1, 1, 0, 1), Add(1, 3, 2, 3)));
-
-    [Fact]
-    public void Two_creates_cannot_both_win() => Assert.Equal(
-        Verdict.Violation, Check(Create(1, 0, 10, OperationOutcome.Ok), Create(2, 0, 10, OperationOutcome.Ok)));
-
-    [Fact]
-    public void A_create_that_lost_needs_a_key() =>
-        Assert.Equal(Verdict.Violation, Check(Create(1, 0, 1, OperationOutcome.ConditionFailed)));
 
     [Fact]
     public void A_search_that_is_cut_short_is_no_pass()

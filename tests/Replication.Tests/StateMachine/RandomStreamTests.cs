@@ -6,7 +6,7 @@ namespace KvStore.Replication.Tests.StateMachine;
 /// <summary>Random streams of entries: against the naive state machine, and against a replica that restarts in the middle.</summary>
 public sealed class RandomStreamTests
 {
-    private const int Seeds = 150;
+    internal const int Seeds = 150;
     private const int EntriesPerSeed = 120;
 
     [Fact]
@@ -46,14 +46,6 @@ public sealed class RandomStreamTests
             seen);
     }
 
-    /// <summary>Negative controls: each rule taken out of the naive twin must show within the same streams.</summary>
-    [Theory]
-    [MemberData(nameof(Mutants))]
-    public void NegativeControls_every_mutant_of_the_naive_machine_is_told_apart(Mutant mutant) =>
-        Assert.Contains(Enumerable.Range(1, Seeds), seed => DifferenceToNaive(seed, mutant) is not null);
-
-    public static TheoryData<Mutant> Mutants => [.. Enum.GetValues<Mutant>().Where(m => m != Mutant.None)];
-
     [Fact]
     public void A_replica_that_restarts_from_snapshots_in_the_middle_is_equal_at_every_index()
     {
@@ -64,15 +56,7 @@ public sealed class RandomStreamTests
         }
     }
 
-    [Fact]
-    public void NegativeControls_a_snapshot_without_records_is_told_apart() =>
-        Assert.All(Enumerable.Range(1, 10), seed => Assert.NotNull(DifferenceAfterRestart(seed, tamper: _ => [])));
-
-    [Fact]
-    public void NegativeControls_a_snapshot_that_lacks_one_virtual_nodes_records_is_told_apart() =>
-        Assert.Contains(Enumerable.Range(1, 10), seed => DifferenceAfterRestart(seed, tamper: s => [.. s.Skip(1)]) is not null);
-
-    private static string? DifferenceToNaive(int seed, Mutant mutant)
+    internal static string? DifferenceToNaive(int seed, Mutant mutant)
     {
         var machine = new Machine();
         var naive = new NaiveStateMachine(mutant, Machine.Start);
@@ -107,7 +91,7 @@ public sealed class RandomStreamTests
         return null;
     }
 
-    private static string? DifferenceAfterRestart(
+    internal static string? DifferenceAfterRestart(
         int seed, Func<IReadOnlyList<SnapshotSection>, IReadOnlyList<SnapshotSection>>? tamper)
     {
         var steady = new Machine();

@@ -10,14 +10,10 @@ namespace KvStore.Storage.Tests;
 /// One writer at full speed, two readers, real threads: what only happens when they meet. Each batch writes both keys of a
 /// pair, in two virtual nodes, with the batch's index as stamp all over the value, or deletes both; the keys are few and the
 /// slots are used again at once. The only tests of this project with threads, so they are the only ones without a seed.
-/// The same readers without one of the two tests of a lock-free read must see wrong data: the controls.
 /// </summary>
 public sealed class TableTortureTests
 {
     private static readonly TimeSpan SoundRun = TimeSpan.FromSeconds(4);
-
-    /// <summary>The controls stop at the first wrong answer, usually at once.</summary>
-    private static readonly TimeSpan ControlLimit = TimeSpan.FromSeconds(30);
 
     [Fact]
     public void Readers_beside_a_writer_see_whole_batches_only()
@@ -29,35 +25,7 @@ public sealed class TableTortureTests
         Assert.True(run.Reads > 10_000 && run.Scans > 10 && run.Batches > 10_000, work);
     }
 
-    [Fact]
-    public void Control_without_the_second_look_at_the_generation_the_readers_see_wrong_values()
-    {
-        var run = new Torture();
-        run.Run<WithoutGenerationRecheck>(ControlLimit);
-        Assert.False(run.Violations.IsEmpty, $"nothing wrong in {run.Reads} reads");
-    }
-
-    [Fact]
-    public void Control_without_the_visibility_test_the_readers_see_half_a_batch()
-    {
-        var run = new Torture();
-        run.Run<WithoutVisibilityTest>(ControlLimit);
-        Assert.False(run.Violations.IsEmpty, $"nothing wrong in {run.Reads} reads");
-    }
-
-    private readonly struct WithoutGenerationRecheck : IReadRules
-    {
-        public static bool RecheckGeneration => false;
-        public static bool TestVisibility => true;
-    }
-
-    private readonly struct WithoutVisibilityTest : IReadRules
-    {
-        public static bool RecheckGeneration => true;
-        public static bool TestVisibility => false;
-    }
-
-    private sealed class Torture
+    internal sealed class Torture
     {
         private const int HotPairs = 12;
         private const int AllPairs = 300;
