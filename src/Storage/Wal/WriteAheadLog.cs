@@ -148,11 +148,18 @@ public sealed class WriteAheadLog : IDisposable
         return log;
     }
 
-    /// <summary>Any worker. False when the queue is full: the worker keeps its submission and tries next turn.</summary>
+    /// <summary>
+    /// Any worker. False when the queue is full: the worker keeps its submission and tries next turn. So it is after a failure,
+    /// which is reported by whoever turns the log: he knows file and reason, and a worker that came first would hide them.
+    /// </summary>
     public bool TrySubmit(WalSubmission submission)
     {
         Invariant.Check(!submission.IsEmpty && submission.RecordCount <= MaxItems, "a submission has at least one record and fits a batch");
-        RefuseAfterFailure();
+        if (Volatile.Read(ref _failed))
+        {
+            return false;
+        }
+
         long queued = Interlocked.Add(ref _queuedBytes, submission.Bytes);
         if (queued > _options.MaxQueuedBytes && queued > submission.Bytes)
         {
