@@ -26,6 +26,12 @@ public readonly record struct Evidence(
 }
 
 /// <summary>
+/// How far behind a replica was: at the moment AgeMs ago, at most Entries log entries were committed in the group that it did not
+/// show. A count alone would say nothing, for a replica that hears from nobody does not know what it lacks.
+/// </summary>
+public readonly record struct ReplicaLag(ulong Entries, uint AgeMs);
+
+/// <summary>
 /// The answer to a <see cref="KvRequest"/>. <see cref="Code"/> None is success; KeyNotFound, ConditionFailed and NotANumber
 /// executed and carry evidence; the rest executed nothing, or nobody knows (<see cref="Outcome"/>). TooStale carries evidence, too:
 /// the best age there was.
@@ -49,6 +55,9 @@ public sealed record KvReply
 
     /// <summary>Who served it and how fresh it is; null when no group was touched.</summary>
     public Evidence? Evidence { get; init; }
+
+    /// <summary>For a bounded read that asked for a largest lag.</summary>
+    public ReplicaLag? Lag { get; init; }
 
     /// <summary>
     /// History of the evidence's group, for the session token; 0 when no token may be made from this reply: nothing was executed,

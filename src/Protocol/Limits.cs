@@ -21,5 +21,9 @@ public static class Limits
     public const int MaxContentTypeBytes = 127;
     public const int MaxBatchItems = 512;
     public const int MaxTimeoutMs = 60_000;
+
+    /// <summary>The largest age a bounded read may name: a day, in milliseconds. Who bears more wants the level eventual.</summary>
+    public const int MaxStalenessMs = 86_400_000;
+
     public const int SlotCount = 16_384;
 }

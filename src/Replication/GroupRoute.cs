@@ -88,6 +88,8 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             return;
         }
 
+        // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
+        left -= Math.Min(left / 10, ForwardMarginMs);
         Loop.Forward(item, to, item.Request with { HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
     }
 
@@ -137,7 +139,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     protected abstract void OnHint(NodeId leader);
 
     /// <summary>The honest answer to a request whose time is over.</summary>
-    protected KvReply DeadlineReply(RequestItem item)
+    protected virtual KvReply DeadlineReply(RequestItem item)
     {
         if (item.Request.IsWrite)
         {
@@ -171,6 +173,9 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     private static KvReply WithPath(KvReply reply) =>
         reply.Evidence is { } evidence ? reply with { Evidence = evidence with { Path = ServedPath.Forwarded } } : reply;
+
+    /// <summary>At most so much of a deadline is kept back for the way home.</summary>
+    private const int ForwardMarginMs = 50;
 }
 
 /// <summary>A group this node holds no replica of: every request is passed on.</summary>
@@ -184,7 +189,9 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
 
     public override void Accept(RequestItem item)
     {
-        NodeId to = _leader.IsNone ? _replicas[_next++ % _replicas.Count].Node : _leader;
+        // A strong read or a write is best at the leader; for anything else every replica is as good.
+        bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
+        NodeId to = _leader.IsNone || !wantsLeader ? _replicas[_next++ % _replicas.Count].Node : _leader;
         Forward(item, to, Loop.NowMs);
     }
 

@@ -14,7 +14,7 @@ public sealed record GroupStatus(
 /// <summary>Totals since start, for /metrics and load reports.</summary>
 public readonly record struct NodeCounters(
     long Requests, long Forwards, long Proposals, long EntriesApplied, long CommandsApplied, long ReadRounds, long StrongReads,
-    long LocalReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive,
+    long LocalReads, long UnmetReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive,
     long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal);
 
 /// <param name="Taken">Of this node's own groups.</param>

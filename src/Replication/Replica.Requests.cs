@@ -1,31 +1,21 @@
 using KvStore.Protocol;
 using KvStore.Raft;
-using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>Requests: writes wait for their entry to be applied, strong reads for a proof and then for an index.</summary>
+/// <summary>Writes: gathered into entries, and answered when their entry is applied, or when every voter has it on disk.</summary>
 internal sealed partial class Replica
 {
     private readonly CommandBatchWriter _batch;
     private readonly Queue<PendingEntry> _pending = new();
-    private readonly Dictionary<ulong, ReadBatch> _unproved = [];
-    private readonly List<ReadBatch> _proved = [];
+    private readonly List<AppliedWrite> _awaitingAll = [];
     private List<RequestItem> _batchItems = [];
-    private List<RequestItem> _newReads = [];
-
-    // Counts up across restarts, as rounds do: the answer to a question of an earlier process proves nothing about this one's.
-    private ulong _lastReadContext;
 
     /// <summary>An entry this replica proposed, and who waits for each of its commands, in order.</summary>
     private sealed record PendingEntry(ulong Index, ulong Term, List<RequestItem> Items);
 
-    /// <summary>Reads that share one proof.</summary>
-    private sealed record ReadBatch(List<RequestItem> Items, long AskedMs, ulong Index)
-    {
-        /// <summary>The question was asked again under another context.</summary>
-        public bool IsRepeated { get; init; }
-    }
+    /// <summary>A write that a majority has and that waits for the other voters.</summary>
+    private readonly record struct AppliedWrite(RequestItem Item, ulong Index, KvReply Reply);
 
     public override void Accept(RequestItem item)
     {
@@ -38,20 +28,18 @@ internal sealed partial class Replica
 
         if (!item.Request.IsWrite)
         {
-            if (LeaderNode.IsNone)
-            {
-                Wait(item);
-            }
-            else
-            {
-                _newReads.Add(item);
-            }
-
+            AcceptRead(item);
             return;
         }
 
         if (IsLeader)
         {
+            if (!item.Request.Session.IsNone && _machine.History != 0 && item.Request.Session.History != _machine.History)
+            {
+                Loop.Complete(item, FinalReply(item, Replies.TokenOfAnotherHistory(Group)));
+                return;
+            }
+
             if (_batch.Bytes > 0 && (_batch.Bytes + item.Request.Value.Length > MaxEntryBytes || _batch.Requests >= MaxEntryRequests))
             {
                 ProposeBatch();
@@ -90,22 +78,6 @@ internal sealed partial class Replica
         }
     }
 
-    public void ServeProvedReads(IReadOnlyList<ReadState> states)
-    {
-        foreach (ReadState state in states)
-        {
-            if (_unproved.Remove(state.Context, out ReadBatch? batch))
-            {
-                _proved.Add(batch with { Index = state.Index });
-            }
-        }
-
-        if (states.Count > 0)
-        {
-            ServeReadsUpTo(_machine.AppliedIndex);
-        }
-    }
-
     public override void Expire(long nowMs)
     {
         base.Expire(nowMs);
@@ -115,20 +87,34 @@ internal sealed partial class Replica
             {
                 if (!item.IsCompleted && nowMs >= item.DeadlineMs)
                 {
-                    Loop.Complete(item, Replies.Indeterminate("the deadline passed before the write was committed"));
+                    Loop.Complete(item, IsCopyOfPending(item)
+                        ? Replies.InFlight()
+                        : Replies.Indeterminate("the deadline passed before the write was committed"));
                 }
+            }
+        }
+
+        for (int i = _awaitingAll.Count - 1; i >= 0; i--)
+        {
+            if (nowMs >= _awaitingAll[i].Item.DeadlineMs)
+            {
+                Loop.Complete(_awaitingAll[i].Item, Replies.NotOnAll(_awaitingAll[i].Reply, "before the deadline"));
+                _awaitingAll.RemoveAt(i);
             }
         }
 
         foreach (ReadBatch batch in _unproved.Values)
         {
-            ExpireReads(batch, nowMs);
+            ExpireReads(batch.Items, nowMs);
         }
 
         foreach (ReadBatch batch in _proved)
         {
-            ExpireReads(batch, nowMs);
+            ExpireReads(batch.Items, nowMs);
         }
+
+        ExpireReads(_sessionReads, nowMs);
+        _sessionReads.RemoveAll(item => item.IsCompleted);
     }
 
     public override void Abandon()
@@ -136,62 +122,72 @@ internal sealed partial class Replica
         base.Abandon();
         foreach (RequestItem item in _pending.SelectMany(p => p.Items)
             .Concat(_batchItems)
-            .Concat(_newReads)
-            .Concat(_unproved.OrderBy(b => b.Key).SelectMany(b => b.Value.Items))
-            .Concat(_proved.SelectMany(b => b.Items)))
+            .Concat(WaitingReads()))
         {
             Loop.Abandon(item);
         }
 
+        GiveUpOnAll("and then this node stopped");
         _pending.Clear();
         _batchItems.Clear();
-        _newReads.Clear();
-        _unproved.Clear();
-        _proved.Clear();
+        ForgetReads();
     }
 
-    /// <summary>The answer to a read from this replica's table as it is now. Any thread.</summary>
-    public KvReply Read(KvRequest request, int virtualNode, ServedPath path)
+    /// <summary>Answers the writes that every voter has by now; all of them when nobody can know any more.</summary>
+    public void AnswerWrittenByAll()
     {
-        ReplicaView view = View;
-        var destination = new ExactBuffer();
-        ReadOutcome outcome = GetFromTable(request, virtualNode, destination, out RecordMeta meta, out ulong atIndex);
-        var evidence = new Evidence(
-            request.Level,
-            request.Level == ReadLevel.Strong ? 0 : Evidence.AgeUnknown,
-            Group, view.Term, atIndex, Loop.Node.Self, view.ServedRole, path);
-        if (outcome == ReadOutcome.Absent)
+        if (_awaitingAll.Count == 0)
         {
-            return new KvReply { Code = ErrorCode.KeyNotFound, Evidence = evidence, Epoch = Loop.Node.Routing.Epoch };
+            return;
         }
 
-        Invariant.Check(
-            StoredValue.TryRead(destination.Written.Span, out ReadOnlySpan<byte> value, out string? contentType),
-            "a stored value carries its content type");
-        return new KvReply
+        if (!IsLeader)
         {
-            Revision = meta.ModRevision,
-            Value = destination.Written[^value.Length..],
-            ContentType = contentType,
-            Evidence = evidence,
-            Epoch = Loop.Node.Routing.Epoch,
-        };
+            GiveUpOnAll("before leadership moved");
+            return;
+        }
+
+        ulong everywhere = _raft.LowestVoterMatch;
+        for (int i = 0; i < _awaitingAll.Count; i++)
+        {
+            if (_awaitingAll[i].Index <= everywhere)
+            {
+                Loop.Complete(_awaitingAll[i].Item, _awaitingAll[i].Reply);
+                _awaitingAll.RemoveAt(i--);
+            }
+        }
     }
 
-    private ReadOutcome GetFromTable(KvRequest request, int virtualNode, ExactBuffer destination, out RecordMeta meta, out ulong atIndex)
+    private void GiveUpOnAll(string when)
     {
-        while (true)
+        foreach (AppliedWrite write in _awaitingAll)
         {
-            GroupTable table = Table;
-            try
+            Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, when));
+        }
+
+        _awaitingAll.Clear();
+    }
+
+    /// <summary>An entry further ahead in the queue holds a request with the same id.</summary>
+    private bool IsCopyOfPending(RequestItem item)
+    {
+        foreach (PendingEntry pending in _pending)
+        {
+            foreach (RequestItem other in pending.Items)
             {
-                return table.Get(virtualNode, request.Key.Span, destination, out meta, out atIndex);
-            }
-            catch (ObjectDisposedException) when (!ReferenceEquals(table, Table))
-            {
-                // A snapshot was installed between the two lines: its table is there now.
+                if (ReferenceEquals(other, item))
+                {
+                    return false;
+                }
+
+                if (item.Request.Id is { } id && other.Request.Id is { } first && (id.Client, id.Sequence) == (first.Client, first.Sequence))
+                {
+                    return true;
+                }
             }
         }
+
+        return false;
     }
 
     private void AssignId(RequestItem item)
@@ -295,8 +291,19 @@ internal sealed partial class Replica
         for (int i = 0; i < pending.Items.Count; i++)
         {
             Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
-            Loop.Complete(pending.Items[i], FinalReply(pending.Items[i], ToReply(_results[i], evidence)));
+            RequestItem item = pending.Items[i];
+            KvReply reply = FinalReply(item, ToReply(_results[i], evidence));
+            if (item.Request.Ack == WriteAck.All && reply.Code == ErrorCode.None)
+            {
+                _awaitingAll.Add(new AppliedWrite(item, entry.Index, reply));
+            }
+            else
+            {
+                Loop.Complete(item, reply);
+            }
         }
+
+        AnswerWrittenByAll();
     }
 
     private KvReply ToReply(CommandResult result, Evidence? evidence) => new()
@@ -308,94 +315,10 @@ internal sealed partial class Replica
         Number = result.Number,
         Detail = result.Detail,
         Evidence = evidence,
+        History = evidence is not null && result.Code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber ? _machine.History : 0,
         Epoch = Loop.Node.Routing.Epoch,
         Items = result.Items is { } items ? [.. items.Select(i => ToReply(i, null))] : [],
     };
-
-    private void AskForProof()
-    {
-        ulong context = ++_lastReadContext;
-        List<RequestItem> items = _newReads;
-        _newReads = [];
-        if (_raft.ReadIndex(context))
-        {
-            _unproved.Add(context, new ReadBatch(items, Loop.NowMs, 0));
-            Loop.CountStrongReads(items.Count);
-        }
-        else
-        {
-            items.ForEach(Wait);
-        }
-    }
-
-    private void ServeReadsUpTo(ulong applied)
-    {
-        for (int i = 0; i < _proved.Count; i++)
-        {
-            if (_proved[i].Index > applied)
-            {
-                continue;
-            }
-
-            foreach (RequestItem item in _proved[i].Items)
-            {
-                if (!item.IsCompleted)
-                {
-                    Loop.Complete(item, Read(item.Request, item.VirtualNode, ServedPath.Waited));
-                }
-            }
-
-            _proved.RemoveAt(i--);
-        }
-    }
-
-    /// <summary>The leader changed: nobody will answer the questions asked of the old one.</summary>
-    private void RequeueReads()
-    {
-        foreach (RequestItem item in _unproved.OrderBy(b => b.Key).SelectMany(b => b.Value.Items).Distinct())
-        {
-            Wait(item);
-        }
-
-        _unproved.Clear();
-    }
-
-    /// <summary>
-    /// A question or its answer may be lost on the way: ask again after two heartbeat intervals. The first question stands, for
-    /// its answer may only be slow; whichever comes first serves the reads.
-    /// </summary>
-    private void RetryStaleReads(long nowMs)
-    {
-        if (_unproved.Count == 0)
-        {
-            return;
-        }
-
-        long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
-        foreach ((ulong context, ReadBatch batch) in _unproved.Where(b => b.Value.AskedMs < before).OrderBy(b => b.Key).ToArray())
-        {
-            if (batch.Items.TrueForAll(item => item.IsCompleted))
-            {
-                _unproved.Remove(context);
-            }
-            else if (!batch.IsRepeated && _raft.ReadIndex(++_lastReadContext))
-            {
-                _unproved[context] = batch with { IsRepeated = true };
-                _unproved.Add(_lastReadContext, batch with { AskedMs = nowMs });
-            }
-        }
-    }
-
-    private void ExpireReads(ReadBatch batch, long nowMs)
-    {
-        foreach (RequestItem item in batch.Items)
-        {
-            if (!item.IsCompleted && nowMs >= item.DeadlineMs)
-            {
-                Loop.Complete(item, DeadlineReply(item));
-            }
-        }
-    }
 
     /// <summary>Level whose apply rules this build writes.</summary>
     private const ushort FeatureLevel = 1;

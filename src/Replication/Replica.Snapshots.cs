@@ -119,6 +119,8 @@ internal sealed partial class Replica
         Loop.Node.Installed?.Invoke(Group, snapshot.Index);
         Step(new SnapshotInstalled(Id, Id, _raft.Term, snapshot));
         RequeueOvertaken(snapshot.Index);
+        _freshness.OnApplied(_machine.AppliedIndex);
+        ServeReadsUpTo(_machine.AppliedIndex);
         Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
     }
 

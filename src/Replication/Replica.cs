@@ -148,7 +148,11 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>A message from a peer. While a fetched snapshot is being installed the replica is deaf: the peer sends again.</summary>
     public void OnPeerMessage(in PeerMessage message)
     {
-        if (_installation is null)
+        if (message.Message is FreshnessProof proof)
+        {
+            OnProof(proof);
+        }
+        else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
             Step(message.Message);
@@ -170,6 +174,7 @@ internal sealed partial class Replica : GroupRoute
         }
 
         RetryStaleReads(nowMs);
+        HandOnSlowReads(nowMs);
         base.OnTick(nowMs);
         RemindOfSnapshot();
         MaybeSnapshot();
@@ -311,6 +316,7 @@ internal sealed partial class Replica : GroupRoute
         if (committed.Count > 0)
         {
             _raft.Applied(committed[^1].Index);
+            _freshness.OnApplied(_machine.AppliedIndex);
             ServeReadsUpTo(_machine.AppliedIndex);
         }
     }

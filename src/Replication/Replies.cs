@@ -37,6 +37,41 @@ internal static class Replies
         Detail = $"{why}; the write may or may not take effect, retry only with the same idempotency id",
     };
 
+    /// <summary>The same id is in an entry that is not committed yet: its result will tell, this copy's deadline came first.</summary>
+    public static KvReply InFlight() => new()
+    {
+        Code = ErrorCode.IdempotencyInFlight,
+        Outcome = Outcome.Unknown,
+        Detail = "the first request under this idempotency id is still being committed; send it again to learn its result",
+        RetryAfterMs = 500,
+    };
+
+    /// <summary>Applied, durable on a majority, and promised to be on every voter.</summary>
+    public static KvReply NotOnAll(KvReply applied, string when) => applied with
+    {
+        Code = ErrorCode.NotOnAll,
+        Outcome = Outcome.Applied,
+        Detail = $"the write is applied and durable on a majority, but not every voter had it {when}",
+    };
+
+    /// <summary>The level cannot be proved here and now. The evidence has the best age there is.</summary>
+    public static KvReply TooStale(string why, Evidence best) => new()
+    {
+        Code = ErrorCode.TooStale,
+        Outcome = Outcome.NotApplied,
+        Detail = $"{why}; {(best.AgeMs == Evidence.AgeUnknown ? "the age of this replica's data is unknown" : $"the data here is at most {best.AgeMs} ms old")}",
+        Evidence = best,
+        RetryAfterMs = 100,
+    };
+
+    public static KvReply TokenOfAnotherHistory(GroupId group) => Refused(
+        ErrorCode.SessionTokenInvalid,
+        $"group {group} was restored or begun anew since the session token was made; what the session saw is gone, begin a new one");
+
+    public static KvReply TokenFromFuture(GroupId group, ulong asked, ulong committed) => Refused(
+        ErrorCode.SessionTokenInvalid,
+        $"the session token has seen entry {asked} of group {group}, which has committed {committed}; it was not made by this cluster as it is");
+
     public static KvReply ReadTimeout(GroupId group) => new()
     {
         Code = ErrorCode.Timeout,

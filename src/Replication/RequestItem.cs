@@ -28,6 +28,15 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// </summary>
     public bool AttemptVanished { get; set; }
 
+    /// <summary>A read of level session that is served as soon as its index is applied, whatever else it waits for.</summary>
+    public bool WaitsForSession { get; set; }
+
+    /// <summary>A read that this replica could not answer in time was also handed to another node.</summary>
+    public bool WasHandedOn { get; set; }
+
+    /// <summary>It holds one of the places for reads whose level could not be proved at once.</summary>
+    public bool HoldsUnmetPlace { get; set; }
+
     /// <summary>The sequence this loop gave it; 0 when the caller brought an id.</summary>
     public ulong OwnSequence { get; set; }
 

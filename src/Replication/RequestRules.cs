@@ -18,9 +18,14 @@ internal static class RequestRules
             return Invalid($"the timeout must be 1 to {Limits.MaxTimeoutMs} ms");
         }
 
-        if (request.Operation == KvOperation.Get && request.Level is not (ReadLevel.Strong or ReadLevel.Eventual))
+        if (request.MaxStalenessMs is < 0 or > Limits.MaxStalenessMs)
         {
-            return Invalid("this build serves the levels strong and eventual");
+            return Invalid($"the largest staleness must be 1 to {Limits.MaxStalenessMs} ms");
+        }
+
+        if (request is { Operation: KvOperation.Get, Level: ReadLevel.Bounded, MaxStalenessMs: 0, MaxLag: null })
+        {
+            return Invalid("a bounded read names its largest staleness, its largest lag, or both");
         }
 
         if (request.Id is { Sequence: > 0 } id && id.AckedBelow > id.Sequence)

@@ -26,6 +26,7 @@ public sealed class ShardLoop
     private ulong _random;
     private long _peerInboxBytes;
     private long _nextTransferMs;
+    private int _unmetReads;
 
     internal ShardLoop(StoreNode node, int number)
     {
@@ -38,6 +39,7 @@ public sealed class ShardLoop
         _round = node.Options.Incarnation << RoundCounterBits;
         Arena = new SlabArena();
         Ids = new WriteIds(node.WriterId(number));
+        Rounds = new RoundHistory(node.Options.NodeNames.Count);
         _outboxes = [.. Enumerable.Range(1, node.Options.NodeNames.Count).Select(n => new PeerOutbox(new NodeId((uint)n)))];
     }
 
@@ -54,6 +56,8 @@ public sealed class ShardLoop
     internal SlabArena Arena { get; }
 
     internal WriteIds Ids { get; }
+
+    internal RoundHistory Rounds { get; }
 
     /// <summary>This turn's time on the node's elapsed clock.</summary>
     internal long NowMs { get; private set; }
@@ -143,12 +147,37 @@ public sealed class ShardLoop
             item.OwnSequence = 0;
         }
 
+        if (item.HoldsUnmetPlace)
+        {
+            item.HoldsUnmetPlace = false;
+            _unmetReads--;
+        }
+
         if (reply.Code == ErrorCode.Overloaded)
         {
             _counters.Overloaded++;
         }
 
         item.Complete(reply);
+    }
+
+    /// <summary>A place for a read whose level could not be proved at once; Complete gives it back. False: there is none.</summary>
+    internal bool TryTakeUnmetPlace(RequestItem item)
+    {
+        if (item.HoldsUnmetPlace)
+        {
+            return true;
+        }
+
+        if (_unmetReads >= Node.Options.MaxUnmetReads)
+        {
+            return false;
+        }
+
+        _unmetReads++;
+        _counters.UnmetReads++;
+        item.HoldsUnmetPlace = true;
+        return true;
     }
 
     /// <summary>Answers a request that this stopping node will not finish.</summary>
@@ -306,7 +335,12 @@ public sealed class ShardLoop
     private void OnPeerMessages(PeerMessages messages)
     {
         Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
-        Node.Walls.Observe(messages.From.Value, messages.WallMs, Node.WallMs());
+        Node.Walls.Observe(messages.From.Value, messages.Head.WallMs, Node.WallMs());
+        if (!messages.Head.Stamp.IsNone)
+        {
+            Rounds.Hear(messages.From, messages.Head.Stamp);
+        }
+
         foreach (PeerMessage message in messages.Messages)
         {
             if (_groups.TryGetValue(message.Group.Value, out GroupRoute? route) && route is Replica replica
@@ -411,7 +445,9 @@ public sealed class ShardLoop
             return;
         }
 
+        // Before any group's commit index is read: the stamps and the moment that the round will prove.
         ulong round = _round + 1;
+        Rounds.Start(round, (long)Node.StampTicks());
         bool started = false;
         foreach (Replica replica in due ? _replicas : _dirty)
         {
@@ -444,6 +480,8 @@ public sealed class ShardLoop
         foreach (Replica replica in _dirty)
         {
             replica.IsDirty = false;
+            replica.ShareConfirmedRound();
+            replica.AnswerWrittenByAll();
             if (!replica.HasReady)
             {
                 replica.ContinueInstallation();
@@ -578,6 +616,9 @@ internal sealed class LoopCounters
     public long CommandsApplied;
     public long ReadRounds;
     public long StrongReads;
+
+    /// <summary>Bounded and session reads that could not be served at once.</summary>
+    public long UnmetReads;
     public long Elections;
     public long Overloaded;
     public long StrayMessages;

@@ -101,7 +101,7 @@ public sealed class StoreNode : IDisposable
             long Sum(Func<LoopCounters, long> counter) => _loops.Sum(l => counter(l.Counters));
             return new NodeCounters(
                 Sum(c => c.Requests), Sum(c => c.Forwards), Sum(c => c.Proposals), Sum(c => c.EntriesApplied), Sum(c => c.CommandsApplied),
-                Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.Elections),
+                Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.UnmetReads), Sum(c => c.Elections),
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
                 _replicas.Values.Sum(r => (long)r.EntriesHeldBack),
@@ -149,10 +149,11 @@ public sealed class StoreNode : IDisposable
 
         int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
         GroupId group = Routing.GroupOf(virtualNode);
-        if (request is { Operation: KvOperation.Get, Level: ReadLevel.Eventual } && _replicas.TryGetValue(group.Value, out Replica? replica))
+        if (request is { Operation: KvOperation.Get, Level: not ReadLevel.Strong } && _replicas.TryGetValue(group.Value, out Replica? replica)
+            && TryAnswerHere(replica, request, virtualNode) is { } answer)
         {
             Interlocked.Increment(ref _localReads);
-            sink.Complete(replica.Read(request, virtualNode, ServedPath.Local));
+            sink.Complete(answer);
             return;
         }
 
@@ -188,6 +189,24 @@ public sealed class StoreNode : IDisposable
         return true;
     }
 
+    /// <summary>Asks exactly one node for what its own replica has to say, this one included: nobody passes the request on.</summary>
+    public void SubmitTo(NodeId node, KvRequest request, IReplySink sink)
+    {
+        if (node == Self)
+        {
+            Submit(request with { HopsLeft = 0 }, sink);
+        }
+        else
+        {
+            Transport.Forward(node, request with { HopsLeft = 0 }, new DirectAnswer(NameOf(node), sink));
+        }
+    }
+
+    /// <summary>What a session that has seen all local replicas as they are now has seen.</summary>
+    public IEnumerable<KeyValuePair<GroupId, SessionPoint>> SessionPoints => LocalReplicas
+        .Select(r => new KeyValuePair<GroupId, SessionPoint>(r.Group, r.SessionPoint))
+        .Where(p => !p.Value.IsNone);
+
     /// <summary>A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.</summary>
     public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload)
     {
@@ -202,20 +221,20 @@ public sealed class StoreNode : IDisposable
         }
 
         var messages = new List<PeerMessage>();
-        if (!PeerPayload.TryRead(payload.Span, out ulong wallMs, messages))
+        if (!PeerPayload.TryRead(payload.Span, out PeerPayloadHead head, messages))
         {
             return false;
         }
 
         if (_loops.Count == 1)
         {
-            Deliver(_loops[0], new PeerMessages(from, wallMs, payload.Length, messages));
+            Deliver(_loops[0], new PeerMessages(from, head, payload.Length, messages));
             return true;
         }
 
         foreach (IGrouping<int, PeerMessage> part in messages.GroupBy(m => LoopOf(m.Group).Number))
         {
-            Deliver(_loops[part.Key], new PeerMessages(from, wallMs, payload.Length, [.. part]));
+            Deliver(_loops[part.Key], new PeerMessages(from, head, payload.Length, [.. part]));
         }
 
         return true;
@@ -278,6 +297,22 @@ public sealed class StoreNode : IDisposable
 
     internal ulong StampTicks() => (ulong)_time.GetTimestamp();
 
+    /// <summary>
+    /// An upper bound of the time since a moment on this clock, in whole milliseconds rounded up, and a thousandth more: so far
+    /// the rates of two machines' clocks may differ. AgeUnknown for an unknown moment.
+    /// </summary>
+    internal uint AgeMs(long sinceTicks)
+    {
+        if (sinceTicks == Freshness.Unknown)
+        {
+            return Evidence.AgeUnknown;
+        }
+
+        // One tick more: both readings were rounded down.
+        double ms = (_time.GetTimestamp() - sinceTicks + 1) * (1000.0 + ClockRateMargin) / _time.TimestampFrequency;
+        return (uint)Math.Clamp(Math.Ceiling(ms), 0, Evidence.AgeUnknown - 1);
+    }
+
     internal ulong WallMs() => (ulong)_time.GetUtcNow().ToUnixTimeMilliseconds();
 
     /// <summary>The client id of a loop's own writes: new in every process, so that sequences can start again at 1.</summary>
@@ -314,6 +349,18 @@ public sealed class StoreNode : IDisposable
         }
 
         ClockIsOff = off;
+    }
+
+    /// <summary>The answer from the local table, without a queue; null when the read must wait for a proof or an index.</summary>
+    private static KvReply? TryAnswerHere(Replica replica, KvRequest request, int virtualNode)
+    {
+        if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply) || request.OnUnmet == OnUnmet.Serve)
+        {
+            return reply;
+        }
+
+        // A session read that may not ask anybody still waits for what is on its way here.
+        return request is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request, reply.Evidence!.Value) : null;
     }
 
     private static long ChargedBytes(KvRequest request)
@@ -385,6 +432,9 @@ public sealed class StoreNode : IDisposable
         machine.RestoreSections(reader.Sections);
         return machine;
     }
+
+    /// <summary>Added to the 1,000 milliseconds of a second: a tenth of a percent.</summary>
+    private const double ClockRateMargin = 1.0;
 
     private const long LeaderlessLimitMs = 10_000;
 

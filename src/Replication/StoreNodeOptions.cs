@@ -36,6 +36,12 @@ public sealed record StoreNodeOptions
     /// <summary>Key and value bytes of those requests; beyond it Overloaded.</summary>
     public long MaxInFlightBytes { get; init; } = 128L << 20;
 
+    /// <summary>
+    /// Bounded and session reads of one loop that wait because their level could not be proved at once; one more is answered
+    /// TooStale. A leader that is slow already is not finished off by everybody else's readers.
+    /// </summary>
+    public int MaxUnmetReads { get; init; } = 4096;
+
     /// <summary>Peer payload bytes a loop has been handed and not looked at; beyond it payloads are dropped and counted.</summary>
     public long MaxPeerInboxBytes { get; init; } = 64L << 20;
 

@@ -60,8 +60,8 @@ public sealed class CodecTests
             Epoch = 1,
         };
         Assert.Equal(
-            "9E" + "00" + "00" + "CD0100" + "C2" + "C40176" + "C0" + "00" + "98" + "00" + "00" + "11" + "09" + "CD03E8" + "02" + "02" + "01"
-            + "00" + "C0" + "00" + "01" + "90" + "00",
+            "9F" + "00" + "00" + "CD0100" + "C2" + "C40176" + "C0" + "00" + "98" + "00" + "00" + "11" + "09" + "CD03E8" + "02" + "02" + "01"
+            + "00" + "C0" + "00" + "01" + "90" + "00" + "C0",
             Convert.ToHexString(Encode(reply)));
     }
 
@@ -126,7 +126,7 @@ public sealed class CodecTests
         byte[] request = WithTwoMoreFields(Encode(Samples.Put("k", "v")), 15);
         Assert.Equal(DecodeResult.Ok, KvRequestCodec.TryDecode(request, out var decodedRequest));
         Samples.AssertSame(Samples.Put("k", "v"), decodedRequest!, "longer request");
-        byte[] reply = WithTwoMoreFields(Encode(new KvReply { Revision = 5 }), 14);
+        byte[] reply = WithTwoMoreFields(Encode(new KvReply { Revision = 5 }), 15);
         Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(reply, out var decodedReply));
         Samples.AssertSame(new KvReply { Revision = 5 }, decodedReply!, "longer reply");
     }

@@ -43,6 +43,7 @@ internal static class Samples
         RetryAfterMs = 250,
         Epoch = 7,
         History = 0xCAFE_F00D,
+        Lag = new ReplicaLag(12, 340),
         Items = [new KvReply { Revision = 1 }, new KvReply { Code = ErrorCode.KeyNotFound }],
     };
 
@@ -98,6 +99,7 @@ internal static class Samples
         RetryAfterMs = random.Next(),
         Epoch = Number(random),
         History = (uint)Number(random),
+        Lag = random.Next(2) == 0 ? null : new ReplicaLag(Number(random), (uint)Number(random)),
         Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomReply(random, isItem: true))],
     };
 

@@ -6,15 +6,16 @@ namespace KvStore.Protocol;
 /// Body of a Reply frame: a MessagePack array with fields by position.
 /// <code>
 /// [code, outcome, revision, changed, value bin, contentType str|nil, number, evidence nil|[level, ageMs, group, term, applied, node,
-///  role, path], leaderHint, detail str|nil, retryAfterMs, epoch, [item, …], history]
+///  role, path], leaderHint, detail str|nil, retryAfterMs, epoch, [item, …], history, lag nil|[entries, ageMs]]
 /// </code>
 /// The evidence takes at most 37 bytes (definition: 40). An item has the same form and no items of its own. A reader takes the
 /// fields it knows and passes over what follows them; a code it does not know stays a number.
 /// </summary>
 public static class KvReplyCodec
 {
-    private const int Fields = 14;
+    private const int Fields = 15;
     private const int EvidenceFields = 8;
+    private const int LagFields = 2;
 
     public static void Encode(IBufferWriter<byte> output, KvReply reply)
     {
@@ -47,6 +48,16 @@ public static class KvReplyCodec
         }
 
         writer.Write(reply.History);
+        if (reply.Lag is { } lag)
+        {
+            writer.WriteArrayHeader(LagFields);
+            writer.Write(lag.Entries);
+            writer.Write(lag.AgeMs);
+        }
+        else
+        {
+            writer.WriteNil();
+        }
     }
 
     public static void Encode(IBufferWriter<byte> output, Evidence evidence)
@@ -87,7 +98,7 @@ public static class KvReplyCodec
             || !reader.TryRead(out uint leaderHint) || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? detail)
             || !reader.TryRead(out int retryAfterMs) || !reader.TryRead(out ulong epoch)
             || !TryReadItems(ref reader, isItem, out var items) || !reader.TryRead(out uint history)
-            || !reader.TrySkip(fields - Fields))
+            || !TryReadLag(ref reader, out var lag) || !reader.TrySkip(fields - Fields))
         {
             return false;
         }
@@ -108,6 +119,7 @@ public static class KvReplyCodec
             Epoch = epoch,
             Items = items,
             History = history,
+            Lag = lag,
         };
         return true;
     }
@@ -142,6 +154,29 @@ public static class KvReplyCodec
 
         evidence = new Evidence(
             (ReadLevel)level, ageMs, new GroupId(group), term, applied, new NodeId(node), (ServedRole)role, (ServedPath)path);
+        return true;
+    }
+
+    private static bool TryReadLag(ref MessagePackReader reader, out ReplicaLag? lag)
+    {
+        lag = null;
+        if (!reader.TryReadNil(out bool none))
+        {
+            return false;
+        }
+
+        if (none)
+        {
+            return true;
+        }
+
+        if (!reader.TryReadArrayHeader(out int fields) || fields < LagFields || !reader.TryRead(out ulong entries)
+            || !reader.TryRead(out uint ageMs) || !reader.TrySkip(fields - LagFields))
+        {
+            return false;
+        }
+
+        lag = new ReplicaLag(entries, ageMs);
         return true;
     }
 

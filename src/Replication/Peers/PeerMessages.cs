@@ -6,13 +6,15 @@ namespace KvStore.Replication;
 /// <summary>One Raft message and the group it is for. LowestVoterMatch comes with heartbeats: how far every voter's log reaches.</summary>
 internal readonly record struct PeerMessage(GroupId Group, Message Message, ulong LowestVoterMatch = 0);
 
+/// <summary>What a payload says of its sender's clocks: the wall clock in unix milliseconds and, with answers, a stamp.</summary>
+internal readonly record struct PeerPayloadHead(ulong WallMs, Stamp Stamp);
+
 /// <summary>A decoded peer payload, or the part of it that belongs to one loop.</summary>
-internal sealed class PeerMessages(NodeId from, ulong wallMs, long bytes, List<PeerMessage> messages) : InboxItem
+internal sealed class PeerMessages(NodeId from, PeerPayloadHead head, long bytes, List<PeerMessage> messages) : InboxItem
 {
     public NodeId From => from;
 
-    /// <summary>The sender's wall clock, unix milliseconds.</summary>
-    public ulong WallMs => wallMs;
+    public PeerPayloadHead Head => head;
 
     /// <summary>What this item is charged with in the inbox limit.</summary>
     public long Bytes => bytes;

@@ -9,14 +9,12 @@ namespace KvStore.Replication;
 /// <code>
 /// payload    = [version, kind, wallMs, extra…, items]          version 1
 /// messages   = [1, 1, wallMs, [item…]]                         item = [type, group, epoch, from, to, term, fields…]
-/// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit,
-///                                                                      lowestMatch, provedCommit, stampIncarnation, stampTicks]
+/// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit, lowestMatch]
 /// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…]]   item = [group, epoch, from, to, term, round]
 /// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
 /// </code>
 /// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
-/// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later heartbeat as proof of
-/// freshness. Fields that a receiver does not use yet are zero. Decoding never throws: a peer that sends nonsense costs a
+/// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later proof of freshness. Decoding never throws: a peer that sends nonsense costs a
 /// closed connection. Nonsense is also a number that no cluster can have reached, and a term in a log that is above its
 /// message's: believed, the first would overflow what is counted on from it, and the second could not be outvoted.
 /// </summary>
@@ -55,6 +53,7 @@ internal static class PeerPayload
         ReadIndexResponse = 6,
         InstallSnapshot = 7,
         TimeoutNow = 8,
+        FreshnessProof = 9,
     }
 
     /// <summary>Writes one message of the general kind; heartbeats and their answers have kinds of their own.</summary>
@@ -119,6 +118,13 @@ internal static class PeerPayload
                 WriteConfiguration(writer, install.Snapshot.Configuration);
                 break;
 
+            case FreshnessProof proof:
+                WriteHead(writer, MessageType.FreshnessProof, group, epoch, message, fields: 3);
+                writer.Write(proof.Commit);
+                writer.Write(proof.Echo.Incarnation);
+                writer.Write(proof.Echo.Ticks);
+                break;
+
             case TimeoutNow:
                 WriteHead(writer, MessageType.TimeoutNow, group, epoch, message, fields: 0);
                 break;
@@ -131,13 +137,10 @@ internal static class PeerPayload
     public static void WriteHeartbeat(IBufferWriter<byte> output, GroupId group, ulong epoch, Heartbeat heartbeat, ulong lowestMatch)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(10);
+        writer.WriteArrayHeader(7);
         WriteAddress(writer, group, epoch, heartbeat);
         writer.Write(heartbeat.Commit);
         writer.Write(lowestMatch);
-        writer.Write(0);
-        writer.Write(0);
-        writer.Write(0);
     }
 
     public static void WriteAnswer(IBufferWriter<byte> output, GroupId group, ulong epoch, HeartbeatResponse answer)
@@ -149,29 +152,32 @@ internal static class PeerPayload
     }
 
     /// <summary>Decodes a payload of any kind. False: malformed, the connection it came over is not to be trusted.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> payload, out ulong wallMs, List<PeerMessage> messages)
+    public static bool TryRead(ReadOnlySpan<byte> payload, out PeerPayloadHead head, List<PeerMessage> messages)
     {
-        wallMs = 0;
+        head = default;
         var reader = new MessagePackReader(payload);
         if (!reader.TryReadArrayHeader(out int fields) || fields < HeaderFields + 1 || !reader.TryRead(out byte version)
-            || version != Version || !reader.TryRead(out byte kind) || !TryReadUpTo(ref reader, MaxWallMs, out wallMs))
+            || version != Version || !reader.TryRead(out byte kind) || !TryReadUpTo(ref reader, MaxWallMs, out ulong wallMs))
         {
             return false;
         }
 
         ulong round = 0;
+        ulong incarnation = 0;
+        ulong ticks = 0;
         switch (kind)
         {
             case MessagesKind:
                 break;
             case HeartbeatsKind when reader.TryRead(out round):
                 break;
-            case AnswersKind when reader.TryRead(out ulong _) && reader.TryRead(out ulong _):
+            case AnswersKind when reader.TryRead(out incarnation) && reader.TryRead(out ticks):
                 break;
             default:
                 return false;
         }
 
+        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks));
         if (!reader.TryReadArrayHeader(out int items))
         {
             return false;
@@ -260,10 +266,9 @@ internal static class PeerPayload
 
     private static bool TryReadHeartbeat(ref MessagePackReader reader, ulong round, List<PeerMessage> messages)
     {
-        if (!reader.TryReadArrayHeader(out int fields) || fields != 10
+        if (!reader.TryReadArrayHeader(out int fields) || fields != 7
             || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
-            || !TryReadIndex(ref reader, out ulong commit) || !TryReadIndex(ref reader, out ulong lowestMatch) || !reader.TryRead(out ulong _)
-            || !reader.TryRead(out ulong _) || !reader.TryRead(out ulong _))
+            || !TryReadIndex(ref reader, out ulong commit) || !TryReadIndex(ref reader, out ulong lowestMatch))
         {
             return false;
         }
@@ -355,6 +360,15 @@ internal static class PeerPayload
                 {
                     message = new InstallSnapshot(
                         from, to, term, new SnapshotMetadata(snapshotIndex, snapshotTerm, lastClock, configuration));
+                }
+
+                break;
+
+            case (MessageType.FreshnessProof, 3):
+                if (TryReadIndex(ref reader, out ulong provedCommit) && reader.TryRead(out ulong echoIncarnation)
+                    && reader.TryRead(out ulong echoTicks))
+                {
+                    message = new FreshnessProof(from, to, term, provedCommit, new Stamp(echoIncarnation, echoTicks));
                 }
 
                 break;

@@ -70,6 +70,12 @@ public sealed class KvStateMachine
     /// <summary>G: milliseconds, the largest base of an applied entry.</summary>
     public ulong GroupTime { get; private set; }
 
+    /// <summary>
+    /// Which life of the group this is: from the clock of its very first entry, so equal on all replicas, and another one for a
+    /// group that was wiped and begun anew. 0 before that entry. Session tokens name it; any thread may read it.
+    /// </summary>
+    public uint History { get; private set; }
+
     /// <summary>Entries whose base was not their clock, since this object was made.</summary>
     public long ClockRepairs { get; private set; }
 
@@ -96,6 +102,12 @@ public sealed class KvStateMachine
         GroupTime = Math.Max(GroupTime, baseRevision >> ClockCounterBits);
         _records.Trim(GroupTime);
 
+        if (LastRevision == 0)
+        {
+            // Before the table shows the entry: whoever reads at an index knows its history.
+            History = HistorySection.Of(entry.Clock);
+        }
+
         Table.BeginBatch(entry.Index);
         uint used = entry.Kind == EntryKind.Command ? ApplyCommands(entry.Payload, baseRevision, results) : 1;
         Invariant.Check(used == entry.Count, "an entry uses as many revisions as it says");
@@ -109,6 +121,11 @@ public sealed class KvStateMachine
     public IReadOnlyList<SnapshotSection> CaptureSections()
     {
         var sections = new List<SnapshotSection>();
+        if (History != 0)
+        {
+            sections.Add(HistorySection.Capture(_virtualNodes[0], History));
+        }
+
         foreach (int virtualNode in _virtualNodes)
         {
             if (_records.Of(virtualNode) is { } records)
@@ -127,6 +144,12 @@ public sealed class KvStateMachine
         var last = new Dictionary<int, IdempotencySection.ElementPosition?>();
         foreach (SnapshotSection section in sections)
         {
+            if (section.Kind == HistorySection.Kind)
+            {
+                History = HistorySection.Restore(section);
+                continue;
+            }
+
             if (section.Kind != IdempotencySection.Kind)
             {
                 throw new CorruptStorageException($"Snapshot section of unknown kind {section.Kind}.");

@@ -75,11 +75,11 @@ internal sealed class LoneNode : ITransport
         HearItem(PeerPayload.HeartbeatsKind, [round], items);
     }
 
-    public void HearAnswer(ulong term, ulong round)
+    public void HearAnswer(ulong term, ulong round, ulong stampTicks = 1)
     {
         var items = new ArrayBufferWriter<byte>();
         PeerPayload.WriteAnswer(items, new GroupId(1), epoch: 1, new HeartbeatResponse(new ReplicaId(1), Replica.Id, term, round));
-        HearItem(PeerPayload.AnswersKind, [1, 1], items);
+        HearItem(PeerPayload.AnswersKind, [1, stampTicks], items);
     }
 
     /// <summary>Node 1 votes for whatever it is asked, until we lead; the answer is the term.</summary>

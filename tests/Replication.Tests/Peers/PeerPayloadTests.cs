@@ -22,6 +22,7 @@ public sealed class PeerPayloadTests
         new ReadIndexResponse(A, B, 7, 42, 12),
         new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })),
         new TimeoutNow(A, B, 7),
+        new FreshnessProof(A, B, 7, 12, new Stamp(3, ulong.MaxValue)),
     ];
 
     [Theory]
@@ -92,8 +93,8 @@ public sealed class PeerPayloadTests
     private static List<PeerMessage> Read(byte[] payload)
     {
         var messages = new List<PeerMessage>();
-        Assert.True(PeerPayload.TryRead(payload, out ulong wallMs, messages));
-        Assert.Equal(123456UL, wallMs);
+        Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, messages));
+        Assert.Equal(new PeerPayloadHead(123456, default), head);
         return messages;
     }
 }

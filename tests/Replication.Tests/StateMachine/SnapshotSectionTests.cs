@@ -151,8 +151,21 @@ public sealed class SnapshotSectionTests
     public void A_section_of_an_unknown_kind_or_a_foreign_virtual_node_is_refused()
     {
         SnapshotSection section = WithRecords().State.CaptureSections()[0];
-        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Kind = 3 }]));
+        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Kind = 9 }]));
         Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { VirtualNode = 4 }]));
+    }
+
+    [Fact]
+    public void The_history_of_a_group_is_in_its_snapshot_and_damage_to_it_is_noticed()
+    {
+        SnapshotSection section = HistorySection.Capture(virtualNode: 2, history: 0xCAFEF00D);
+        Assert.Equal("010DF0FECA", Convert.ToHexString(section.Data.Span));
+        var machine = new Machine();
+        machine.State.RestoreSections([section]);
+        Assert.Equal(0xCAFEF00D, machine.State.History);
+        Assert.Equal(0xCAFEF00D, machine.Restarted().State.History);
+        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Data = section.Data[..4] }]));
+        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section with { Data = new byte[5] }]));
     }
 
     [Fact]

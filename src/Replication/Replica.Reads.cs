@@ -1,0 +1,425 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// Reads. Any thread may look at the table and at how fresh it is; when that does not prove the level asked for, the read waits
+/// on the loop for a fresh proof of the leader, and, at level session, for the index its session has seen.
+/// </summary>
+internal sealed partial class Replica
+{
+    private readonly Dictionary<ulong, ReadBatch> _unproved = [];
+    private readonly List<ReadBatch> _proved = [];
+    private readonly List<RequestItem> _sessionReads = [];
+    private readonly Freshness _freshness = new();
+    private List<RequestItem> _newReads = [];
+    private ulong _lastConfirmedRound;
+    private long _lastSharedMs = long.MinValue / 2;
+
+    // Counts up across restarts, as rounds do: the answer to a question of an earlier process proves nothing about this one's.
+    private ulong _lastReadContext;
+
+    /// <summary>Reads that share one proof. AskedTicks: a moment before the question was asked, on the elapsed clock.</summary>
+    private sealed record ReadBatch(List<RequestItem> Items, long AskedMs, long AskedTicks, ulong Index)
+    {
+        /// <summary>The question was asked again under another context.</summary>
+        public bool IsRepeated { get; init; }
+    }
+
+    /// <summary>What a session that has seen this replica as it is now has seen; none before the group's first entry.</summary>
+    public SessionPoint SessionPoint
+    {
+        get
+        {
+            KvStateMachine machine = Volatile.Read(ref _machine);
+            ulong applied = machine.Table.AppliedIndex;
+            return machine.History == 0 ? default : new SessionPoint(applied, machine.History);
+        }
+    }
+
+    /// <summary>
+    /// Reads this replica's table as it is now. True: the reply is the answer. False: the level is not proved; the reply
+    /// is what an eventual read would get, and its evidence has the best age there is. Any thread.
+    /// </summary>
+    /// <param name="request">A get.</param>
+    /// <param name="virtualNode">Of its key.</param>
+    /// <param name="path">How the read came to look.</param>
+    /// <param name="provedTicks">
+    /// A moment before which everything acknowledged is in the table, as a proof of the leader says; <see cref="Freshness.Unknown"/> without one.
+    /// </param>
+    /// <param name="reply">Always something to show.</param>
+    public bool TryRead(KvRequest request, int virtualNode, ServedPath path, long provedTicks, out KvReply reply)
+    {
+        // The order is the promise: what is known of the age, then the table, then the clock.
+        Confirmation? newest = _freshness.Newest;
+        long asOfTicks = Math.Max(_freshness.AsOfTicks, provedTicks);
+        ReplicaView view = View;
+        var destination = new ExactBuffer();
+        ReadOutcome outcome = GetFromTable(request, virtualNode, destination, out RecordMeta meta, out ulong atIndex, out uint history);
+        uint ageMs = Loop.Node.AgeMs(asOfTicks);
+
+        if (!request.Session.IsNone && history != 0 && request.Session.History != history)
+        {
+            reply = Replies.TokenOfAnotherHistory(Group);
+            return true;
+        }
+
+        ReplicaLag? lag = request.MaxLag is null || newest is null
+            ? null
+            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Loop.Node.AgeMs(newest.AtTicks));
+        bool isMet = request.Level switch
+        {
+            ReadLevel.Strong => provedTicks != Freshness.Unknown,
+            ReadLevel.Bounded => IsWithinBounds(request, ageMs, lag),
+            ReadLevel.Session => atIndex >= request.Session.Applied,
+            _ => true,
+        };
+        ReadLevel level = isMet ? request.Level : ReadLevel.Eventual;
+        var evidence = new Evidence(
+            level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Loop.Node.Self, view.ServedRole, path);
+        if (outcome == ReadOutcome.Absent)
+        {
+            reply = new KvReply
+            {
+                Code = ErrorCode.KeyNotFound, Evidence = evidence, History = history, Lag = lag, Epoch = Loop.Node.Routing.Epoch,
+            };
+            return isMet;
+        }
+
+        Invariant.Check(
+            StoredValue.TryRead(destination.Written.Span, out ReadOnlySpan<byte> value, out string? contentType),
+            "a stored value carries its content type");
+        reply = new KvReply
+        {
+            Revision = meta.ModRevision,
+            Value = request.WithoutValue ? default : destination.Written[^value.Length..],
+            ContentType = contentType,
+            Evidence = evidence,
+            History = history,
+            Lag = lag,
+            Epoch = Loop.Node.Routing.Epoch,
+        };
+        return isMet;
+    }
+
+    /// <summary>The refusal of a read whose level this replica cannot prove. Any thread.</summary>
+    public KvReply TooStale(KvRequest request, Evidence best) => Replies.TooStale(
+        request switch
+        {
+            { Level: ReadLevel.Strong } => $"only the leader of group {Group} can prove a strong read without asking another node",
+            { MaxStalenessMs: > 0, MaxLag: { } entries } => $"no replica could prove an age of at most {request.MaxStalenessMs} ms and a lag of at most {entries}",
+            { MaxLag: { } entries } => $"no replica could prove a lag of at most {entries} entries",
+            _ => $"an age of at most {request.MaxStalenessMs} ms could not be proved",
+        },
+        best);
+
+    /// <summary>A leader's word about how fresh this replica is, once it has applied as much.</summary>
+    public void OnProof(FreshnessProof proof)
+    {
+        // Another incarnation's clock started elsewhere.
+        if (proof.Echo.Incarnation == Loop.Node.Options.Incarnation)
+        {
+            _freshness.Add(new Confirmation(proof.Commit, (long)proof.Echo.Ticks), _machine.AppliedIndex);
+        }
+    }
+
+    /// <summary>
+    /// A round was confirmed: the leader itself is as fresh as its start, and every other member as the stamp it had sent last
+    /// when the round started. Told to them twice a heartbeat interval at most, however many rounds reads start.
+    /// </summary>
+    public void ShareConfirmedRound()
+    {
+        ulong round = _raft.ConfirmedRound;
+        if (!IsLeader || round == 0 || round == _lastConfirmedRound || !Loop.Rounds.TryFind(round, out long startedTicks))
+        {
+            return;
+        }
+
+        _lastConfirmedRound = round;
+        _freshness.Add(new Confirmation(_raft.ConfirmedCommit, startedTicks), _machine.AppliedIndex);
+        if (Loop.NowMs - _lastSharedMs < Loop.Node.Options.HeartbeatMs / 2)
+        {
+            return;
+        }
+
+        _lastSharedMs = Loop.NowMs;
+        foreach (ProgressStatus member in _raft.Progress)
+        {
+            NodeId node = NodeOf(member.Id);
+            if (member.Id != Id && !node.IsNone && Loop.Rounds.LatchedFrom(node, round) is { IsNone: false } echo)
+            {
+                Loop.Send(this, new FreshnessProof(Id, member.Id, _raft.Term, _raft.ConfirmedCommit, echo));
+            }
+        }
+    }
+
+    public void ServeProvedReads(IReadOnlyList<ReadState> states)
+    {
+        foreach (ReadState state in states)
+        {
+            if (_unproved.Remove(state.Context, out ReadBatch? batch))
+            {
+                RefuseTokensFromTheFuture(batch.Items, state.Index);
+                _proved.Add(batch with { Index = state.Index });
+            }
+        }
+
+        if (states.Count > 0)
+        {
+            ServeReadsUpTo(_machine.AppliedIndex);
+        }
+    }
+
+    protected override KvReply DeadlineReply(RequestItem item)
+    {
+        KvReply reply = base.DeadlineReply(item);
+        if (item.Request.IsWrite)
+        {
+            return reply;
+        }
+
+        if (TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply local)
+            || item.Request.OnUnmet == OnUnmet.Serve)
+        {
+            return local;
+        }
+
+        return item.Request.Level == ReadLevel.Bounded
+            ? TooStale(item.Request, local.Evidence!.Value)
+            : reply with { Evidence = local.Evidence };
+    }
+
+    private static bool IsWithinBounds(KvRequest request, uint ageMs, ReplicaLag? lag) =>
+        (request.MaxStalenessMs == 0 || (ageMs != Evidence.AgeUnknown && ageMs <= request.MaxStalenessMs))
+        && (request.MaxLag is not { } entries || lag?.Entries <= entries);
+
+    private void AcceptRead(RequestItem item)
+    {
+        KvRequest request = item.Request;
+        if (request.Level == ReadLevel.Strong)
+        {
+            bool mayServe = request.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;
+            if (mayServe || (request.OnUnmet == OnUnmet.Fail && !IsLeader))
+            {
+                _ = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+                Loop.Complete(item, mayServe ? local : TooStale(request, local.Evidence!.Value));
+                return;
+            }
+        }
+        else if (!Loop.TryTakeUnmetPlace(item))
+        {
+            _ = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+            Loop.Complete(item, Replies.TooStale(
+                $"{Loop.Node.Options.MaxUnmetReads} reads wait for a proof of the leader already", local.Evidence!.Value));
+            return;
+        }
+
+        if (request.Level == ReadLevel.Session)
+        {
+            if (!item.WaitsForSession)
+            {
+                item.WaitsForSession = true;
+                _sessionReads.Add(item);
+            }
+
+            if (request.OnUnmet == OnUnmet.Fail)
+            {
+                // It may wait for what is on its way here, but nobody is asked for it.
+                return;
+            }
+        }
+
+        if (LeaderNode.IsNone)
+        {
+            Wait(item);
+        }
+        else
+        {
+            _newReads.Add(item);
+        }
+    }
+
+    private ReadOutcome GetFromTable(
+        KvRequest request, int virtualNode, ExactBuffer destination, out RecordMeta meta, out ulong atIndex, out uint history)
+    {
+        while (true)
+        {
+            KvStateMachine machine = Volatile.Read(ref _machine);
+            try
+            {
+                ReadOutcome outcome = machine.Table.Get(virtualNode, request.Key.Span, destination, out meta, out atIndex);
+                history = machine.History;
+                return outcome;
+            }
+            catch (ObjectDisposedException) when (!ReferenceEquals(machine, Volatile.Read(ref _machine)))
+            {
+                // A snapshot was installed between the two lines: its table is there now.
+            }
+        }
+    }
+
+    private void AskForProof()
+    {
+        ulong context = ++_lastReadContext;
+        List<RequestItem> items = _newReads;
+        _newReads = [];
+        long askedTicks = (long)Loop.Node.StampTicks();
+        if (_raft.ReadIndex(context))
+        {
+            _unproved.Add(context, new ReadBatch(items, Loop.NowMs, askedTicks, 0));
+            Loop.CountStrongReads(items.Count);
+        }
+        else
+        {
+            items.ForEach(Wait);
+        }
+    }
+
+    private void ServeReadsUpTo(ulong applied)
+    {
+        ServeSessions(applied);
+        for (int i = 0; i < _proved.Count; i++)
+        {
+            if (_proved[i].Index > applied)
+            {
+                continue;
+            }
+
+            foreach (RequestItem item in _proved[i].Items)
+            {
+                if (!item.IsCompleted)
+                {
+                    bool isMet = TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
+                    Loop.Complete(
+                        item,
+                        isMet || item.Request.OnUnmet == OnUnmet.Serve ? reply : TooStale(item.Request, reply.Evidence!.Value));
+                }
+            }
+
+            _proved.RemoveAt(i--);
+        }
+    }
+
+    private void ServeSessions(ulong applied)
+    {
+        if (_sessionReads.Count == 0)
+        {
+            return;
+        }
+
+        foreach (RequestItem item in _sessionReads)
+        {
+            if (!item.IsCompleted && item.Request.Session.Applied <= applied
+                && TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply reply))
+            {
+                Loop.Complete(item, reply);
+            }
+        }
+
+        _sessionReads.RemoveAll(item => item.IsCompleted);
+    }
+
+    /// <summary>
+    /// The round was started after the read had come, so it covers everything any session can have seen; an index beyond
+    /// it was never committed in this life of the group.
+    /// </summary>
+    private void RefuseTokensFromTheFuture(List<RequestItem> items, ulong committed)
+    {
+        foreach (RequestItem item in items)
+        {
+            if (item.Request.Level == ReadLevel.Session && item.Request.Session.Applied > committed)
+            {
+                Loop.Complete(item, Replies.TokenFromFuture(Group, item.Request.Session.Applied, committed));
+            }
+        }
+    }
+
+    /// <summary>The leader changed: nobody will answer the questions asked of the old one.</summary>
+    private void RequeueReads()
+    {
+        foreach (RequestItem item in _unproved.OrderBy(b => b.Key).SelectMany(b => b.Value.Items).Distinct())
+        {
+            Wait(item);
+        }
+
+        _unproved.Clear();
+    }
+
+    /// <summary>
+    /// A question or its answer may be lost on the way: ask again after two heartbeat intervals. The first question stands, for
+    /// its answer may only be slow; whichever comes first serves the reads.
+    /// </summary>
+    private void RetryStaleReads(long nowMs)
+    {
+        if (_unproved.Count == 0)
+        {
+            return;
+        }
+
+        long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
+        foreach ((ulong context, ReadBatch batch) in _unproved.Where(b => b.Value.AskedMs < before).OrderBy(b => b.Key).ToArray())
+        {
+            if (batch.Items.TrueForAll(item => item.IsCompleted))
+            {
+                _unproved.Remove(context);
+            }
+            else if (!batch.IsRepeated && _raft.ReadIndex(++_lastReadContext))
+            {
+                _unproved[context] = batch with { IsRepeated = true };
+                _unproved.Add(_lastReadContext, batch with { AskedMs = nowMs });
+            }
+        }
+    }
+
+    /// <summary>
+    /// The proof is here and what it covers is not: this replica is slow to apply, or its appends do not come. The leader has
+    /// everything, so it is asked for the answer, too.
+    /// </summary>
+    private void HandOnSlowReads(long nowMs)
+    {
+        if (IsLeader || LeaderNode.IsNone)
+        {
+            return;
+        }
+
+        long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
+        foreach (ReadBatch batch in _proved)
+        {
+            foreach (RequestItem item in batch.Items)
+            {
+                if (batch.AskedMs < before && !item.IsCompleted && !item.WasHandedOn
+                    && item.Request is { HopsLeft: > 0, OnUnmet: OnUnmet.Forward })
+                {
+                    item.WasHandedOn = true;
+                    Forward(item, LeaderNode, nowMs);
+                }
+            }
+        }
+    }
+
+    private void ExpireReads(List<RequestItem> items, long nowMs)
+    {
+        foreach (RequestItem item in items)
+        {
+            if (!item.IsCompleted && nowMs >= item.DeadlineMs)
+            {
+                Loop.Complete(item, DeadlineReply(item));
+            }
+        }
+    }
+
+    private IEnumerable<RequestItem> WaitingReads() => _newReads
+        .Concat(_unproved.OrderBy(b => b.Key).SelectMany(b => b.Value.Items))
+        .Concat(_proved.SelectMany(b => b.Items))
+        .Concat(_sessionReads);
+
+    private void ForgetReads()
+    {
+        _newReads.Clear();
+        _unproved.Clear();
+        _proved.Clear();
+        _sessionReads.Clear();
+    }
+}
