@@ -1,6 +1,8 @@
+using System.Collections.Frozen;
 using System.Diagnostics;
 using System.Net;
 using KvStore.Node.Http;
+using KvStore.Node.Logging;
 using KvStore.Protocol;
 using KvStore.Replication;
 using Microsoft.AspNetCore.Connections;
@@ -23,7 +25,13 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     /// </summary>
     private const byte MaxHops = 1;
 
+    /// <summary>Clients that dial again and again, while a node starts or for ever, must not fill its log: one line of a kind.</summary>
+    private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
+
     private readonly BinaryMeter _meter = new();
+    private readonly LogThrottle _malformed = new(TimeProvider.System, LineInterval);
+    private readonly FrozenDictionary<HelloRefusal, LogThrottle> _refused =
+        Enum.GetValues<HelloRefusal>().ToFrozenDictionary(reason => reason, _ => new LogThrottle(TimeProvider.System, LineInterval));
 
     public BinaryCounters Counters => _meter.Read();
 
@@ -57,8 +65,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         ReceivedHello received = await Handshake.ReceiveAsync(connection.Transport.Input, deadline.Token);
         if (received is { Client: null, Peer: null })
         {
-            _meter.Malformed();
-            LogMalformed(log, connection.RemoteEndPoint, received.Failure!);
+            OnMalformed(connection.RemoteEndPoint, received.Failure!);
             return false;
         }
 
@@ -66,7 +73,11 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         if (Refusal(received, store) is { } refusal)
         {
             _meter.Refused();
-            LogRefused(log, connection.RemoteEndPoint, refusal.Reason, refusal.Detail);
+            if (_refused[refusal.Reason].TryEnter(out long leftOut))
+            {
+                LogRefused(log, connection.RemoteEndPoint, refusal.Reason, refusal.Detail, leftOut);
+            }
+
             await Handshake.RefuseAsync(connection.Transport.Output, refusal, deadline.Token);
             return false;
         }
@@ -117,8 +128,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         switch (end.Reason)
         {
             case ConnectionEndReason.MalformedFrame or ConnectionEndReason.ProtocolViolation:
-                _meter.Malformed();
-                LogMalformed(log, remote, $"{end.Reason} ({end.FrameError})");
+                OnMalformed(remote, $"{end.Reason} ({end.FrameError})");
                 break;
             case ConnectionEndReason.Failed when end.Exception is not (null or IOException or OperationCanceledException):
                 LogFailed(log, end.Exception, remote);
@@ -126,11 +136,22 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         }
     }
 
-    [LoggerMessage(EventId = 3101, Level = LogLevel.Information, Message = "Closed a binary connection from {Remote}: {Reason}")]
-    private static partial void LogMalformed(ILogger log, EndPoint? remote, string reason);
+    private void OnMalformed(EndPoint? remote, string reason)
+    {
+        _meter.Malformed();
+        if (_malformed.TryEnter(out long leftOut))
+        {
+            LogMalformed(log, remote, reason, leftOut);
+        }
+    }
 
-    [LoggerMessage(EventId = 3102, Level = LogLevel.Information, Message = "Refused a binary connection from {Remote}: {Reason}, {Detail}")]
-    private static partial void LogRefused(ILogger log, EndPoint? remote, HelloRefusal reason, string detail);
+    [LoggerMessage(EventId = 3101, Level = LogLevel.Information,
+        Message = "Closed a binary connection from {Remote}: {Reason} (since the last such line: {LeftOut} more)")]
+    private static partial void LogMalformed(ILogger log, EndPoint? remote, string reason, long leftOut);
+
+    [LoggerMessage(EventId = 3102, Level = LogLevel.Information,
+        Message = "Refused a binary connection from {Remote}: {Reason}, {Detail} (since the last such line: {LeftOut} more)")]
+    private static partial void LogRefused(ILogger log, EndPoint? remote, HelloRefusal reason, string detail, long leftOut);
 
     [LoggerMessage(EventId = 3103, Level = LogLevel.Error, Message = "A binary connection from {Remote} failed")]
     private static partial void LogFailed(ILogger log, Exception error, EndPoint? remote);
