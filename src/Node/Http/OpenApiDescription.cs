@@ -56,6 +56,7 @@ internal static class OpenApiDescription
     {
         OpenApiOperation operation = new()
         {
+            OperationId = route.OperationId,
             Summary = route.Summary,
             Tags = new HashSet<OpenApiTagReference> { new(route.Area) },
             Parameters = [.. Parameters(route)],
@@ -82,6 +83,7 @@ internal static class OpenApiDescription
     private static OpenApiOperation DescribeHead(Route route)
     {
         OpenApiOperation operation = Describe(route with { RequestMediaTypes = [] });
+        operation.OperationId = route.OperationId + "Headers";
         operation.Summary = $"{route.Summary}: the headers alone";
         operation.Responses = [];
         foreach (RouteAnswer answer in route.Answers)

@@ -5,10 +5,12 @@ namespace KvStore.Node.Http;
 /// <summary>One line of the route table: what answers, and what the OpenAPI document says about it.</summary>
 /// <param name="Method">HTTP method. A GET route answers HEAD, too.</param>
 /// <param name="Path">Path in OpenAPI's spelling; {key} stands for the rest of the path, slashes included.</param>
+/// <param name="OperationId">What generated clients call the method; never changes once it has been published.</param>
 /// <param name="Area">Heading in the document.</param>
 /// <param name="Summary">One line.</param>
 /// <param name="Handler">Null: the framework's own endpoint answers.</param>
-internal sealed record Route(string Method, string Path, string Area, string Summary, Func<HttpContext, Task>? Handler)
+internal sealed record Route(
+    string Method, string Path, string OperationId, string Area, string Summary, Func<HttpContext, Task>? Handler)
 {
     /// <summary>Which options of <see cref="RequestOption"/> it takes.</summary>
     public RequestKinds Options { get; init; }

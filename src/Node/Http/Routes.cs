@@ -49,9 +49,10 @@ internal static class Routes
         MetricsEndpoint metrics = new(door, binary);
         return
         [
-            .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text),
-            .. KeyRoutes(kv, "/v1/b64/{key}", KeyForm.Base64Url),
-            new(HttpMethods.Post, "/v1/incr/{key}", Data, "Add to a counter", context => kv.IncrementAsync(context, KeyForm.Text))
+            .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text, suffix: ""),
+            .. KeyRoutes(kv, "/v1/b64/{key}", KeyForm.Base64Url, suffix: "ByBase64Key"),
+            new(HttpMethods.Post, "/v1/incr/{key}", "IncrementCounter", Data,
+                "Add to a counter", context => kv.IncrementAsync(context, KeyForm.Text))
             {
                 Options = RequestKinds.Increment,
                 RequestMediaTypes = [Json],
@@ -65,7 +66,8 @@ internal static class Routes
                 ],
             },
 
-            new(HttpMethods.Get, "/v1/locate/{key}", Topology, "Where a key lives: slot, group, leader, replicas", topology.LocateAsync)
+            new(HttpMethods.Get, "/v1/locate/{key}", "LocateKey", Topology,
+                "Where a key lives: slot, group, leader, replicas", topology.LocateAsync)
             {
                 Answers =
                 [
@@ -75,23 +77,26 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/cluster", Topology, "The cluster and its nodes", topology.ClusterAsync)
+            new(HttpMethods.Get, "/v1/cluster", "GetCluster", Topology, "The cluster and its nodes", topology.ClusterAsync)
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/nodes", Topology, "The nodes and how many replicas each holds", topology.NodesAsync)
+            new(HttpMethods.Get, "/v1/cluster/nodes", "ListNodes", Topology,
+                "The nodes and how many replicas each holds", topology.NodesAsync)
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/ring", Topology, "The ring: arcs of slots and the group that owns each", topology.RingAsync)
+            new(HttpMethods.Get, "/v1/cluster/ring", "GetRing", Topology,
+                "The ring: arcs of slots and the group that owns each", topology.RingAsync)
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups", Topology, "Every group, and this node's replica of it", topology.GroupsAsync)
+            new(HttpMethods.Get, "/v1/cluster/groups", "ListGroups", Topology,
+                "Every group, and this node's replica of it", topology.GroupsAsync)
             {
                 Answers = [new(200, "Changes with every write, so it has no ETag.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups/{id}", Topology, "One group", topology.GroupAsync)
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}", "GetGroup", Topology, "One group", topology.GroupAsync)
             {
                 Answers =
                 [
@@ -100,7 +105,8 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups/{id}/hash", Topology, "The hash of all that this node's replica of a group holds",
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}/hash", "GetGroupHash", Topology,
+                "The hash of all that this node's replica of a group holds",
                 topology.StateHashAsync)
             {
                 Answers =
@@ -117,15 +123,15 @@ internal static class Routes
                 ],
             },
 
-            new(HttpMethods.Get, "/health/live", Operations, "The process answers", HealthEndpoints.LiveAsync)
+            new(HttpMethods.Get, "/health/live", "CheckLive", Operations, "The process answers", HealthEndpoints.LiveAsync)
             {
                 Answers = [new(200, "Always.", Json)],
             },
-            new(HttpMethods.Get, "/health/startup", Operations, "The log has been read", health.StartupAsync)
+            new(HttpMethods.Get, "/health/startup", "CheckStarted", Operations, "The log has been read", health.StartupAsync)
             {
                 Answers = [new(200, "From then on.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/health/ready", Operations, "Send requests here", health.ReadyAsync)
+            new(HttpMethods.Get, "/health/ready", "CheckReady", Operations, "Send requests here", health.ReadyAsync)
             {
                 Answers =
                 [
@@ -133,28 +139,32 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting, ErrorCode.NoLeader),
                 ],
             },
-            new(HttpMethods.Get, "/metrics", Operations, "Counters and gauges for Prometheus", metrics.WriteAsync)
+            new(HttpMethods.Get, "/metrics", "GetMetrics", Operations, "Counters and gauges for Prometheus", metrics.WriteAsync)
             {
                 Answers = [new(200, "Text format 0.0.4.", "text/plain")],
             },
-            new(HttpMethods.Get, "/openapi/v1.json", Operations, "This document", null)
+            new(HttpMethods.Get, "/openapi/v1.json", "GetOpenApi", Operations, "This document", null)
             {
                 Answers = [new(200, "OpenAPI 3.1.", Json)],
             },
-            new(HttpMethods.Get, "/docs", Operations, "This document as a page to try requests on", DocsPage.RedirectAsync)
+            new(HttpMethods.Get, "/docs", "OpenDocs", Operations, "This document as a page to try requests on", DocsPage.RedirectAsync)
             {
                 Answers = [new(302, "To the page.")],
             },
-            new(HttpMethods.Get, "/", Operations, "A page of links", WelcomePage.WriteAsync)
+            new(HttpMethods.Get, "/", "OpenHome", Operations, "A page of links", WelcomePage.WriteAsync)
             {
                 Answers = [new(200, "Where to go from here.", "text/html")],
             },
         ];
     }
 
-    private static IEnumerable<Route> KeyRoutes(KvEndpoints kv, string path, KeyForm form) =>
+    /// <param name="kv">What answers.</param>
+    /// <param name="path">With {key} at its end.</param>
+    /// <param name="form">How the key is written there.</param>
+    /// <param name="suffix">Tells the names of the same operations on another path apart.</param>
+    private static IEnumerable<Route> KeyRoutes(KvEndpoints kv, string path, KeyForm form, string suffix) =>
     [
-        new(HttpMethods.Get, path, Data, "Read a value", context => kv.GetAsync(context, form))
+        new(HttpMethods.Get, path, "GetValue" + suffix, Data, "Read a value", context => kv.GetAsync(context, form))
         {
             Options = RequestKinds.Get,
             KeyForm = form,
@@ -171,7 +181,7 @@ internal static class Routes
                 .. EveryRead,
             ],
         },
-        new(HttpMethods.Put, path, Data, "Write a value", context => kv.PutAsync(context, form))
+        new(HttpMethods.Put, path, "PutValue" + suffix, Data, "Write a value", context => kv.PutAsync(context, form))
         {
             Options = RequestKinds.Put,
             KeyForm = form,
@@ -186,7 +196,7 @@ internal static class Routes
                 .. EveryWrite,
             ],
         },
-        new(HttpMethods.Delete, path, Data, "Delete a key", context => kv.DeleteAsync(context, form))
+        new(HttpMethods.Delete, path, "DeleteValue" + suffix, Data, "Delete a key", context => kv.DeleteAsync(context, form))
         {
             Options = RequestKinds.Delete,
             KeyForm = form,

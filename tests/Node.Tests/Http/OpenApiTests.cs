@@ -57,6 +57,18 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     }
 
     [Fact]
+    public async Task Every_operation_has_a_name_of_its_own_that_generated_clients_can_use()
+    {
+        JsonElement document = await door.Client.GetFromJsonAsync<JsonElement>("/openapi/v1.json");
+        string[] names = [.. document.GetProperty("paths").EnumerateObject()
+            .SelectMany(path => path.Value.EnumerateObject())
+            .Select(operation => operation.Value.GetProperty("operationId").GetString()!)];
+        Assert.All(names, name => Assert.Matches("^([A-Z][a-z0-9]+)+$", name));
+        Assert.Equal(names.Length, names.Distinct(StringComparer.OrdinalIgnoreCase).Count());
+        Assert.Contains("PutValue", names);
+    }
+
+    [Fact]
     public void Every_offered_option_is_documented_in_words()
     {
         Assert.All(RequestOption.All.Where(option => option.Offered), option =>
