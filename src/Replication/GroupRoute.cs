@@ -76,7 +76,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         if (item.Request.HopsLeft == 0)
         {
             Loop.Complete(item, item.MayHaveApplied
-                ? Replies.Indeterminate($"group {Group} changed its leader")
+                ? Replies.Indeterminate($"Group {Group} changed its leader")
                 : Replies.WrongNode(Group, to));
             return;
         }
@@ -144,7 +144,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         if (item.Request.IsWrite)
         {
             return item.MayHaveApplied
-                ? Replies.Indeterminate("the deadline passed after the write was handed over")
+                ? Replies.Indeterminate("The deadline passed after the write was handed over")
                 : Replies.NoLeader(Group, LeaderNode);
         }
 
@@ -157,7 +157,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// </summary>
     protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
         item.AttemptVanished && reply.Outcome == Outcome.NotApplied && reply.Code is not (ErrorCode.ConditionFailed or ErrorCode.NotANumber)
-            ? Replies.Indeterminate($"an earlier attempt vanished and the last one was refused as {reply.Code}")
+            ? Replies.Indeterminate($"An earlier attempt vanished and the last one was refused as {reply.Code}")
             : reply;
 
     private void RetryLater(RequestItem item, long nowMs)

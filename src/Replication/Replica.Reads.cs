@@ -108,10 +108,11 @@ internal sealed partial class Replica
     public KvReply TooStale(KvRequest request, Evidence best) => Replies.TooStale(
         request switch
         {
-            { Level: ReadLevel.Strong } => $"only the leader of group {Group} can prove a strong read without asking another node",
-            { MaxStalenessMs: > 0, MaxLag: { } entries } => $"no replica could prove an age of at most {request.MaxStalenessMs} ms and a lag of at most {entries}",
-            { MaxLag: { } entries } => $"no replica could prove a lag of at most {entries} entries",
-            _ => $"an age of at most {request.MaxStalenessMs} ms could not be proved",
+            { Level: ReadLevel.Strong } => $"Only the leader of group {Group} can prove a strong read without asking another node",
+            { MaxStalenessMs: > 0, MaxLag: { } entries } =>
+                $"No replica could prove an age of at most {request.MaxStalenessMs} ms and a lag of at most {entries}",
+            { MaxLag: { } entries } => $"No replica could prove a lag of at most {entries} entries",
+            _ => $"An age of at most {request.MaxStalenessMs} ms could not be proved",
         },
         best);
 

@@ -89,7 +89,7 @@ internal sealed partial class Replica
                 {
                     Loop.Complete(item, IsCopyOfPending(item)
                         ? Replies.InFlight()
-                        : Replies.Indeterminate("the deadline passed before the write was committed"));
+                        : Replies.Indeterminate("The deadline passed before the write was committed"));
                 }
             }
         }
@@ -221,7 +221,7 @@ internal sealed partial class Replica
             case ProposeOutcome.Overloaded:
                 foreach (RequestItem item in items)
                 {
-                    Loop.Complete(item, FinalReply(item, Replies.Overloaded($"group {Group} has too many uncommitted bytes")));
+                    Loop.Complete(item, FinalReply(item, Replies.Overloaded($"Group {Group} has too many uncommitted bytes")));
                 }
 
                 break;

@@ -2,7 +2,10 @@ using KvStore.Protocol;
 
 namespace KvStore.Replication;
 
-/// <summary>Replies that carry no data. "Not applied" appears here only where it is proved.</summary>
+/// <summary>
+/// Replies that carry no data. "Not applied" appears here only where it is proved. A detail is a sentence, for people: REST, the
+/// binary protocol and logs show it as it is.
+/// </summary>
 internal static class Replies
 {
     public static KvReply Refused(ErrorCode code, string detail, NodeId leader = default, int retryAfterMs = 0) => new()
@@ -15,26 +18,26 @@ internal static class Replies
     };
 
     public static KvReply Overloaded(string what) =>
-        Refused(ErrorCode.Overloaded, $"{what}; nothing was written, try again later", retryAfterMs: 100);
+        Refused(ErrorCode.Overloaded, $"{what}; nothing was written, try again later.", retryAfterMs: 100);
 
-    public static KvReply Draining() => Refused(ErrorCode.Draining, "this node is stopping; ask another node", retryAfterMs: 1000);
+    public static KvReply Draining() => Refused(ErrorCode.Draining, "This node is stopping; ask another node.", retryAfterMs: 1000);
 
     public static KvReply NoLeader(GroupId group, NodeId hint) => Refused(
         ErrorCode.NoLeader,
-        $"group {group} had no reachable leader before the deadline; nothing was done, try again",
+        $"Group {group} had no reachable leader before the deadline; nothing was done, try again.",
         hint,
         retryAfterMs: 500);
 
     public static KvReply WrongNode(GroupId group, NodeId hint) => Refused(
         ErrorCode.WrongNode,
-        hint.IsNone ? $"this node does not lead group {group}" : $"this node does not lead group {group}; node {hint} does",
+        hint.IsNone ? $"This node does not lead group {group}." : $"This node does not lead group {group}; node {hint} does.",
         hint);
 
     public static KvReply Indeterminate(string why) => new()
     {
         Code = ErrorCode.Indeterminate,
         Outcome = Outcome.Unknown,
-        Detail = $"{why}; the write may or may not take effect, retry only with the same idempotency id",
+        Detail = $"{why}; the write may or may not take effect, retry only with the same idempotency id.",
     };
 
     /// <summary>The same id is in an entry that is not committed yet: its result will tell, this copy's deadline came first.</summary>
@@ -42,7 +45,7 @@ internal static class Replies
     {
         Code = ErrorCode.IdempotencyInFlight,
         Outcome = Outcome.Unknown,
-        Detail = "the first request under this idempotency id is still being committed; send it again to learn its result",
+        Detail = "The first request under this idempotency id is still being committed; send it again to learn its result.",
         RetryAfterMs = 500,
     };
 
@@ -51,7 +54,7 @@ internal static class Replies
     {
         Code = ErrorCode.NotOnAll,
         Outcome = Outcome.Applied,
-        Detail = $"the write is applied and durable on a majority, but not every voter had it {when}",
+        Detail = $"The write is applied and durable on a majority, but not every voter had it {when}.",
     };
 
     /// <summary>The level cannot be proved here and now. The evidence has the best age there is.</summary>
@@ -59,23 +62,26 @@ internal static class Replies
     {
         Code = ErrorCode.TooStale,
         Outcome = Outcome.NotApplied,
-        Detail = $"{why}; {(best.AgeMs == Evidence.AgeUnknown ? "the age of this replica's data is unknown" : $"the data here is at most {best.AgeMs} ms old")}",
+        Detail = best.AgeMs == Evidence.AgeUnknown
+            ? $"{why}; the age of this replica's data is unknown."
+            : $"{why}; the data here is at most {best.AgeMs} ms old.",
         Evidence = best,
         RetryAfterMs = 100,
     };
 
     public static KvReply TokenOfAnotherHistory(GroupId group) => Refused(
         ErrorCode.SessionTokenInvalid,
-        $"group {group} was restored or begun anew since the session token was made; what the session saw is gone, begin a new one");
+        $"Group {group} was restored or begun anew since the session token was made; what the session saw is gone, begin a new one.");
 
     public static KvReply TokenFromFuture(GroupId group, ulong asked, ulong committed) => Refused(
         ErrorCode.SessionTokenInvalid,
-        $"the session token has seen entry {asked} of group {group}, which has committed {committed}; it was not made by this cluster as it is");
+        $"The session token has seen entry {asked} of group {group}, which has committed {committed}; "
+            + "it was not made by this cluster as it is.");
 
     public static KvReply ReadTimeout(GroupId group) => new()
     {
         Code = ErrorCode.Timeout,
-        Detail = $"group {group} could not prove the read before the deadline",
+        Detail = $"Group {group} could not prove the read before the deadline.",
         RetryAfterMs = 100,
     };
 }

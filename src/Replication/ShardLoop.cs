@@ -182,7 +182,7 @@ public sealed class ShardLoop
 
     /// <summary>Answers a request that this stopping node will not finish.</summary>
     internal void Abandon(RequestItem item) => Complete(
-        item, item.MayHaveApplied ? Replies.Indeterminate("the node stopped after the write was handed over") : Replies.Draining());
+        item, item.MayHaveApplied ? Replies.Indeterminate("The node stopped after the write was handed over") : Replies.Draining());
 
     /// <summary>After the last turn, on the thread that stops the node: nothing stays unanswered.</summary>
     internal void AbandonAll()

@@ -15,6 +15,7 @@ public sealed class StoreNode : IDisposable
     private readonly TimeProvider _time;
     private readonly Action<NodeEvent> _events;
     private readonly long _startTimestamp;
+    private readonly RequestRules _rules;
     private long _inFlightBytes;
     private int _inFlight;
     private long _localReads;
@@ -28,6 +29,7 @@ public sealed class StoreNode : IDisposable
     {
         (Options, Transport, _time, _events) = (options, transport, time, events);
         _startTimestamp = time.GetTimestamp();
+        _rules = new RequestRules(options.Limits, options.Routing);
         Walls = new WallClocks(options.NodeNames.Count);
         string walDirectory = $"{options.Directory}/wal";
         DurableDirectory.Create(files, walDirectory);
@@ -141,7 +143,7 @@ public sealed class StoreNode : IDisposable
             return;
         }
 
-        if (RequestRules.Violation(request, Routing) is { } refusal)
+        if (_rules.Violation(request) is { } refusal)
         {
             sink.Complete(refusal);
             return;
@@ -160,7 +162,7 @@ public sealed class StoreNode : IDisposable
         if (!TryAdmit(request))
         {
             Interlocked.Increment(ref _overloaded);
-            sink.Complete(Replies.Overloaded($"this node has {Options.MaxInFlightRequests} requests in flight"));
+            sink.Complete(Replies.Overloaded($"This node has {Options.MaxInFlightRequests} requests in flight"));
             return;
         }
 

@@ -237,6 +237,12 @@ public sealed class NodeHost : IAsyncDisposable
         TickMs = _config.Raft.TickMs,
         HeartbeatMs = _config.Raft.HeartbeatMs,
         ElectionTimeoutMs = _config.Raft.ElectionTimeoutMs,
+        Limits = new RequestLimits
+        {
+            KeyBytes = _config.Limits.KeyBytes,
+            ValueBytes = _config.Limits.ValueBytes,
+            RequestBytes = _config.Limits.RequestBytes,
+        },
     };
 
     private RoutingTable PlanPlacement()

@@ -212,7 +212,7 @@ public sealed class KvStateMachine
     {
         if (!OwnsEveryKey(request))
         {
-            return CommandResult.Refused(ErrorCode.WrongNode, Outcome.NotApplied, "the group does not own the key");
+            return CommandResult.Refused(ErrorCode.WrongNode, Outcome.NotApplied, "The group does not own the key.");
         }
 
         if (request.Id is not { } id)
@@ -230,19 +230,19 @@ public sealed class KvStateMachine
         if (issuedMs < GroupTime && GroupTime - issuedMs > IdempotencyWindowMs)
         {
             return CommandResult.Refused(
-                ErrorCode.IdempotencyExpired, Outcome.Unknown, "first sent longer ago than results are remembered (10 minutes)");
+                ErrorCode.IdempotencyExpired, Outcome.Unknown, "The request was first sent longer ago than results are remembered (10 minutes).");
         }
 
         if (issuedMs > GroupTime && issuedMs - GroupTime > MaxIssuedAheadMs)
         {
             return CommandResult.Refused(
-                ErrorCode.InvalidRequest, Outcome.NotApplied, "the time of first sending is more than an hour ahead of the group's time");
+                ErrorCode.InvalidRequest, Outcome.NotApplied, "The time of first sending is more than an hour ahead of the group's time.");
         }
 
         if (key.IsUserKey && _records.UserKeyCount >= MaxUserKeyRecords)
         {
             return CommandResult.Refused(
-                ErrorCode.Overloaded, Outcome.NotApplied, "the group remembers as many idempotency keys as it may, each for 10 minutes");
+                ErrorCode.Overloaded, Outcome.NotApplied, "The group remembers as many idempotency keys as it may, each for 10 minutes.");
         }
 
         ExecutedOutcome outcome = Execute(request, revision);
@@ -263,12 +263,12 @@ public sealed class KvStateMachine
             return record.Digest == digest
                 ? record.Outcome.ToResult(duplicate: true)
                 : CommandResult.Refused(
-                    ErrorCode.IdempotencyReused, Outcome.NotApplied, "the idempotency key was used for a request with another payload");
+                    ErrorCode.IdempotencyReused, Outcome.NotApplied, "The idempotency key was used for a request with another payload.");
         }
 
         return !key.IsUserKey && key.Sequence < records.FloorOf(key.Client).Below
             ? CommandResult.Refused(
-                ErrorCode.IdempotencyExpired, Outcome.Unknown, "the client had acknowledged the answer before this copy came")
+                ErrorCode.IdempotencyExpired, Outcome.Unknown, "The client had acknowledged the answer before this copy came.")
             : null;
     }
 

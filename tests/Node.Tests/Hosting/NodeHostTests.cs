@@ -1,6 +1,9 @@
 using System.Diagnostics;
 using System.Net;
 using System.Text.Json;
+using KvStore.Client;
+using KvStore.Node.Config;
+using KvStore.Protocol;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KvStore.Node.Tests.Hosting;
@@ -74,6 +77,32 @@ public class NodeHostTests
         Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(5));
         using var problem = JsonDocument.Parse(await (await answer).Content.ReadAsStringAsync());
         Assert.Contains(problem.RootElement.GetProperty("code").GetString(), new[] { "Draining", "Indeterminate" });
+    }
+
+    [Fact]
+    public async Task Limits_of_the_configuration_hold_at_every_door()
+    {
+        using var folder = new TestCluster();
+        await using var cluster = await RunningCluster.StartAsync(
+            folder, NullLoggerFactory.Instance,
+            deviate: (_, config) => config with { Limits = new LimitSettings { KeyBytes = 8, ValueBytes = 16, RequestBytes = 24 } });
+        var node = cluster.Nodes[0];
+        await using var connection = await KvConnection.ConnectAsync(node.Endpoints.Binary);
+        var put = new KvRequest { Operation = KvOperation.Put, Key = new byte[8], Value = new byte[16] };
+        Assert.Equal(ErrorCode.None, (await connection.TrySendAsync(put)).Reply!.Code);
+
+        var longKey = (await connection.TrySendAsync(put with { Key = new byte[9] })).Reply!;
+        Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (longKey.Code, longKey.Outcome));
+        Assert.Equal("The key has 9 bytes; the limit keyBytes is 8.", longKey.Detail);
+        var longValue = (await connection.TrySendAsync(put with { Value = new byte[17] })).Reply!;
+        Assert.Equal("The value has 17 bytes; the limit valueBytes is 16.", longValue.Detail);
+        var batch = new KvRequest { Operation = KvOperation.Batch, Key = put.Key, Items = [put, put] };
+        Assert.Equal(
+            "The batch has 48 bytes; the limit requestBytes is 24.", (await connection.TrySendAsync(batch)).Reply!.Detail);
+
+        using var content = new ByteArrayContent(new byte[17]);
+        using var refused = await cluster.Http.PutAsync(RunningCluster.Url(node, "/v1/kv/key"), content);
+        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, refused.StatusCode);
     }
 
     [Fact]

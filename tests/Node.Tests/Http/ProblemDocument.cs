@@ -33,6 +33,7 @@ public sealed record ProblemDocument(
         Assert.Equal(code, problem.Code);
         Assert.StartsWith("urn:kvstore:problem:", problem.Type, StringComparison.Ordinal);
         Assert.NotEmpty(problem.Title);
+        Assert.Matches(@"^[^a-z\s].*\.$", problem.Detail);
         Assert.NotEmpty(problem.TraceId);
         return problem;
     }
