@@ -31,12 +31,12 @@ internal sealed class BatchWriter(int keepBytes)
         ItemFormat.WriteCompact(Next(ItemFormat.CompactBytes), group, start, lastIndex);
 
     /// <summary>Adds entries; the answer is where the first of them starts in the batch.</summary>
-    public int Entries(uint group, ulong previousTerm, IReadOnlyList<Entry> entries)
+    public int Entries(uint group, ulong previousTerm, IReadOnlyList<Entry> entries, ItemKind kind = ItemKind.Entries)
     {
         int length = EntriesBytes(entries);
         int first = _length + ItemFormat.EntriesPrefixBytes;
         Span<byte> item = Next(length);
-        ItemFormat.WriteEntriesPrefix(item, group, length, entries.Count, entries[0].Index, previousTerm);
+        ItemFormat.WriteEntriesPrefix(item, kind, group, length, entries.Count, entries[0].Index, previousTerm);
         int at = ItemFormat.EntriesPrefixBytes;
         for (int i = 0; i < entries.Count; i++)
         {

@@ -18,6 +18,10 @@ public sealed class GroupLog : ILogReader
     // Entries from here on are cached; those before it are read from their segment. Invariant: FirstIndex <= it <= LastIndex + 1.
     private ulong _cachedFrom;
 
+    // Entries before the cursor are known not to lie in a segment below the number.
+    private ulong _purgeCursor;
+    private ulong _purgeBelow;
+
     internal GroupLog(uint group, SnapshotMetadata mark, EntryCache cache)
     {
         Group = group;
@@ -93,11 +97,69 @@ public sealed class GroupLog : ILogReader
                 SnapshotFile = item.SnapshotFile;
                 Cut(item.Start, item.LastIndex);
             }
+            else if (item.IsRewrite)
+            {
+                Move(item.Entries!, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
+            }
             else if (item.Entries is not null)
             {
                 Take(item.Entries, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
             }
         }
+    }
+
+    /// <summary>
+    /// Index of an entry that lies in a segment below a number; 0 when none is known. A call looks at a bounded number of
+    /// entries and the next one goes on from there. 0 too while what it would find is about to move or be cut.
+    /// </summary>
+    public ulong FirstIndexBelow(ulong segment)
+    {
+        if (_purgeBelow != segment)
+        {
+            _purgeBelow = segment;
+            _purgeCursor = FirstIndex;
+        }
+
+        if (_inFlight.Any(item => item.IsRewrite || item.Snapshot is not null))
+        {
+            return 0;
+        }
+
+        _purgeCursor = Math.Max(_purgeCursor, FirstIndex);
+        ulong end = Math.Min(LastIndex + 1, _purgeCursor + MaxEntriesScanned);
+        while (_purgeCursor < end && _entries[_purgeCursor].Segment!.Number >= segment)
+        {
+            _purgeCursor++;
+        }
+
+        return _purgeCursor < end ? _purgeCursor : 0;
+    }
+
+    /// <summary>The run of entries from <see cref="FirstIndexBelow"/> on that lie there, too.</summary>
+    internal IReadOnlyList<Entry> EntriesBelow(ulong segment, long maxBytes)
+    {
+        ulong first = FirstIndexBelow(segment);
+        if (first == 0)
+        {
+            return [];
+        }
+
+        // What is on its way to replace the log's tail comes first in the log: those entries are dead by then.
+        ulong end = _inFlight.Where(item => item.Entries is not null).Select(item => item.Entries![0].Index).Append(LastIndex + 1).Min();
+        List<Entry> run = [];
+        long bytes = 0;
+        for (ulong index = first; index < end && _entries[index].Segment!.Number < segment; index++)
+        {
+            bytes += _entries[index].PayloadLength;
+            if (run.Count > 0 && bytes > maxBytes)
+            {
+                break;
+            }
+
+            run.Add(Read(index));
+        }
+
+        return run;
     }
 
     internal void Track(WalItem item) => _inFlight.Enqueue(item);
@@ -182,12 +244,19 @@ public sealed class GroupLog : ILogReader
         SnapshotFile = snapshotFile;
     }
 
-    /// <summary>The entry has been written again elsewhere.</summary>
+    /// <summary>A rewritten entry takes the place of the one that was read before, which may have been in a freed segment.</summary>
+    internal void Replace(ulong index, EntrySlot slot)
+    {
+        Release(ref _entries[index]);
+        _entries[index] = slot;
+        LiveBytes += ChargedBytes(in slot);
+    }
+
+    /// <summary>The entry has been written again elsewhere; the segment there already counts it as live.</summary>
     internal void Relocate(ulong index, Segment segment, long offset)
     {
         ref EntrySlot slot = ref _entries[index];
         slot.Segment?.ReleaseLive(1);
-        segment.AddLive(1);
         slot.Segment = segment;
         slot.Offset = (uint)offset;
     }
@@ -228,6 +297,16 @@ public sealed class GroupLog : ILogReader
         }
     }
 
+    private void Move(IReadOnlyList<Entry> entries, Segment segment, long offset)
+    {
+        foreach (Entry entry in entries)
+        {
+            Invariant.Check(_entries[entry.Index].Term == entry.Term, "an entry that was written again is still the one in the log");
+            Relocate(entry.Index, segment, offset);
+            offset += EntryFormat.Size(entry.Payload.Length);
+        }
+    }
+
     private void Release(ref EntrySlot slot)
     {
         slot.Segment?.ReleaseLive(1);
@@ -239,4 +318,7 @@ public sealed class GroupLog : ILogReader
     }
 
     private static long ChargedBytes(in EntrySlot slot) => slot.PayloadLength + EnvelopeBytes;
+
+    /// <summary>Entries looked at in one search for those in old segments.</summary>
+    private const int MaxEntriesScanned = 4096;
 }

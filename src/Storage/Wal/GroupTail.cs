@@ -49,6 +49,9 @@ internal sealed class GroupTail
         return _terms[run].Term;
     }
 
+    /// <summary>The log has this very entry: index and term name one.</summary>
+    public bool Holds(ulong index, ulong term) => index > Start.Index && index <= LastIndex && Term(index) == term;
+
     public void Append(ulong index, ulong term)
     {
         if (index <= LastIndex)

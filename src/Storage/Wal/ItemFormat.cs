@@ -16,6 +16,8 @@ internal enum ItemKind : ushort
     GroupCreate = 5,
     GroupTombstone = 6,
     NodeMeta = 7,
+
+    Rewritten = 8,
 }
 
 /// <summary>The point a group's log starts after: what was at Index is known, the entry itself is not kept.</summary>
@@ -37,6 +39,7 @@ internal readonly record struct LogStart(ulong Index, ulong Term, ulong LastCloc
 ///
 /// Entries       count = entries          first index u64 | term at first index - 1, u64 | entries (<see cref="EntryFormat"/>)
 ///               Replaces the group's log from the first index on.
+/// Rewritten     as Entries; each of them is in the log already, and nothing behind them changes
 /// HardState                              term u64 | vote u64 | commit u64
 /// SnapshotMark  count = file name bytes  index u64 | term u64 | last clock u64
 ///               flags: 1 = auto-leave,   | voters u16 | outgoing u16 | learners u16 | learners next u16
@@ -45,7 +48,8 @@ internal readonly record struct LogStart(ulong Index, ulong Term, ulong LastCloc
 ///               The log holds exactly the entries (index, last index]; term and clock are those at index.
 /// </code>
 /// Compact names both ends: a snapshot installed over a log that contradicts it empties the log (last index = index), and
-/// a checkpoint must not bring back a tail that was cut.
+/// a checkpoint must not bring back a tail that was cut. Rewritten is no Entries record, because that would cut what
+/// follows: a group would have to write its whole log again to move one old entry.
 /// </summary>
 internal static class ItemFormat
 {
@@ -169,9 +173,10 @@ internal static class ItemFormat
         return true;
     }
 
-    public static void WriteEntriesPrefix(Span<byte> item, uint group, int length, int count, ulong firstIndex, ulong previousTerm)
+    public static void WriteEntriesPrefix(
+        Span<byte> item, ItemKind kind, uint group, int length, int count, ulong firstIndex, ulong previousTerm)
     {
-        WriteHeader(item, ItemKind.Entries, 0, group, length, (uint)count);
+        WriteHeader(item, kind, 0, group, length, (uint)count);
         BinaryPrimitives.WriteUInt64LittleEndian(item[16..], firstIndex);
         BinaryPrimitives.WriteUInt64LittleEndian(item[24..], previousTerm);
     }

@@ -272,7 +272,7 @@ internal sealed class Recovery
             {
                 ReplayMark(group, record, path, offset);
             }
-            else if (kind is ItemKind.Entries or ItemKind.HardState or ItemKind.Compact)
+            else if (kind is ItemKind.Entries or ItemKind.HardState or ItemKind.Compact or ItemKind.Rewritten)
             {
                 if (!Groups.TryGetValue(group, out GroupLog? log))
                 {
@@ -336,18 +336,19 @@ internal sealed class Recovery
             log.Cut(start, lastIndex);
             while (log.LastIndex < lastIndex)
             {
-                // A checkpoint speaks of entries in segments that were freed since. A later record must cut them.
+                // A checkpoint speaks of entries in segments that were freed since. A later record must cut or rewrite them.
                 log.Add(default);
             }
         }
         else
         {
-            ReplayEntries(log, record, segment, offset);
+            ReplayEntries(log, kind, record, segment, offset);
         }
     }
 
-    private static void ReplayEntries(GroupLog log, ReadOnlySpan<byte> record, Segment segment, long offset)
+    private static void ReplayEntries(GroupLog log, ItemKind kind, ReadOnlySpan<byte> record, Segment segment, long offset)
     {
+        bool again = kind == ItemKind.Rewritten;
         (uint count, ulong first, ulong previousTerm) = ItemFormat.ReadEntriesPrefix(record);
         if (first <= log.FirstIndex - 1 || first > log.LastIndex + 1
             || (first == log.FirstIndex || log.Slot(first - 1).Segment is not null) && log.Term(first - 1) != previousTerm)
@@ -356,7 +357,11 @@ internal sealed class Recovery
                 $"entries from {first} on do not continue the log of group {log.Group}", segment.File.Path, offset);
         }
 
-        log.CutAfter(first - 1);
+        if (!again)
+        {
+            log.CutAfter(first - 1);
+        }
+
         int at = ItemFormat.EntriesPrefixBytes;
         for (uint i = 0; i < count; i++)
         {
@@ -371,9 +376,29 @@ internal sealed class Recovery
             slot.Segment = segment;
             slot.Offset = (uint)(offset + at);
             segment.AddLive(1);
-            log.Add(slot);
+            if (again)
+            {
+                Replace(log, first + i, slot);
+            }
+            else
+            {
+                log.Add(slot);
+            }
+
             at += EntryFormat.Size(payloadLength);
         }
+    }
+
+    /// <summary>The entry of a Rewritten record is the one that is in the log at its place, or its first copy was freed since.</summary>
+    private static void Replace(GroupLog log, ulong index, EntrySlot slot)
+    {
+        if (index > log.LastIndex || log.Slot(index) is { Segment: not null } known && known.Term != slot.Term)
+        {
+            throw new CorruptStorageException(
+                $"entry {index} of group {log.Group} was written again but is not in the log", slot.Segment!.File.Path, slot.Offset);
+        }
+
+        log.Replace(index, slot);
     }
 
     private void CheckWhole(GroupLog log)

@@ -15,6 +15,8 @@ internal sealed class SegmentFiles(IFileSystem files, string directory, WalOptio
 
     public int Count => _segments.Count;
 
+    public long Bytes => _segments.Sum(segment => segment.Length);
+
     public void Add(Segment segment) => _segments.Add(segment);
 
     /// <summary>A file of at least <paramref name="bytes"/> under a spare name; it becomes a segment by <see cref="Publish"/>.</summary>
@@ -58,6 +60,18 @@ internal sealed class SegmentFiles(IFileSystem files, string directory, WalOptio
         }
 
         return next;
+    }
+
+    /// <summary>The oldest segment that is among the newest ones of so many bytes; the active one always is.</summary>
+    public ulong FirstWithin(long bytes)
+    {
+        int first = _segments.Count - 1;
+        for (long sum = Active.Length; first > 0 && sum + _segments[first - 1].Length <= bytes; first--)
+        {
+            sum += _segments[first - 1].Length;
+        }
+
+        return _segments[first].Number;
     }
 
     /// <summary>Retires the segments below a number that a durable header has declared the oldest live one.</summary>

@@ -18,6 +18,13 @@ public sealed record WalOptions
     /// <summary>Charged bytes of entries kept in memory over all groups; older ones are read back from their segment.</summary>
     public long EntryCacheBytes { get; init; } = 256L << 20;
 
+    /// <summary>
+    /// Bytes of live segments, the newest first, that may stay as they are. What lies in older ones is to be written again or
+    /// compacted (<see cref="WriteAheadLog.PurgeBelow"/>), so that one quiet group does not hold the whole log. Until that is
+    /// done the log is larger. At least four segments.
+    /// </summary>
+    public long PurgeTriggerBytes { get; init; } = 1L << 30;
+
     /// <summary>Retired segments kept for reuse, which spares the file system new blocks; the others are deleted.</summary>
     public int MaxSpareSegments { get; init; } = 2;
 }

@@ -26,6 +26,10 @@ public sealed class WalSubmission
 
     internal long EntryCount { get; private set; }
 
+    internal long RewrittenCount { get; private set; }
+
+    internal long RewrittenBytes { get; private set; }
+
     /// <summary>Next in the queue's stack; the queue's.</summary>
     internal WalSubmission? Next { get; set; }
 
@@ -78,6 +82,26 @@ public sealed class WalSubmission
             ItemFormat.MarkBytes(snapshot, snapshotFile) + ItemFormat.CompactBytes, 2);
     }
 
+    /// <summary>
+    /// Writes again what the group has in segments below a number: a run of entries, the oldest first, of at most
+    /// <paramref name="maxBytes"/> payload bytes but at least one. One run of a group is under way at a time, and none while its log is
+    /// being cut. The answer is what the run takes in a batch, 0 when there is none.
+    /// </summary>
+    public long Rewrite(GroupLog log, ulong segmentsBelow, long maxBytes)
+    {
+        IReadOnlyList<Entry> entries = log.EntriesBelow(segmentsBelow, maxBytes);
+        if (entries.Count == 0)
+        {
+            return 0;
+        }
+
+        long bytes = BatchWriter.EntriesBytes(entries);
+        Add(new WalItem(this, log) { Entries = entries, IsRewrite = true }, bytes, 1);
+        RewrittenCount += entries.Count;
+        RewrittenBytes += bytes;
+        return bytes;
+    }
+
     internal void Placed(Segment segment, long batchOffset)
     {
         Segment = segment;
@@ -116,6 +140,9 @@ internal sealed class WalItem(WalSubmission submission, GroupLog log)
     public HardState? HardState { get; init; }
 
     public IReadOnlyList<Entry>? Entries { get; init; }
+
+    /// <summary>The entries are in the log and only move to another segment.</summary>
+    public bool IsRewrite { get; init; }
 
     public SnapshotMetadata? Snapshot { get; init; }
 

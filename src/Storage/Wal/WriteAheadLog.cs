@@ -66,7 +66,11 @@ public sealed class WriteAheadLog : IDisposable
     private long _batches;
     private long _entries;
     private long _bytes;
+    private long _rewrittenEntries;
+    private long _rewrittenBytes;
     private int _liveSegments;
+    private long _liveBytes;
+    private ulong _purgeBelow;
     private readonly long _recoveredEntries;
 
     private WriteAheadLog(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
@@ -79,6 +83,11 @@ public sealed class WriteAheadLog : IDisposable
         if (options.SegmentBytes < 4 * BatchFormat.BlockBytes || options.SegmentBytes > 1L << 30)
         {
             throw new ArgumentOutOfRangeException(nameof(options), options.SegmentBytes, "a segment has 16 KiB to 1 GiB");
+        }
+
+        if (options.PurgeTriggerBytes < 4 * options.SegmentBytes)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.PurgeTriggerBytes, "the purge trigger is at least four segments");
         }
 
         _options = options;
@@ -131,7 +140,15 @@ public sealed class WriteAheadLog : IDisposable
 
     public WalCounters Counters => new(
         Volatile.Read(ref _syncs), Volatile.Read(ref _batches), Volatile.Read(ref _entries), Volatile.Read(ref _bytes),
-        Volatile.Read(ref _liveSegments), _recoveredEntries);
+        Volatile.Read(ref _liveSegments), Volatile.Read(ref _liveBytes), Volatile.Read(ref _rewrittenEntries),
+        Volatile.Read(ref _rewrittenBytes), _recoveredEntries);
+
+    /// <summary>
+    /// Segments below this number are older than the newest <see cref="WalOptions.PurgeTriggerBytes"/>. Segments go from the oldest
+    /// end only, so whoever has entries there is asked to compact them away or to write them again
+    /// (<see cref="WalSubmission.Rewrite"/>). Any thread; it moves when the log goes on in another segment.
+    /// </summary>
+    public ulong PurgeBelow => Volatile.Read(ref _purgeBelow);
 
     /// <summary>
     /// The log of a group: as recovered, or a new one starting at the mark. Not for several threads at once; the mark of a
@@ -251,7 +268,7 @@ public sealed class WriteAheadLog : IDisposable
             foreach (WalSubmission submission in _gathered)
             {
                 submission.Placed(_segments.Active, offset);
-                _segments.Active.AddLive(submission.EntryCount);
+                _segments.Active.AddLive(submission.EntryCount + submission.RewrittenCount);
             }
         });
         _stage = Stage.Written;
@@ -277,22 +294,28 @@ public sealed class WriteAheadLog : IDisposable
         Invariant.Check(_stage == Stage.Synced, "a batch is synced before it is completed");
         _stage = Stage.Idle;
         long entries = 0;
+        long rewritten = 0;
+        long rewrittenBytes = 0;
         foreach (WalSubmission submission in _gathered)
         {
             entries += submission.EntryCount;
+            rewritten += submission.RewrittenCount;
+            rewrittenBytes += submission.RewrittenBytes;
             submission.Durable();
         }
 
         _gathered.Clear();
         Volatile.Write(ref _batches, _batches + 1);
         Volatile.Write(ref _entries, _entries + entries);
+        Volatile.Write(ref _rewrittenEntries, _rewrittenEntries + rewritten);
+        Volatile.Write(ref _rewrittenBytes, _rewrittenBytes + rewrittenBytes);
         OrFail(() =>
         {
             if (_freeBelow > 0)
             {
                 _segments.FreeBelow(_freeBelow);
                 _freeBelow = 0;
-                Volatile.Write(ref _liveSegments, _segments.Count);
+                PublishExtent();
             }
 
             bool idle = _pending.Count == 0 && Volatile.Read(ref _queue) is null;
@@ -340,6 +363,12 @@ public sealed class WriteAheadLog : IDisposable
             tail.HardState = state;
             _batch.HardState(tail.Group, state);
         }
+        else if (item.IsRewrite)
+        {
+            IReadOnlyList<Entry> again = item.Entries!;
+            Invariant.Check(again.All(entry => tail.Holds(entry.Index, entry.Term)), "what is written again is in the log at its place");
+            item.FirstEntryAt = _batch.Entries(tail.Group, tail.Term(again[0].Index - 1), again, ItemKind.Rewritten);
+        }
         else if (item.Entries is { } entries)
         {
             ulong first = entries[0].Index;
@@ -369,7 +398,8 @@ public sealed class WriteAheadLog : IDisposable
     /// <summary>
     /// Goes on in a new segment. Everything in the old one is synced, except perhaps a seal, which the new header disowns by
     /// stating an earlier last LSN. The checkpoint at its start repeats what is known of every group, so that only live
-    /// entries keep old segments; a way to rewrite the few entries of a slow group would go here, next to the checkpoint.
+    /// entries keep old segments. Those are moved by their owners, who know what else could be done about them: the new
+    /// segment only moves the line behind which they should (<see cref="PurgeBelow"/>).
     /// </summary>
     private void Roll()
     {
@@ -387,7 +417,7 @@ public sealed class WriteAheadLog : IDisposable
 
         // The retired segments go when a batch behind the checkpoint is durable: it is the checkpoint's witness.
         _freeBelow = oldestLive;
-        Volatile.Write(ref _liveSegments, _segments.Count);
+        PublishExtent();
     }
 
     /// <summary>
@@ -429,17 +459,20 @@ public sealed class WriteAheadLog : IDisposable
         _syncedLsn = _lastLsn;
         _segments.Publish(fresh);
         _segments.FreeBelow(_segments.OldestLive(number));
-        _liveSegments = _segments.Count;
+        PublishExtent();
     }
 
-    /// <summary>Index of the first entry of a log that lies above the witnessed LSN. Such entries are always its last ones.</summary>
+    /// <summary>
+    /// Index of the first entry of a log that lies above the witnessed LSN. Those after it mostly do, too; but when the first
+    /// had been written again, all behind it are written again now.
+    /// </summary>
     private static ulong FirstUnwitnessed(GroupLog log, Recovery found)
     {
-        ulong from = log.LastIndex + 1;
-        while (from > log.FirstIndex && log.Slot(from - 1) is { } slot
-            && ReferenceEquals(slot.Segment, found.Segments[^1]) && slot.Offset >= found.UnwitnessedFrom)
+        ulong from = log.FirstIndex;
+        while (from <= log.LastIndex && log.Slot(from) is { } slot
+            && !(ReferenceEquals(slot.Segment, found.Segments[^1]) && slot.Offset >= found.UnwitnessedFrom))
         {
-            from--;
+            from++;
         }
 
         return from;
@@ -453,6 +486,7 @@ public sealed class WriteAheadLog : IDisposable
             _batch.Reset();
             long at = _offset + _batch.Entries(log.Group, log.Term(from - 1), entries);
             WriteGrowing(fresh, _batch, BatchFlags.None);
+            fresh.AddLive(entries.Count);
             foreach (Entry entry in entries)
             {
                 log.Relocate(entry.Index, fresh, at);
@@ -491,6 +525,13 @@ public sealed class WriteAheadLog : IDisposable
         byte[] block = new byte[SegmentHeader.Bytes];
         new SegmentHeader(_identity, segment.Number, previousLastLsn, oldestLive).Write(block);
         segment.File.Write(block, 0);
+    }
+
+    private void PublishExtent()
+    {
+        Volatile.Write(ref _liveSegments, _segments.Count);
+        Volatile.Write(ref _liveBytes, _segments.Bytes);
+        Volatile.Write(ref _purgeBelow, _segments.FirstWithin(_options.PurgeTriggerBytes));
     }
 
     private void RefuseAfterFailure()

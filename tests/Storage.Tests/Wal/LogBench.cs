@@ -71,6 +71,8 @@ internal sealed class LogBench
 
     public int MostSegments { get; private set; }
 
+    public long Rewritten { get; private set; }
+
     public GroupLog this[uint group] => _logs[group];
 
     public ModelGroup Model(uint group) => _states[^1][group];
@@ -155,6 +157,7 @@ internal sealed class LogBench
         }
 
         _gathered = _submitted.Count;
+        long rewritten = Log.Counters.RewrittenEntries;
         foreach (Action step in (Action[])[WriteStep, Log.Sync, CompleteStep])
         {
             if (_random.NextDouble() < crashProbability)
@@ -166,6 +169,7 @@ internal sealed class LogBench
         }
 
         MostSegments = Math.Max(MostSegments, Log.Counters.LiveSegments);
+        Rewritten += Log.Counters.RewrittenEntries - rewritten;
     }
 
     public void WriteStep()
@@ -288,6 +292,23 @@ internal sealed class LogBench
         WriteStep();
     }
 
+    /// <summary>What every owner does about the segments that are to go, as long as there is something to do.</summary>
+    public void Purge(long maxBytes = 1000)
+    {
+        while (true)
+        {
+            Change change = NewChange();
+            long bytes = _logs.Values.Sum(log => change.Submission.Rewrite(log, Log.PurgeBelow, maxBytes));
+            if (bytes == 0)
+            {
+                return;
+            }
+
+            Submit(change);
+            DrainAll();
+        }
+    }
+
     /// <summary>A snapshot of everything, and nothing kept before it.</summary>
     public void CompactAll(uint group)
     {
@@ -408,6 +429,11 @@ internal sealed class LogBench
                 HardState after = new(term, ReplicaId.None, index);
                 change.Submission.Append(_logs[group], after, []);
                 model.Append(after, []);
+                break;
+            case 9:
+                // Moves entries and changes nothing; sometimes all of them, wherever they are.
+                ulong below = _random.Next(2) == 0 ? Log.PurgeBelow : ulong.MaxValue;
+                change.Submission.Rewrite(_logs[group], below, _random.Next(2000));
                 break;
         }
     }

@@ -259,6 +259,52 @@ public sealed class TornTailTests
     }
 
     [Fact]
+    public void A_file_is_overwritten_only_after_its_old_name_is_gone_for_good()
+    {
+        int recycled = 0;
+        bool finished = false;
+        for (int operation = 1; !finished; operation++)
+        {
+            LogBench bench = new(11, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
+            bench.AppendDurably(0, 1, 100);
+            bench.CompactAll(0);
+            bench.Disk.CrashIn = operation;
+            try
+            {
+                for (int i = 0; i < 4; i++)
+                {
+                    Change change = bench.NewChange();
+                    bench.Append(change, 0, 1, 100);
+                    ModelGroup model = change.After[0];
+                    bench.Submit(change);
+                    bench.TurnCrank();
+                    bench.Deliver();
+                    change = bench.NewChange();
+                    bench.Compact(change, 0, new(model.Last, 5, model.Clock(model.Last), model.Mark.Configuration), model.Last + 1);
+                    bench.Submit(change);
+                    bench.TurnCrank();
+                    bench.Deliver();
+                }
+
+                finished = true;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+
+            recycled += bench.Disk.ListFiles(LogBench.Directory).Count(name => name.StartsWith("spare-", StringComparison.Ordinal));
+            bench.Disk.CrashIn = 0;
+            bench.Disk.Crash(CrashMode.LoseUnsynced);
+            foreach (ulong segment in LogFiles.Segments(bench.Disk))
+            {
+                Assert.Equal(segment, LogFiles.Header(bench.Disk, segment).Segment);
+            }
+        }
+
+        Assert.True(recycled > 10, $"only {recycled} spares seen");
+    }
+
+    [Fact]
     public void Batches_of_a_recycled_segment_or_of_another_place_never_verify()
     {
         LogBench bench = new(10, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);

@@ -49,7 +49,26 @@ public sealed class WalGoldenTests
         Assert.Equal((7UL, EntryKind.NoOp, 0), (entries[2].Term, entries[2].Kind, entries[2].Payload.Length));
     }
 
-    private static MemoryFileSystem WriteAll()
+    /// <summary>The one kind of record that a group writes only when its segment is to go.</summary>
+    [Fact]
+    public void The_bytes_of_a_rewritten_record_are_the_golden_ones()
+    {
+        MemoryFileSystem disk = WriteAll(rewrite: true);
+        (long from, BatchFormat batch) = LogFiles.Batches(disk, 1)[^2];
+        string dump = Dump(disk.ReadAll(LogFiles.Path(1)).AsSpan((int)from, (int)BatchFormat.RoundToBlock(batch.Length)));
+        if (Environment.GetEnvironmentVariable("UPDATE_GOLDEN") == "1")
+        {
+            File.WriteAllText(GoldenPath("wal-v1-rewritten.txt"), dump);
+        }
+
+        Assert.Equal(File.ReadAllText(GoldenPath("wal-v1-rewritten.txt")), dump);
+        using WriteAheadLog log = LogFiles.Open(disk);
+        IReadOnlyList<Entry> entries = log.OpenGroup(9, ModelGroup.StartingMark).Entries(7, 10, long.MaxValue);
+        Assert.Equal("hello, log", Encoding.UTF8.GetString(entries[0].Payload.Span));
+        Assert.Equal(3, entries.Count);
+    }
+
+    private static MemoryFileSystem WriteAll(bool rewrite = false)
     {
         MemoryFileSystem disk = new(1);
         using WriteAheadLog log = LogFiles.Open(disk);
@@ -66,6 +85,11 @@ public sealed class WalGoldenTests
             s.Compact(group, Snapshot, "7-6.snap", keepFrom: 7);
             s.Append(group, null, [new Entry(7, 9, EntryKind.NoOp, 0, 0x1_0000_000A, 1, default)]);
         });
+        if (rewrite)
+        {
+            Submit(log, group, s => Assert.True(s.Rewrite(group, ulong.MaxValue, 10) > 0));
+        }
+
         return disk;
     }
 
@@ -81,13 +105,13 @@ public sealed class WalGoldenTests
     }
 
     /// <summary>Offset and bytes per line; lines of zeros are left out.</summary>
-    private static string Dump(byte[] bytes)
+    private static string Dump(ReadOnlySpan<byte> bytes)
     {
         StringBuilder text = new();
         text.Append(CultureInfo.InvariantCulture, $"length {bytes.Length}\n");
         for (int at = 0; at < bytes.Length; at += BytesPerLine)
         {
-            ReadOnlySpan<byte> line = bytes.AsSpan(at, BytesPerLine);
+            ReadOnlySpan<byte> line = bytes.Slice(at, BytesPerLine);
             if (line.IndexOfAnyExcept((byte)0) >= 0)
             {
                 text.Append(CultureInfo.InvariantCulture, $"{at:x6} {Convert.ToHexStringLower(line)}\n");
@@ -109,6 +133,6 @@ public sealed class WalGoldenTests
         return bytes;
     }
 
-    private static string GoldenPath([CallerFilePath] string thisFile = "") =>
-        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "wal-v1-segment.txt");
+    private static string GoldenPath(string name = "wal-v1-segment.txt", [CallerFilePath] string thisFile = "") =>
+        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", name);
 }

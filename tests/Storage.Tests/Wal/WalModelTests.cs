@@ -13,10 +13,12 @@ public sealed class WalModelTests
         int survivors = 0;
         int completed = 0;
         int mostSegments = 0;
+        long rewritten = 0;
         for (int seed = firstSeed; seed < firstSeed + seeds; seed++)
         {
             // Large segments are rewritten as a whole after every restart, small ones keep their live entries for long.
             WalOptions options = LogBench.Small with { SegmentBytes = (16 << 10) << (seed % 3) };
+            options = options with { PurgeTriggerBytes = 4 * options.SegmentBytes };
             LogBench bench = new(seed, options, groups: 1 + seed % 4);
             for (int step = 0; step < 1500; step++)
             {
@@ -30,11 +32,14 @@ public sealed class WalModelTests
             survivors += bench.Survivors;
             completed += bench.Completed;
             mostSegments = Math.Max(mostSegments, bench.MostSegments);
+            rewritten += bench.Rewritten;
         }
 
         // A run in which nothing happened proves nothing.
         string happened = $"{restarts} restarts, {inRecovery} crashes in recovery, {completed} completed, {survivors} survivors, "
-            + $"{mostSegments} segments";
-        Assert.True(restarts > 10 * seeds && inRecovery > 0 && completed > 100 * seeds && survivors > 0 && mostSegments > 5, happened);
+            + $"{mostSegments} segments, {rewritten} entries written again";
+        Assert.True(
+            restarts > 10 * seeds && inRecovery > 0 && completed > 100 * seeds && survivors > 0 && mostSegments > 5 && rewritten > 100 * seeds,
+            happened);
     }
 }

@@ -107,6 +107,49 @@ public sealed class WalNegativeControls
         Assert.Equal(8UL, LogFiles.FoundWithoutRewriting(disk).LastIndex);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_segment_freed_before_the_rewritten_entries_are_synced_takes_them_with_it(bool freedEarly)
+    {
+        LogBench bench = RewriteTests.PinnedBench(seed: 8);
+        ulong pinned = LogFiles.Segments(bench.Disk)[0];
+        Change change = bench.NewChange();
+        Assert.True(change.Submission.Rewrite(bench[1], bench.Log.PurgeBelow, 1000) > 0);
+        bench.Submit(change);
+        bench.GatherStep();
+        bench.WriteStep();
+        if (freedEarly)
+        {
+            bench.Disk.Delete(LogFiles.Path(pinned));
+            bench.Disk.SyncDirectory(LogBench.Directory);
+            Assert.Throws<CorruptStorageException>(() => bench.Restart(1));
+        }
+        else
+        {
+            bench.Restart(1);
+            Assert.Equal(8UL, bench[1].LastIndex);
+        }
+    }
+
+    [Fact]
+    public void Rewritten_entries_whose_sync_lied_are_missed_when_their_first_copy_is_freed()
+    {
+        LogBench bench = RewriteTests.PinnedBench(seed: 9);
+        Change change = bench.NewChange();
+        Assert.True(change.Submission.Rewrite(bench[1], bench.Log.PurgeBelow, 1000) > 0);
+        bench.Submit(change);
+        bench.GatherStep();
+        bench.WriteStep();
+        bench.Disk.SyncsLie = true;
+        bench.Log.Sync();
+        bench.Disk.SyncsLie = false;
+        bench.CompleteStep();
+        bench.Deliver();
+        bench.AppendDurably(0, 1, 50);
+        Assert.Throws<CorruptStorageException>(() => bench.Restart(1));
+    }
+
     [Fact]
     public void Without_the_place_in_the_checksum_stale_batches_would_verify()
     {
