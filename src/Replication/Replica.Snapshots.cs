@@ -169,6 +169,38 @@ internal sealed partial class Replica
         }
     }
 
+    /// <summary>
+    /// The log is shared, and its segments go from the oldest end only: a group with entries in one that should go moves them,
+    /// or, when the log is too full for that, cuts them off, with a snapshot if it has none that covers them. What can neither be
+    /// moved nor cut (not applied, or needed by a follower that is being caught up) stays, and the log stays larger.
+    /// </summary>
+    private void LeaveOldSegments()
+    {
+        ulong below = Loop.Node.Log.PurgeBelow;
+        ulong old = _installation is null ? _log.FirstIndexBelow(below) : 0;
+        if (old == 0)
+        {
+            return;
+        }
+
+        if (Loop.Node.LiveLogIsSmall)
+        {
+            Loop.Rewrite(this, _log, below);
+        }
+        else if (_snapshotRunning)
+        {
+            // Its mark will cut the log.
+        }
+        else if (_log.SnapshotFile is { } file && FirstIndexToKeep(_lastSnapshotIndex, trailing: 0) > old)
+        {
+            Adopt(_log.Snapshot, file, FirstIndexToKeep(_lastSnapshotIndex, trailing: 0));
+        }
+        else if (FirstIndexToKeep(_machine.AppliedIndex, trailing: 0) > old)
+        {
+            StartSnapshot();
+        }
+    }
+
     private void StartSnapshot()
     {
         _snapshotRunning = true;
@@ -203,8 +235,12 @@ internal sealed partial class Replica
     private ulong FirstIndexToKeep(ulong snapshotIndex)
     {
         StoreNodeOptions options = Loop.Node.Options;
-        ulong limit = _log.LiveBytes > options.MaxTrailingLogBytes ? 0 : options.MaxTrailingEntries;
-        ulong covered = Math.Max(LowestVoterMatch, snapshotIndex > limit ? snapshotIndex - limit : 0);
+        return FirstIndexToKeep(snapshotIndex, _log.LiveBytes > options.MaxTrailingLogBytes ? 0 : options.MaxTrailingEntries);
+    }
+
+    private ulong FirstIndexToKeep(ulong snapshotIndex, ulong trailing)
+    {
+        ulong covered = Math.Max(LowestVoterMatch, snapshotIndex > trailing ? snapshotIndex - trailing : 0);
         foreach (ProgressStatus peer in IsLeader ? _raft.Progress : [])
         {
             if (peer.State == ProgressState.Snapshot && peer.RecentActive)

@@ -104,6 +104,8 @@ internal sealed partial class Replica : GroupRoute
 
     public ulong DurableLastIndex => _log.LastIndex;
 
+    public long LiveLogBytes => _log.LiveBytes;
+
     public ulong SnapshotIndex => _log.Snapshot.Index;
 
     /// <summary>Term of the entry at an index, durable or not; 0 when there is none or it is compacted.</summary>
@@ -178,6 +180,7 @@ internal sealed partial class Replica : GroupRoute
         base.OnTick(nowMs);
         RemindOfSnapshot();
         MaybeSnapshot();
+        LeaveOldSegments();
         GiveLeadershipToPreferred();
     }
 

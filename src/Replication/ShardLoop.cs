@@ -27,6 +27,7 @@ public sealed class ShardLoop
     private long _peerInboxBytes;
     private long _nextTransferMs;
     private int _unmetReads;
+    private long _rewriteBytesLeft;
 
     internal ShardLoop(StoreNode node, int number)
     {
@@ -269,6 +270,23 @@ public sealed class ShardLoop
         return write.Add(replica, synced: null);
     }
 
+    /// <summary>Writes entries of a replica again that lie in segments the log wants to free, as far as this tick's budget goes.</summary>
+    internal void Rewrite(Replica replica, GroupLog log, ulong segmentsBelow)
+    {
+        if (_rewriteBytesLeft <= 0)
+        {
+            return;
+        }
+
+        TurnWrite write = CurrentWrite();
+        long bytes = write.Submission.Rewrite(log, segmentsBelow, _rewriteBytesLeft);
+        if (bytes > 0)
+        {
+            _rewriteBytesLeft -= bytes;
+            write.Add(replica, synced: null);
+        }
+    }
+
     internal void DeleteSnapshotWhenDurable(string directory, string file) =>
         CurrentWrite().Deletions.Add(new SnapshotDeletion(directory, file));
 
@@ -416,6 +434,8 @@ public sealed class ShardLoop
         {
             TickNumber++;
             Node.CheckClock();
+            _rewriteBytesLeft = MaxRewriteBytesPerTick;
+            _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
             foreach (GroupRoute route in _groups.Values)
             {
                 route.OnTick(NowMs);
@@ -570,6 +590,9 @@ public sealed class ShardLoop
     /// <summary>Between two transfers of leadership for balance.</summary>
     private const int TransferIntervalMs = 250;
 
+    /// <summary>Log entries written again in one tick, of all groups; one larger entry goes alone.</summary>
+    private const long MaxRewriteBytesPerTick = 256 * 1024;
+
     /// <summary>Table records moved in one turn to empty sparse chunks.</summary>
     private const int EvacuateBytesPerTurn = 16 * 1024;
 
@@ -622,6 +645,9 @@ internal sealed class LoopCounters
     public long Elections;
     public long Overloaded;
     public long StrayMessages;
+
+    /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
+    public long LiveLogBytes;
 
     /// <summary>Snapshots of its own groups, written.</summary>
     public long SnapshotsTaken;

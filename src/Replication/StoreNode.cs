@@ -121,6 +121,12 @@ public sealed class StoreNode : IDisposable
     /// <summary>A local replica continues from a fetched snapshot up to this index. For the simulator's checkers.</summary>
     internal Action<GroupId, ulong>? Installed { get; set; }
 
+    /// <summary>
+    /// The live entries of all groups are few beside what the log may hold: to write those in old segments again costs little
+    /// and ends. If they were many, rewriting would fill the log by itself, and only compaction makes room.
+    /// </summary>
+    internal bool LiveLogIsSmall => _loops.Sum(l => l.Counters.LiveLogBytes) <= Options.Wal.PurgeTriggerBytes / MaxRewriteShare;
+
     internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
 
     /// <summary>Null when the group has no replica here.</summary>
@@ -439,6 +445,9 @@ public sealed class StoreNode : IDisposable
     private const double ClockRateMargin = 1.0;
 
     private const long LeaderlessLimitMs = 10_000;
+
+    /// <summary>Live entries of the log are moved to newer segments while they fit into this part of the purge trigger.</summary>
+    private const int MaxRewriteShare = 4;
 
     /// <summary>State hashes being computed at one time.</summary>
     private const int MaxHashesUnderWay = 4;

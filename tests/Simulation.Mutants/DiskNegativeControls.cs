@@ -17,4 +17,12 @@ public sealed class DiskNegativeControls(ITestOutputHelper output)
     [Fact]
     public void An_unsynced_tail_acted_on_after_a_restart_is_caught() =>
         Hunt.Catches(output, "unsynced-tail-trusted", ["undamaged-log", "durable-before-send"]);
+
+    [Fact]
+    public void A_segment_freed_without_a_second_copy_of_its_entries_is_caught() =>
+        Hunt.Catches(output, "freed-without-rewrite", ["undamaged-log"]);
+
+    [Fact]
+    public void A_rewritten_entry_that_cuts_what_follows_it_is_caught() =>
+        Hunt.Catches(output, "rewrite-cuts-tail", ["undamaged-log", "durable-before-send", "commit-survives"]);
 }

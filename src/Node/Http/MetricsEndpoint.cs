@@ -59,6 +59,10 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_wal_entries_total", "Entries written to the log.", counters.Wal.Entries);
         text.Counter("kvstore_wal_bytes_total", "Bytes written to the log.", counters.Wal.Bytes);
         text.Gauge("kvstore_wal_segments", "Live segments of the log.", counters.Wal.LiveSegments);
+        text.Gauge("kvstore_wal_live_bytes", "Size of the live segments of the log.", counters.Wal.LiveBytes);
+        text.Counter(
+            "kvstore_wal_rewritten_entries_total", "Entries written again to free their segment.", counters.Wal.RewrittenEntries);
+        text.Counter("kvstore_wal_rewritten_bytes_total", "Bytes of entries written again.", counters.Wal.RewrittenBytes);
     }
 
     // Local groups only: with hundreds of groups every node naming all of them would be most of what is scraped.

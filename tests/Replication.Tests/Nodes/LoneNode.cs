@@ -7,13 +7,14 @@ namespace KvStore.Replication.Tests;
 
 /// <summary>
 /// One real node whose peers are the test: it hears what the test says and its cranks are turned by hand, so that events fall in
-/// exactly the order that matters. Node 2 of three by default, the only group is 1, its replica ids are the node numbers.
+/// exactly the order that matters. Node 2 of three by default, the only group is 1, its replica ids are the node numbers (of
+/// a second group: ten more).
 /// </summary>
 internal sealed class LoneNode : ITransport
 {
     private readonly Scheduler _scheduler = new();
 
-    public LoneNode(uint self = 2, int nodes = 3, Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
+    public LoneNode(uint self = 2, int nodes = 3, int groups = 1, Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
     {
         var options = new StoreNodeOptions
         {
@@ -21,7 +22,8 @@ internal sealed class LoneNode : ITransport
             Self = new NodeId(self),
             NodeNames = [.. Enumerable.Range(1, nodes).Select(n => $"n{n}")],
             Routing = new RoutingTable(
-                1, [new GroupId(1)], [[], [.. Enumerable.Range(1, 3).Select(n => new ReplicaPlacement((ulong)n, new NodeId((uint)n)))]]),
+                1, [.. Enumerable.Range(1, groups).Select(g => new GroupId((uint)g))],
+                [[], .. Enumerable.Range(0, groups).Select(ReplicasOf)]),
             Directory = "/data",
             Incarnation = 1,
             Uuid = new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
@@ -37,7 +39,9 @@ internal sealed class LoneNode : ITransport
 
     public StoreNode Store { get; private set; }
 
-    public Replica Replica => Store.LocalReplicas.Single();
+    public Replica Replica => Store.LocalReplicas.First();
+
+    public Replica SecondReplica => Store.LocalReplicas.ElementAt(1);
 
     public List<ReadOnlyMemory<byte>> Sent { get; } = [];
 
@@ -60,10 +64,10 @@ internal sealed class LoneNode : ITransport
     }
 
     /// <summary>A message from node 1, which is replica 1.</summary>
-    public void Hear(Message message)
+    public void Hear(Message message, uint group = 1)
     {
         var items = new ArrayBufferWriter<byte>();
-        PeerPayload.WriteMessage(items, new GroupId(1), epoch: 1, message);
+        PeerPayload.WriteMessage(items, new GroupId(group), epoch: 1, message);
         HearItem(PeerPayload.MessagesKind, [], items);
     }
 
@@ -167,6 +171,9 @@ internal sealed class LoneNode : ITransport
         payload.Write(item.WrittenSpan);
         return payload.WrittenSpan.ToArray();
     }
+
+    private static ReplicaPlacement[] ReplicasOf(int group) =>
+        [.. Enumerable.Range(1, 3).Select(n => new ReplicaPlacement((ulong)((10 * group) + n), new NodeId((uint)n)))];
 
     private StoreNode Open() =>
         StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });

@@ -15,6 +15,7 @@ public sealed class CoverageMarks
     private const string SectorLost = "unsynced-sector-lost";
     private const string NameLost = "unsynced-name-lost";
     private const string DiskFault = "disk-fault";
+    private const string PinnedGroupRewritten = "pinned-group-rewritten";
 
     /// <summary>What a hunt of any size worth the name must reach.</summary>
     public static readonly IReadOnlyList<string> Expected =
@@ -22,7 +23,7 @@ public sealed class CoverageMarks
         nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
         nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
         nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, DuplicateAnswered, EntrySuperseded, SectorTorn, SectorLost,
-        NameLost, DiskFault,
+        NameLost, DiskFault, PinnedGroupRewritten,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
@@ -48,6 +49,7 @@ public sealed class CoverageMarks
     /// <summary>What a process has counted: read when it ends, however it ends.</summary>
     public void AddFrom(StoreNode process)
     {
+        Hit(PinnedGroupRewritten, process.Log.Counters.RewrittenEntries);
         foreach (ShardLoop loop in process.Loops)
         {
             Hit(DuplicateAnswered, loop.Counters.Duplicates);

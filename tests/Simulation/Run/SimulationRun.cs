@@ -76,7 +76,8 @@ public static class SimulationRun
             },
             Wal = new WalOptions
             {
-                SegmentBytes = 64 * 1024 << random.Below(3),
+                SegmentBytes = SmallestSegment << random.Below(3),
+                PurgeTriggerBytes = seed % 2 == 0 ? 4 * (SmallestSegment << 2) : 1 << 30,
                 MaxBatchBytes = 16 * 1024,
                 EntryCacheBytes = random.Chance(0.3) ? 4 * 1024 : 1 << 20,
             },
@@ -146,4 +147,6 @@ public static class SimulationRun
     private const int MinSlices = 300;
 
     private const long LivenessMicros = 60_000_000;
+
+    private const long SmallestSegment = 64 * 1024;
 }
