@@ -32,6 +32,7 @@ internal sealed partial class Replica : GroupRoute
     private long _leaderlessSinceMs;
     private bool _isHandingOver;
     private int _preferredReadyTicks;
+    private long _preferredHeardTick;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
@@ -250,7 +251,14 @@ internal sealed partial class Replica : GroupRoute
         }
 
         ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id.Value == _placement[0].ReplicaId);
-        bool ready = preferred is { RecentActive: true, State: ProgressState.Replicate } && preferred.Match + MaxLagToLead >= _raft.LastIndex;
+        if (preferred.RecentActive)
+        {
+            _preferredHeardTick = Loop.TickNumber;
+        }
+
+        // The core forgets at every quorum check whom it has heard: silence is more than one tick without a sign of life.
+        bool ready = preferred.State == ProgressState.Replicate && preferred.Match + MaxLagToLead >= _raft.LastIndex
+            && Loop.TickNumber - _preferredHeardTick <= MaxSilentTicks;
         _preferredReadyTicks = ready ? _preferredReadyTicks + 1 : 0;
         if (_preferredReadyTicks * Loop.Node.Options.TickMs >= PreferredReadyMs && Loop.MayTransferLeadership())
         {
@@ -458,6 +466,9 @@ internal sealed partial class Replica : GroupRoute
 
     /// <summary>How long the preferred leader must have been caught up before it is given leadership.</summary>
     private const int PreferredReadyMs = 3000;
+
+    /// <summary>Ticks without an answer after which the preferred replica counts as gone: some heartbeats.</summary>
+    private const int MaxSilentTicks = 10;
 
     /// <summary>Entries by which it may be behind.</summary>
     private const ulong MaxLagToLead = 128;

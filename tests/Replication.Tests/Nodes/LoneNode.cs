@@ -33,15 +33,15 @@ internal sealed class LoneNode : ITransport
         Store = Open();
     }
 
-    public StoreNodeOptions Options { get; }
+    public StoreNodeOptions Options { get; private set; }
 
     public MemoryFileSystem Disk { get; } = new(seed: 1);
 
     public StoreNode Store { get; private set; }
 
-    public Replica Replica => Store.LocalReplicas.First();
+    public Replica Replica => ReplicaOf(1);
 
-    public Replica SecondReplica => Store.LocalReplicas.ElementAt(1);
+    public Replica SecondReplica => ReplicaOf(2);
 
     public List<ReadOnlyMemory<byte>> Sent { get; } = [];
 
@@ -57,9 +57,15 @@ internal sealed class LoneNode : ITransport
 
     public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => Forwarded.Add((to, request, completion));
 
-    public void Restart()
+    /// <summary>The replica of a group on a node.</summary>
+    public static ReplicaId IdOf(uint node, uint group = 1) => new((10 * (group - 1)) + node);
+
+    public Replica ReplicaOf(uint group) => Store.LocalReplica(new GroupId(group))!;
+
+    public void Restart(Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
     {
         Disk.CrashProcess();
+        Options = adjust is null ? Options : adjust(Options);
         Store = Open();
     }
 
@@ -71,40 +77,50 @@ internal sealed class LoneNode : ITransport
         HearItem(PeerPayload.MessagesKind, [], items);
     }
 
-    public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch)
+    public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch, uint group = 1)
     {
         var items = new ArrayBufferWriter<byte>();
-        var heartbeat = new Heartbeat(new ReplicaId(1), Replica.Id, term, Commit: 0, round);
-        PeerPayload.WriteHeartbeat(items, new GroupId(1), epoch: 1, heartbeat, lowestMatch);
+        var heartbeat = new Heartbeat(IdOf(1, group), ReplicaOf(group).Id, term, Commit: 0, round);
+        PeerPayload.WriteHeartbeat(items, new GroupId(group), epoch: 1, heartbeat, lowestMatch);
         HearItem(PeerPayload.HeartbeatsKind, [round], items);
     }
 
-    public void HearAnswer(ulong term, ulong round, ulong stampTicks = 1)
+    public void HearAnswer(ulong term, ulong round, ulong stampTicks = 1, uint group = 1)
     {
         var items = new ArrayBufferWriter<byte>();
-        PeerPayload.WriteAnswer(items, new GroupId(1), epoch: 1, new HeartbeatResponse(new ReplicaId(1), Replica.Id, term, round));
+        var answer = new HeartbeatResponse(IdOf(1, group), ReplicaOf(group).Id, term, round);
+        PeerPayload.WriteAnswer(items, new GroupId(group), epoch: 1, answer);
         HearItem(PeerPayload.AnswersKind, [1, stampTicks], items);
     }
 
-    /// <summary>Node 1 votes for whatever it is asked, until we lead; the answer is the term.</summary>
-    public ulong LeadWithVotesOfNode1()
+    /// <summary>Node 1 votes for whatever it is asked, until we lead the group; the answer is the term.</summary>
+    public ulong LeadWithVotesOfNode1(uint group = 1)
     {
-        ReplicaId peer = new(1);
-        for (int tick = 0; tick < 100 && !Replica.IsLeader; tick++)
+        Replica replica = ReplicaOf(group);
+        ReplicaId peer = IdOf(1, group);
+        for (int tick = 0; tick < 100 && !replica.IsLeader; tick++)
         {
             Pass(50);
             Turn();
-            if (Replica.View.Role == Role.PreCandidate)
+            if (replica.View.Role == Role.PreCandidate)
             {
-                Hear(new VoteResponse(peer, Replica.Id, Replica.View.Term + 1, PreVote: true, Granted: true));
+                Hear(new VoteResponse(peer, replica.Id, replica.View.Term + 1, PreVote: true, Granted: true), group);
                 Turn();
-                Hear(new VoteResponse(peer, Replica.Id, Replica.View.Term, PreVote: false, Granted: true));
+                Hear(new VoteResponse(peer, replica.Id, replica.View.Term, PreVote: false, Granted: true), group);
                 Turn();
             }
         }
 
-        Assert.True(Replica.IsLeader);
-        return Replica.View.Term;
+        Assert.True(replica.IsLeader);
+        return replica.View.Term;
+    }
+
+    /// <summary>Node 1 acknowledges all that we have of a group we lead.</summary>
+    public void HearAcknowledgement(uint group = 1)
+    {
+        Replica replica = ReplicaOf(group);
+        Hear(new AppendResponse(IdOf(1, group), replica.Id, replica.View.Term, replica.DurableLastIndex), group);
+        Turn();
     }
 
     /// <summary>Everything sent so far, decoded.</summary>
