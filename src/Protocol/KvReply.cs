@@ -41,7 +41,9 @@ public sealed record KvReply
     public ErrorCode Code { get; init; }
     public Outcome Outcome { get; init; }
 
-    /// <summary>Revision of the key: of the value read, of the write applied, or the current one on ConditionFailed. 0 when absent.</summary>
+    /// <summary>
+    /// Revision of the key: of the value read, of the write applied, or the current one on ConditionFailed. 0 when absent.
+    /// </summary>
     public ulong Revision { get; init; }
 
     /// <summary>A put that created its key; a delete that removed one.</summary>

@@ -21,7 +21,9 @@ public enum ReadLevel : byte
     Eventual = 3,
 }
 
-/// <summary>What happens to a read when the replica that looks at it cannot give the proof its level asks for. Numbers are on the wire.</summary>
+/// <summary>
+/// What happens to a read when the replica that looks at it cannot give the proof its level asks for. Numbers are on the wire.
+/// </summary>
 public enum OnUnmet : byte
 {
     /// <summary>The leader is asked for a fresh proof, or another replica for the answer.</summary>
@@ -108,7 +110,10 @@ public sealed record KvRequest
     /// <summary>Level bounded: log entries by which the replica may be behind what it knows to be committed; null when not asked.</summary>
     public ulong? MaxLag { get; init; }
 
-    /// <summary>What the caller's session has seen of this key's group. A write names it, too, so that a token of another history is noticed.</summary>
+    /// <summary>
+    /// What the caller's session has seen of this key's group. A write names it, too, so that a token of another history is
+    /// noticed.
+    /// </summary>
     public SessionPoint Session { get; init; }
 
     public OnUnmet OnUnmet { get; init; }

@@ -61,7 +61,10 @@ internal sealed class WallClocks(int nodeCount)
         }
     }
 
-    /// <summary>Median over the given nodes of their offsets to this node's wall clock; nodes never heard of are left out, this node counts as 0.</summary>
+    /// <summary>
+    /// Median over the given nodes of their offsets to this node's wall clock; nodes never heard of are left out, this node
+    /// counts as 0.
+    /// </summary>
     public long MedianOffsetMs(ReadOnlySpan<uint> voters, uint self)
     {
         Span<long> offsets = stackalloc long[voters.Length];

@@ -15,10 +15,15 @@ public enum Lane : byte
 /// </summary>
 public interface ITransport
 {
-    /// <summary>Queues one payload (a peer batch, encoded) for a node. False: no connection or the lane is full, the payload is dropped.</summary>
+    /// <summary>
+    /// Queues one payload (a peer batch, encoded) for a node. False: no connection or the lane is full, the payload is dropped.
+    /// </summary>
     bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload);
 
-    /// <summary>Passes a request on to another node over the binary protocol. Exactly one method of the completion is called, later, on any thread.</summary>
+    /// <summary>
+    /// Passes a request on to another node over the binary protocol. Exactly one method of the completion is called, later, on
+    /// any thread.
+    /// </summary>
     void Forward(NodeId to, KvRequest request, IForwardCompletion completion);
 }
 

@@ -83,7 +83,11 @@ internal sealed partial class Replica
         {
             reply = new KvReply
             {
-                Code = ErrorCode.KeyNotFound, Evidence = evidence, History = history, Lag = lag, Epoch = Loop.Node.Routing.Epoch,
+                Code = ErrorCode.KeyNotFound,
+                Evidence = evidence,
+                History = history,
+                Lag = lag,
+                Epoch = Loop.Node.Routing.Epoch,
             };
             return isMet;
         }

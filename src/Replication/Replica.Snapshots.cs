@@ -3,7 +3,9 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>Local snapshots and log compaction by policy; fetching and installing a snapshot when the leader's log does not reach back.</summary>
+/// <summary>
+/// Local snapshots and log compaction by policy; fetching and installing a snapshot when the leader's log does not reach back.
+/// </summary>
 internal sealed partial class Replica
 {
     private bool _snapshotRunning;
@@ -213,7 +215,10 @@ internal sealed partial class Replica
             new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
     }
 
-    /// <summary>The log starts behind this snapshot, or earlier for those who need its entries; the file it replaces goes when that is durable.</summary>
+    /// <summary>
+    /// The log starts behind this snapshot, or earlier for those who need its entries; the file it replaces goes when that is
+    /// durable.
+    /// </summary>
     private TurnWrite.Part Adopt(SnapshotMetadata snapshot, string file, ulong keepFrom)
     {
         string? replaced = _log.SnapshotFile;

@@ -456,7 +456,10 @@ internal sealed partial class Replica : GroupRoute
         }
     }
 
-    /// <summary>Failover by evidence: a follower that is not first in the placement waits a random part of this before it asks for votes.</summary>
+    /// <summary>
+    /// Failover by evidence: a follower that is not first in the placement waits a random part of this before it asks for
+    /// votes.
+    /// </summary>
     private const int MaxForgetDelayMs = 200;
 
     private const int MaxUrges = 4;

@@ -21,7 +21,9 @@ internal sealed class SnapshotDeletion(string directory, string file) : InboxIte
     public string Path => $"{directory}/{file}";
 }
 
-/// <summary>A snapshot is durable under its name; posted to the loop of its group. Fetched: it came from another node, for installation.</summary>
+/// <summary>
+/// A snapshot is durable under its name; posted to the loop of its group. Fetched: it came from another node, for installation.
+/// </summary>
 internal sealed class SnapshotWritten(Replica replica, SnapshotHeader header, string file, bool fetched) : InboxItem
 {
     public Replica Replica => replica;

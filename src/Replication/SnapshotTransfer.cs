@@ -3,7 +3,10 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>Ask for the snapshot of a group, at least up to MinIndex: from Offset of (Index, Term), or any from its start when Index is 0.</summary>
+/// <summary>
+/// Ask for the snapshot of a group, at least up to MinIndex: from Offset of (Index, Term), or any from its start when Index is
+/// 0.
+/// </summary>
 internal sealed class SnapshotPull(NodeId from, GroupId group, ulong minIndex, ulong index, ulong term, long offset) : InboxItem
 {
     public NodeId From => from;

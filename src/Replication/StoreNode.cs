@@ -215,7 +215,9 @@ public sealed class StoreNode : IDisposable
         .Select(r => new KeyValuePair<GroupId, SessionPoint>(r.Group, r.SessionPoint))
         .Where(p => !p.Value.IsNone);
 
-    /// <summary>A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.</summary>
+    /// <summary>
+    /// A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.
+    /// </summary>
     public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload)
     {
         if (SnapshotPayload.TryRead(from, payload.Span) is { } transfer)
@@ -248,7 +250,9 @@ public sealed class StoreNode : IDisposable
         return true;
     }
 
-    /// <summary>The connection to a peer is gone and could not be re-made within a heartbeat interval: evidence that its leaders are.</summary>
+    /// <summary>
+    /// The connection to a peer is gone and could not be re-made within a heartbeat interval: evidence that its leaders are.
+    /// </summary>
     public void OnPeerLost(NodeId peer)
     {
         Report(new NodeEvent(NodeEventKind.PeerLost, default, 0, 0, $"lost {NameOf(peer)}"));

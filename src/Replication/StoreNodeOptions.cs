@@ -26,7 +26,10 @@ public sealed record StoreNodeOptions
     public int HeartbeatMs { get; init; } = 100;
     public int ElectionTimeoutMs { get; init; } = 1000;
 
-    /// <summary>A voter of this node votes for nobody for one election timeout after its start (see <see cref="RaftConfig.HoldsVoteAfterStart"/>).</summary>
+    /// <summary>
+    /// A voter of this node votes for nobody for one election timeout after its start (see
+    /// <see cref="RaftConfig.HoldsVoteAfterStart"/>).
+    /// </summary>
     public bool HoldsVoteAfterStart { get; init; }
     public WalOptions Wal { get; init; } = new();
 
@@ -51,7 +54,10 @@ public sealed record StoreNodeOptions
     /// <summary>... or by so many entries.</summary>
     public ulong SnapshotMinEntries { get; init; } = 50_000;
 
-    /// <summary>Entries in front of a snapshot that are kept for voters that do not have them; who needs older ones fetches the snapshot.</summary>
+    /// <summary>
+    /// Entries in front of a snapshot that are kept for voters that do not have them; who needs older ones fetches the
+    /// snapshot.
+    /// </summary>
     public ulong MaxTrailingEntries { get; init; } = 10_000;
 
     /// <summary>A group's log that is larger keeps none.</summary>

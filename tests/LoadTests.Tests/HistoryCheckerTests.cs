@@ -72,8 +72,16 @@ public sealed class HistoryCheckerTests
     {
         var record = _history.Record(HistoryRecord.Get, "a", 5, 10, OperationOutcome.Ok) with
         {
-            Process = 0, Result = "1", Level = HistoryRecord.Strong, AgeMs = 3, Node = "n2", Group = 7, Term = 9, Applied = 88,
-            Version = 118_000_000_000_000_001, Final = true,
+            Process = 0,
+            Result = "1",
+            Level = HistoryRecord.Strong,
+            AgeMs = 3,
+            Node = "n2",
+            Group = 7,
+            Term = 9,
+            Applied = 88,
+            Version = 118_000_000_000_000_001,
+            Final = true,
         };
         const string Expected = """
             {"process":0,"op":"get","key":"a","result":"1","call_ns":5,"return_ns":10,"outcome":"ok","level":"strong","age_ms":3,

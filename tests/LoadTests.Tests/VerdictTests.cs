@@ -82,7 +82,12 @@ public sealed class VerdictTests
 
     private static CheckResult History(int leaderChanges, params Violation[] violations) => new()
     {
-        AcknowledgedWrites = 1, UnknownWrites = 0, RefusedWrites = 0, Reads = 1, FinalReads = 1,
-        LeaderChanges = leaderChanges, Violations = violations,
+        AcknowledgedWrites = 1,
+        UnknownWrites = 0,
+        RefusedWrites = 0,
+        Reads = 1,
+        FinalReads = 1,
+        LeaderChanges = leaderChanges,
+        Violations = violations,
     };
 }

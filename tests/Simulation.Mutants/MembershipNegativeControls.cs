@@ -20,7 +20,9 @@ public sealed class MembershipNegativeControls(ITestOutputHelper output)
         Assert.Null(Mutant.With(null, null, TwoRemovals));
     }
 
-    /// <summary>1 removes 3, then 2, and is alone; 2 comes back and 3 would vote for it. What two replicas applied differently, or null.</summary>
+    /// <summary>
+    /// 1 removes 3, then 2, and is alone; 2 comes back and 3 would vote for it. What two replicas applied differently, or null.
+    /// </summary>
     private static string? TwoRemovals()
     {
         TestCluster cluster = TestCluster.Of(3);

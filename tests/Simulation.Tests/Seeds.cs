@@ -2,7 +2,10 @@ using System.Diagnostics;
 
 namespace KvStore.Simulation.Tests;
 
-/// <summary>Seeds that every test run walks through: the default mix of clusters, faults and options. Two classes, so that two cores share them.</summary>
+/// <summary>
+/// Seeds that every test run walks through: the default mix of clusters, faults and options. Two classes, so that two cores
+/// share them.
+/// </summary>
 public sealed class FirstFiftySeeds
 {
     [Theory]

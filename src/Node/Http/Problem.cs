@@ -33,7 +33,8 @@ internal sealed record Problem(ErrorCode Code, string Detail)
             + "Address this key as /v1/b64/{base64url of its bytes, no padding}.");
 
     public static Problem KeyTooLong(int length, int limit) => new(
-        ErrorCode.TooLarge, $"The key has {length} bytes; the limit keyBytes is {limit}.") { Status = StatusCodes.Status414UriTooLong };
+        ErrorCode.TooLarge, $"The key has {length} bytes; the limit keyBytes is {limit}.")
+    { Status = StatusCodes.Status414UriTooLong };
 
     public static Problem TokenTooLong(int length) => new(
         ErrorCode.TooLarge, $"The session token has {length} characters; the limit is {SessionToken.MaxTextLength}, and no token is longer.")

@@ -29,7 +29,9 @@ public sealed record PeerHello
     /// <summary>Raised at every start; a lower one is an old process or a restored copy.</summary>
     public required ulong Incarnation { get; init; }
 
-    /// <summary>Random per process: tells a reconnect from a second process that claims the same incarnation (a copied directory).</summary>
+    /// <summary>
+    /// Random per process: tells a reconnect from a second process that claims the same incarnation (a copied directory).
+    /// </summary>
     public required ulong Process { get; init; }
 
     /// <summary>Hash of cluster id, virtual nodes, groups, replication factor and names; see the cluster layout.</summary>

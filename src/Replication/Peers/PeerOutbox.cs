@@ -59,7 +59,9 @@ internal sealed class PeerOutbox(NodeId to)
         }
     }
 
-    /// <summary>Hands everything to the transport. Appends that it does not take are reported, so that their followers are probed.</summary>
+    /// <summary>
+    /// Hands everything to the transport. Appends that it does not take are reported, so that their followers are probed.
+    /// </summary>
     public void Flush(StoreNode node, ulong wallMs, ulong stampTicks)
     {
         if (_heartbeats.Count > 0)

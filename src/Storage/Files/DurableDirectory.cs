@@ -1,6 +1,8 @@
 namespace KvStore.Storage;
 
-/// <summary>Directories that are still there after a power cut: a new name is durable only once every directory above it is synced.</summary>
+/// <summary>
+/// Directories that are still there after a power cut: a new name is durable only once every directory above it is synced.
+/// </summary>
 public static class DurableDirectory
 {
     /// <summary>Creates a directory and its parents and makes all their names durable. Harmless when it exists.</summary>

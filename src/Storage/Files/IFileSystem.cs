@@ -15,7 +15,9 @@ public interface IFileSystem
     /// <summary>File names (not paths) in a directory in ordinal order; empty when there is no such directory.</summary>
     IReadOnlyList<string> ListFiles(string directory);
 
-    /// <summary>Creates a file that must not exist yet, for reading and writing. The name is durable after <see cref="SyncDirectory"/>.</summary>
+    /// <summary>
+    /// Creates a file that must not exist yet, for reading and writing. The name is durable after <see cref="SyncDirectory"/>.
+    /// </summary>
     IFile Create(string path);
 
     /// <summary>Opens an existing file for reading and writing.</summary>

@@ -5,7 +5,9 @@ namespace KvStore.Storage;
 /// <summary>Where one entry is. 40 bytes; an entry is a batch of commands, so a log of ten thousand entries costs 400 KB.</summary>
 internal struct EntrySlot
 {
-    /// <summary>Null during recovery only: the entry is in a segment that was freed, so a later record must cut it or hold it again.</summary>
+    /// <summary>
+    /// Null during recovery only: the entry is in a segment that was freed, so a later record must cut it or hold it again.
+    /// </summary>
     public Segment? Segment;
     public uint Offset;
     public int PayloadLength;

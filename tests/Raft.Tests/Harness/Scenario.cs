@@ -233,7 +233,9 @@ internal sealed class Scenario
         }
     }
 
-    /// <summary>node 4 log 1 1 2 term 3 vote 2 commit 1: a member, or a newcomer, with this disk; in place of the one with that id.</summary>
+    /// <summary>
+    /// node 4 log 1 1 2 term 3 vote 2 commit 1: a member, or a newcomer, with this disk; in place of the one with that id.
+    /// </summary>
     private void PrepareNode(string[] args)
     {
         List<Entry> log = [];

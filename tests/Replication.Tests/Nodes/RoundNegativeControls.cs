@@ -2,7 +2,9 @@ using static KvStore.Replication.Tests.RoundTests;
 
 namespace KvStore.Replication.Tests;
 
-/// <summary>Answers without what keeps them apart must prove what is not true; or the tests of <see cref="RoundTests"/> prove nothing.</summary>
+/// <summary>
+/// Answers without what keeps them apart must prove what is not true; or the tests of <see cref="RoundTests"/> prove nothing.
+/// </summary>
 public sealed class RoundNegativeControls
 {
     [Fact]

@@ -45,28 +45,28 @@ internal sealed class Machine
 
     public static KvRequest Put(
         string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) => new()
-    {
-        Operation = KvOperation.Put,
-        Key = Bytes(key),
-        Value = Bytes(value),
-        ContentType = type,
-        Condition = condition,
-        Id = id,
-    };
+        {
+            Operation = KvOperation.Put,
+            Key = Bytes(key),
+            Value = Bytes(value),
+            ContentType = type,
+            Condition = condition,
+            Id = id,
+        };
 
     public static KvRequest Delete(string key, RequestId? id = null, KvCondition condition = default) =>
         new() { Operation = KvOperation.Delete, Key = Bytes(key), Condition = condition, Id = id };
 
     public static KvRequest Increment(
         string key, long delta = 1, long initial = 0, RequestId? id = null, KvCondition condition = default) => new()
-    {
-        Operation = KvOperation.Increment,
-        Key = Bytes(key),
-        Delta = delta,
-        Initial = initial,
-        Condition = condition,
-        Id = id,
-    };
+        {
+            Operation = KvOperation.Increment,
+            Key = Bytes(key),
+            Delta = delta,
+            Initial = initial,
+            Condition = condition,
+            Id = id,
+        };
 
     public static KvRequest Batch(RequestId? id, params KvRequest[] items) =>
         new() { Operation = KvOperation.Batch, Key = items[0].Key, Items = items, Id = id };

@@ -247,7 +247,9 @@ public sealed class LinearizabilityChecker(int maxConfigurations = 500_000)
         private const long Unseen = long.MinValue;
     }
 
-    /// <summary>Calls and returns in order of time, linked; a call at the same time as a return comes first. Unknown ones never return.</summary>
+    /// <summary>
+    /// Calls and returns in order of time, linked; a call at the same time as a return comes first. Unknown ones never return.
+    /// </summary>
     private static Event Timeline(Operation[] ops)
     {
         var events = new List<(long At, int Order, Event Event)>();

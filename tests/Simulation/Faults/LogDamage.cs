@@ -9,7 +9,9 @@ namespace KvStore.Simulation;
 /// </summary>
 public sealed record LogDamage(string Path, long Offset, int Bit)
 {
-    /// <summary>So many must be behind a batch: at most two of those are torn (a seal and the batch in flight), one is the witness.</summary>
+    /// <summary>
+    /// So many must be behind a batch: at most two of those are torn (a seal and the batch in flight), one is the witness.
+    /// </summary>
     private const int BatchesBehind = 4;
 
     private const int BlockBytes = 4096;

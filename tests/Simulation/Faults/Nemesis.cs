@@ -103,7 +103,9 @@ public sealed class Nemesis
 
     private CrashMode DrawCrashMode() => _random.Chance(0.5) ? CrashMode.Random : CrashMode.LoseUnsynced;
 
-    /// <summary>kill -9; sometimes the power goes soon after the restart, and with it what the new process found in the page cache.</summary>
+    /// <summary>
+    /// kill -9; sometimes the power goes soon after the restart, and with it what the new process found in the page cache.
+    /// </summary>
     private void KillNow(SimulatedNode node)
     {
         _cluster.Kill(node);

@@ -50,7 +50,10 @@ public sealed class Scheduler
         return true;
     }
 
-    /// <summary>Runs events until a condition holds (looked at every virtual millisecond) or so much virtual time has passed; whether it holds.</summary>
+    /// <summary>
+    /// Runs events until a condition holds (looked at every virtual millisecond) or so much virtual time has passed; whether it
+    /// holds.
+    /// </summary>
     public bool RunUntil(Func<bool> condition, long limitMicros)
     {
         long end = NowMicros + limitMicros;

@@ -77,7 +77,9 @@ internal sealed class LogBench
 
     public ModelGroup Model(uint group) => _states[^1][group];
 
-    /// <summary>One random step of a worker, the log's thread, or fate. A crash may fall between two steps or into the middle of one.</summary>
+    /// <summary>
+    /// One random step of a worker, the log's thread, or fate. A crash may fall between two steps or into the middle of one.
+    /// </summary>
     public void Step(double crashProbability)
     {
         if (_random.NextDouble() < crashProbability)
