@@ -77,10 +77,10 @@ public readonly record struct RequestId(UInt128 Client, ulong Sequence, ulong Fi
 
 /// <summary>What a session has seen of one group: a replica serves it from this index on, in this history. Default: nothing.</summary>
 /// <param name="Applied">Index of an applied entry.</param>
-/// <param name="History">Of the group when the token was made (<see cref="SessionToken"/>).</param>
+/// <param name="History">Of the group when the token was made (<see cref="SessionToken"/>); 0 while it has none, and nothing was there to see.</param>
 public readonly record struct SessionPoint(ulong Applied, uint History)
 {
-    public bool IsNone => Applied == 0;
+    public bool IsNone => Applied == 0 || History == 0;
 }
 
 /// <summary>

@@ -82,12 +82,18 @@ public sealed class SessionToken
         for (int i = 0; i < count; i++)
         {
             if (!TryReadVarint(ref rest, out ulong group) || group > uint.MaxValue || !TryReadVarint(ref rest, out ulong applied)
-                || applied == 0 || rest.Length < sizeof(uint) || points.Exists(p => p.Key.Value == group))
+                || rest.Length < sizeof(uint) || points.Exists(p => p.Key.Value == group))
             {
                 return false;
             }
 
-            points.Add(new(new GroupId((uint)group), new SessionPoint(applied, BinaryPrimitives.ReadUInt32LittleEndian(rest))));
+            var point = new SessionPoint(applied, BinaryPrimitives.ReadUInt32LittleEndian(rest));
+            if (point.IsNone)
+            {
+                return false;
+            }
+
+            points.Add(new(new GroupId((uint)group), point));
             rest = rest[sizeof(uint)..];
         }
 

@@ -56,10 +56,19 @@ internal sealed partial class Replica
         Confirmation? newest = _freshness.Newest;
         long asOfTicks = Math.Max(_freshness.AsOfTicks, provedTicks);
         ReplicaView view = View;
+        if (path == ServedPath.Local)
+        {
+            Loop.Node.BetweenReadSteps?.Invoke();
+        }
+
         var destination = new ExactBuffer();
         ReadOutcome outcome = GetFromTable(request, virtualNode, destination, out RecordMeta meta, out ulong atIndex, out uint history);
-        uint ageMs = Loop.Node.AgeMs(asOfTicks);
+        if (path == ServedPath.Local)
+        {
+            Loop.Node.BetweenReadSteps?.Invoke();
+        }
 
+        uint ageMs = Loop.Node.AgeMs(asOfTicks);
         if (!request.Session.IsNone && history != 0 && request.Session.History != history)
         {
             reply = Replies.TokenOfAnotherHistory(Group);

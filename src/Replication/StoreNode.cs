@@ -127,6 +127,12 @@ public sealed class StoreNode : IDisposable
     /// </summary>
     internal bool LiveLogIsSmall => _loops.Sum(l => l.Counters.LiveLogBytes) <= Options.Wal.PurgeTriggerBytes / MaxRewriteShare;
 
+    /// <summary>
+    /// Called between the steps of a read on its caller's thread, where other threads may run and the process may stand still.
+    /// For the simulator.
+    /// </summary>
+    internal Action? BetweenReadSteps { get; set; }
+
     internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
 
     /// <summary>Null when the group has no replica here.</summary>

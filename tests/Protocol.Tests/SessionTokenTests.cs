@@ -79,6 +79,14 @@ public sealed class SessionTokenTests
     }
 
     [Fact]
+    public void A_group_that_has_no_history_yet_leaves_no_trace()
+    {
+        SessionToken token = SessionToken.Empty(Cluster).With(new GroupId(1), new SessionPoint(20, 7));
+
+        Assert.Equal(token.Points, token.With(new GroupId(1), new SessionPoint(5, 0)).With(new GroupId(2), new SessionPoint(5, 0)).Points);
+    }
+
+    [Fact]
     public void Merging_takes_the_larger_index_of_each_group_and_keeps_the_overflow()
     {
         SessionToken a = SessionToken.Empty(Cluster).With(new GroupId(1), new SessionPoint(5, 9)).With(new GroupId(2), new SessionPoint(50, 9));

@@ -22,6 +22,8 @@ public sealed record ClusterOptions
 /// <summary>A whole cluster on one thread: real cores, logs, tables and request handling over simulated machines.</summary>
 public sealed class SimulatedCluster
 {
+    public const string ClusterId = "simulated";
+
     private readonly ClusterOptions _options;
     private readonly SimulatedNode[] _nodes;
     private readonly RoutingTable _routing;
@@ -186,7 +188,7 @@ public sealed class SimulatedCluster
         Guid uuid = new((int)id.Value, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
         return new SimulatedNode(id, Scheduler, random, disk, clock, Network.TransportOf(id), life => _options.Adjust(new StoreNodeOptions
         {
-            ClusterId = "simulated",
+            ClusterId = ClusterId,
             Self = id,
             NodeNames = names,
             Routing = _routing,

@@ -81,6 +81,9 @@ public sealed class SimulatedNode
     {
         StopProcess();
         Disk.Crash(mode);
+
+        // An elapsed clock counts from the start of the machine.
+        Clock.OriginMicros = _random.Between(1, 1L << 40);
     }
 
     /// <summary>The process is gone. What the disk keeps is the disk's affair.</summary>

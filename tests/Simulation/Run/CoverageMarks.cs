@@ -9,6 +9,8 @@ public sealed class CoverageMarks
     public const string WriteCopiedLate = "write-copied-late";
     public const string HistoryChecked = "history-checked";
     public const string HistoryUndecided = "history-undecided";
+    public const string BoundedRead = "bounded-read-held-to-its-bound";
+    public const string ReadWithAge = "read-held-to-its-age";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -22,7 +24,7 @@ public sealed class CoverageMarks
     [
         nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
         nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
-        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, DuplicateAnswered, EntrySuperseded, SectorTorn, SectorLost,
+        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, DuplicateAnswered, EntrySuperseded, SectorTorn, SectorLost,
         NameLost, DiskFault, PinnedGroupRewritten,
     ];
 

@@ -38,11 +38,12 @@ public static class SimulationRun
         var cluster = new SimulatedCluster(options);
         var nemesis = new Nemesis(cluster, FaultPlan.Draw(random));
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
+        var levels = new LevelClients(cluster);
         string? violation = null;
         string? detail = null;
         try
         {
-            Run(cluster, nemesis, clients, random);
+            Run(cluster, nemesis, clients, levels, random);
         }
         catch (SafetyViolationException broken)
         {
@@ -91,11 +92,12 @@ public static class SimulationRun
         };
     }
 
-    private static void Run(SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, SimulatedRandom random)
+    private static void Run(SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, SimulatedRandom random)
     {
         cluster.StartAll();
         Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
         clients.Start();
+        levels.Start();
         nemesis.Start();
         int groups = cluster.Routing.GroupCount;
         for (long slice = 0, slices = MinSlices + random.Below(MinSlices); slice < slices; slice++)
@@ -106,8 +108,9 @@ public static class SimulationRun
 
         nemesis.Stop();
         clients.Stop();
+        levels.Stop();
         Require(
-            cluster.Scheduler.RunUntil(() => clients.AllIdle, LivenessMicros), "liveness", "operations were still open a minute after all faults healed");
+            cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle, LivenessMicros), "liveness", "operations were still open a minute after all faults healed");
         Require(cluster.RunUntilReady(LivenessMicros), "liveness", "groups had no leader a minute after all faults healed");
         Require(cluster.Scheduler.RunUntil(() => Converged(cluster), LivenessMicros), "liveness", "replicas did not converge within a minute");
         for (uint group = 1; group <= groups; group++)
@@ -120,6 +123,8 @@ public static class SimulationRun
         cluster.Marks.Hit(verdict == Verdict.Undecided ? CoverageMarks.HistoryUndecided : CoverageMarks.HistoryChecked);
         cluster.Marks.Hit(CoverageMarks.WriteSentAgain, clients.Retried);
         cluster.Marks.Hit(CoverageMarks.WriteCopiedLate, clients.LateCopies);
+        cluster.Marks.Hit(CoverageMarks.BoundedRead, levels.BoundedReads);
+        cluster.Marks.Hit(CoverageMarks.ReadWithAge, levels.ReadsWithAge);
         foreach (SimulatedNode node in cluster.Nodes)
         {
             cluster.Marks.AddFrom(node.Disk.Counters);

@@ -6,7 +6,7 @@ public sealed class SimulatedClock(Scheduler scheduler) : TimeProvider
     private static readonly DateTimeOffset Epoch = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <summary>Added to the elapsed clock: clocks of two machines are never comparable.</summary>
-    public long OriginMicros { get; init; }
+    public long OriginMicros { get; set; }
 
     /// <summary>How much too fast both clocks run, in parts per million (within ±1,000).</summary>
     public int DriftPpm { get; init; }
