@@ -62,16 +62,22 @@ internal sealed class FrontDoor
     {
         Operation = KvOperation.Get,
         Key = key,
-        // A token that dropped groups cannot say what the session saw of an absent one; a strong read shows it whatever it was.
-        Level = options.Level == ReadLevel.Session && Store is { } store && options.Session?.NeedsStrong(store.Routing().GroupOf(key)) == true
-            ? ReadLevel.Strong
-            : options.Level,
+        Level = LevelOf(key, options),
         MaxStalenessMs = options.MaxStalenessMs,
         MaxLag = options.MaxLag,
         Session = SessionPointOf(key, options),
         OnUnmet = options.OnUnmet,
         TimeoutMs = options.TimeoutMs,
     };
+
+    /// <summary>
+    /// A token that dropped groups cannot say what the session saw of an absent one; a strong read shows it, whatever it was.
+    /// </summary>
+    private ReadLevel LevelOf(ReadOnlySpan<byte> key, in RequestOptions options) =>
+        options is { Level: ReadLevel.Session, Session: { } session } && Store is { } store
+            && session.NeedsStrong(store.Routing().GroupOf(key))
+            ? ReadLevel.Strong
+            : options.Level;
 
     /// <summary>What the caller's session has seen of the key's group; none while the node is starting, which answers nothing.</summary>
     public SessionPoint SessionPointOf(ReadOnlySpan<byte> key, in RequestOptions options) =>

@@ -10,6 +10,7 @@ internal sealed class KvHeaders(string clusterId)
     public const string Revision = "Kv-Revision";
     public const string Consistency = "Kv-Consistency";
     public const string Staleness = "Kv-Staleness";
+    public const string Lag = "Kv-Lag";
     public const string ServedBy = "Kv-Served-By";
     public const string Session = "Kv-Session";
     public const string RingEpoch = "Kv-Ring-Epoch";
@@ -60,18 +61,24 @@ internal sealed class KvHeaders(string clusterId)
 
         if (reply.Evidence is { } evidence)
         {
-            if (reply.Code != ErrorCode.TooStale)
+            if (IsExecuted(reply.Code))
             {
-                headers[Consistency] = NameOf(evidence.Level); // a read that was refused met no level
+                headers[Consistency] = NameOf(evidence.Level); // what was refused met no level
             }
 
             headers[Staleness] = StalenessOf(evidence);
             string prefix = nodes.ServedByPrefix(evidence.Node, evidence.Role);
             string path = Paths[(int)evidence.Path];
             headers[ServedBy] = $"{prefix}{evidence.Group}; term={evidence.Term}; applied={evidence.Applied}; path={path}";
+            if (reply.Lag is { } lag)
+            {
+                headers[Lag] = $"entries={lag.Entries}; age={AgeText(lag.AgeMs)}";
+            }
+
             if (reply.History != 0)
             {
-                headers[Session] = (session ?? _newSession).With(evidence.Group, new SessionPoint(evidence.Applied, reply.History)).ToString();
+                SessionPoint seen = new(evidence.Applied, reply.History);
+                headers[Session] = (session ?? _newSession).With(evidence.Group, seen).ToString();
             }
         }
     }
@@ -82,9 +89,13 @@ internal sealed class KvHeaders(string clusterId)
     private static string StalenessOf(Evidence evidence) => evidence switch
     {
         { Level: ReadLevel.Strong } => "0",
-        { AgeMs: Evidence.AgeUnknown } => "unknown",
-        _ => evidence.AgeMs.ToString(),
+        _ => AgeText(evidence.AgeMs),
     };
+
+    private static string AgeText(uint ageMs) => ageMs == Evidence.AgeUnknown ? "unknown" : ageMs.ToString();
+
+    private static bool IsExecuted(ErrorCode code) => code is
+        ErrorCode.None or ErrorCode.KeyNotFound or ErrorCode.ConditionFailed or ErrorCode.NotANumber or ErrorCode.NotOnAll;
 
     private string TextOf(ulong epoch)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Nodes;
 using Microsoft.OpenApi;
 
 namespace KvStore.Node.Http;
@@ -11,6 +12,21 @@ internal static class OpenApiDescription
 {
     private const string DocumentName = "v1";
     private const string ProblemMediaType = "application/problem+json";
+
+    private static readonly (string Name, string Description, string Example)[] EvidenceHeaders =
+    [
+        (KvHeaders.Consistency, "The level met. Weaker than asked for only with Kv-On-Unmet: serve.", "bounded"),
+        (KvHeaders.Staleness,
+            "Milliseconds: every write acknowledged longer ago is in the answer. Rounded up; 0 on strong reads and on writes; unknown when "
+                + "no age is proved.",
+            "87"),
+        (KvHeaders.Lag,
+            "With Kv-Max-Lag: by how many log entries the replica was behind at most, and how many milliseconds ago it knew that.",
+            "entries=3; age=87"),
+        (KvHeaders.ServedBy, "Who answered, and from which state.", "node=n2; role=follower; group=17; term=9; applied=88123; path=local"),
+        (KvHeaders.Session, "The request's token and what this answer adds to it, or a new one. Send it with the next request.",
+            "AQAxjz4KAQKY0QXf7xIAmB3RDA"),
+    ];
 
     public static void Add(IServiceCollection services, IReadOnlyList<Route> routes, string nodeName) =>
         services.AddOpenApi(DocumentName, options =>
@@ -74,7 +90,8 @@ internal static class OpenApiDescription
 
         foreach (RouteAnswer answer in route.Answers)
         {
-            operation.Responses.Add(answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: true));
+            operation.Responses.Add(
+                answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: true, route.HasEvidence));
         }
 
         return operation;
@@ -88,15 +105,26 @@ internal static class OpenApiDescription
         operation.Responses = [];
         foreach (RouteAnswer answer in route.Answers)
         {
-            operation.Responses.Add(answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: false));
+            operation.Responses.Add(
+                answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: false, route.HasEvidence));
         }
 
         return operation;
     }
 
-    private static OpenApiResponse Describe(RouteAnswer answer, bool withBody) => new()
+    private static OpenApiResponse Describe(RouteAnswer answer, bool withBody, bool withEvidence) => new()
     {
         Description = answer.Description,
+        Headers = withEvidence && answer.Status is 200 or 201 or 204 or 304 or 404 or 412
+            ? EvidenceHeaders.ToDictionary(
+                header => header.Name,
+                header => (IOpenApiHeader)new OpenApiHeader
+                {
+                    Description = header.Description,
+                    Example = JsonValue.Create(header.Example),
+                    Schema = Text(),
+                })
+            : null,
         Content = withBody && answer.MediaType is { } mediaType
             ? new Dictionary<string, OpenApiMediaType>
             {
@@ -148,6 +176,7 @@ internal static class OpenApiDescription
                     Name = header,
                     In = ParameterLocation.Header,
                     Description = description,
+                    Example = option.Example is { } example ? JsonValue.Create(example) : null,
                     Schema = Text(),
                 };
             }
@@ -188,6 +217,11 @@ internal static class OpenApiDescription
             ["group"] = new OpenApiSchema { Type = JsonSchemaType.Integer | JsonSchemaType.Null },
             ["leader"] = new OpenApiSchema { Type = JsonSchemaType.String | JsonSchemaType.Null },
             ["retryAfterMs"] = new OpenApiSchema { Type = JsonSchemaType.Integer | JsonSchemaType.Null },
+            ["bestStalenessMs"] = new OpenApiSchema
+            {
+                Type = JsonSchemaType.Integer | JsonSchemaType.Null,
+                Description = "TooStale only: the best age there was; null when none was proved.",
+            },
             ["traceId"] = Text(),
         },
     };

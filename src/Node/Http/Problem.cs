@@ -37,7 +37,7 @@ internal sealed record Problem(ErrorCode Code, string Detail)
     { Status = StatusCodes.Status414UriTooLong };
 
     public static Problem TokenTooLong(int length) => new(
-        ErrorCode.TooLarge, $"The session token has {length} characters; the limit is {SessionToken.MaxTextLength}, and no token is longer.")
+        ErrorCode.TooLarge, $"The session token has {length} characters; the limit is {SessionToken.MaxTextLength}.")
     {
         Status = StatusCodes.Status431RequestHeaderFieldsTooLarge,
     };

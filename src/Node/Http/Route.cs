@@ -24,6 +24,9 @@ internal sealed record Route(
 
     public IReadOnlyList<RouteAnswer> Answers { get; init; } = [];
 
+    /// <summary>It reads or writes: an answer that executed something says what it is worth.</summary>
+    public bool HasEvidence => (Options & RequestKinds.Any) != 0;
+
     public bool TakesKey => Path.EndsWith("{key}", StringComparison.Ordinal);
 
     /// <summary>

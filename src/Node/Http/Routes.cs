@@ -10,6 +10,7 @@ internal static class Routes
     private const string Topology = "Topology";
     private const string Operations = "Operations";
     private const string Json = "application/json";
+    private const string ProblemJson = "application/problem+json";
 
     private static readonly RouteAnswer[] EveryRequest =
     [
@@ -17,7 +18,7 @@ internal static class Routes
         RouteAnswer.Problem(414, ErrorCode.TooLarge),
         RouteAnswer.Problem(421, ErrorCode.WrongNode),
         RouteAnswer.Problem(429, ErrorCode.Overloaded),
-        new(431, "TooLarge: the session token.", "application/problem+json"),
+        new(431, "TooLarge: the session token.", ProblemJson),
         new(307, "Kv-Route: redirect, and another node leads: Location names the same path there."),
     ];
 
@@ -47,6 +48,8 @@ internal static class Routes
         TopologyEndpoints topology = new(door);
         HealthEndpoints health = new(door);
         MetricsEndpoint metrics = new(door, binary);
+        SessionEndpoint session = new(door);
+        ExplainEndpoint explain = new(door);
         return
         [
             .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text, suffix: ""),
@@ -61,7 +64,7 @@ internal static class Routes
                 Answers =
                 [
                     new(200, """{"value": number, "etag": text, "revision": text}""", Json),
-                    new(415, "The body is not JSON.", "application/problem+json"),
+                    new(415, "The body is not JSON.", ProblemJson),
                     .. EveryWrite,
                 ],
             },
@@ -74,6 +77,34 @@ internal static class Routes
                     new(200, "The way from the key to its replicas.", Json),
                     RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable),
                     RouteAnswer.Problem(414, ErrorCode.TooLarge),
+                    RouteAnswer.Problem(503, ErrorCode.Starting),
+                ],
+            },
+            new(HttpMethods.Get, "/v1/explain/{key}", "ExplainRead", Topology, "Who could serve a read of this key now, and who would",
+                explain.ExplainAsync)
+            {
+                Options = RequestKinds.Explain,
+                Answers =
+                [
+                    new(
+                        200,
+                        "Slot, group, and each replica of it by its own word: role, term, applied index, age, whether it could serve the "
+                            + "read and why; wouldServe says which node answers the read when it is sent here, and how.",
+                        Json),
+                    RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable, ErrorCode.SessionTokenInvalid),
+                    RouteAnswer.Problem(414, ErrorCode.TooLarge),
+                    new(431, "TooLarge: the session token.", ProblemJson),
+                    RouteAnswer.Problem(503, ErrorCode.Starting),
+                ],
+            },
+            new(HttpMethods.Get, "/v1/session", "MintSession", Data, "A session token of what this node has applied now", session.MintAsync)
+            {
+                Answers =
+                [
+                    new(
+                        200,
+                        """{"session": text, "node": text, "groups": number, "overflow": boolean}; the token is in Kv-Session, too.""",
+                        Json),
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
@@ -101,7 +132,7 @@ internal static class Routes
                 Answers =
                 [
                     new(200, "Like one item of /v1/cluster/groups.", Json),
-                    new(404, "There is no such group.", "application/problem+json"),
+                    new(404, "There is no such group.", ProblemJson),
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
@@ -115,7 +146,7 @@ internal static class Routes
                         200,
                         "Computed for this request. Replicas that have applied the same index have the same hash, or one of them is wrong.",
                         Json),
-                    new(404, "There is no such group.", "application/problem+json"),
+                    new(404, "There is no such group.", ProblemJson),
                     RouteAnswer.Problem(421, ErrorCode.WrongNode),
                     RouteAnswer.Problem(429, ErrorCode.Overloaded),
                     RouteAnswer.Problem(503, ErrorCode.Starting),
@@ -192,7 +223,7 @@ internal static class Routes
                 new(201, "Created. ETag and Kv-Revision name the new version."),
                 new(204, "Replaced. ETag and Kv-Revision name the new version."),
                 ConditionFailed,
-                new(415, "Content-Encoding is not stored.", "application/problem+json"),
+                new(415, "Content-Encoding is not stored.", ProblemJson),
                 .. EveryWrite,
             ],
         },
@@ -203,7 +234,7 @@ internal static class Routes
             Answers =
             [
                 new(204, "It is not there any more. Kv-Revision is the revision of the delete."),
-                new(404, "KeyNotFound: with ?strict, when there was nothing to delete.", "application/problem+json"),
+                new(404, "KeyNotFound: with ?strict, when there was nothing to delete.", ProblemJson),
                 ConditionFailed,
                 .. EveryWrite,
             ],

@@ -12,6 +12,12 @@ namespace KvStore.Node.Http;
 internal sealed record StoreCalls
 {
     public required Action<KvRequest, IReplySink> Submit { get; init; }
+
+    /// <summary>Asks exactly this node's own replica; nobody passes it on.</summary>
+    public required Action<NodeId, KvRequest, IReplySink> SubmitTo { get; init; }
+
+    /// <summary>What the local replicas have applied now.</summary>
+    public required Func<IEnumerable<KeyValuePair<GroupId, SessionPoint>>> SessionPoints { get; init; }
     public required Func<RoutingTable> Routing { get; init; }
     public required Func<IReadOnlyList<GroupStatus>> Groups { get; init; }
     public required Func<bool> IsReady { get; init; }
@@ -32,6 +38,8 @@ internal sealed record StoreCalls
     private static StoreCalls Of(StoreNode store, IReadOnlyList<NodeConfig> nodes, FrontDoorOptions options) => new()
     {
         Submit = store.Submit,
+        SubmitTo = store.SubmitTo,
+        SessionPoints = () => store.SessionPoints,
         Routing = () => store.Routing,
         Groups = () => store.Groups,
         IsReady = () => store.IsReady,

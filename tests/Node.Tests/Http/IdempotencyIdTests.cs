@@ -60,7 +60,10 @@ public sealed class IdempotencyIdTests
     [Fact]
     public void What_a_retry_may_change_is_not_in_the_digest()
     {
-        Assert.Equal(Id(Put), Id(Put with { TimeoutMs = 17, HopsLeft = 0, Epoch = 3 }));
+        Assert.Equal(Id(Put), Id(Put with
+        {
+            TimeoutMs = 17, HopsLeft = 0, Epoch = 3, Ack = WriteAck.All, Session = new SessionPoint(4, 5),
+        }));
     }
 
     [Fact]

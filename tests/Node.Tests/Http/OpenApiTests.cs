@@ -49,6 +49,17 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Contains("consistency", parameters);
         Assert.DoesNotContain("Idempotency-Key", parameters);
         Assert.True(get.GetProperty("responses").TryGetProperty("304", out _));
+        foreach (string status in new[] { "200", "304", "404", "412" })
+        {
+            JsonElement headers = get.GetProperty("responses").GetProperty(status).GetProperty("headers");
+            Assert.NotEmpty(headers.GetProperty("Kv-Staleness").GetProperty("description").GetString()!);
+            Assert.NotEmpty(headers.GetProperty("Kv-Session").GetProperty("example").GetString()!);
+        }
+
+        Assert.False(get.GetProperty("responses").GetProperty("503").TryGetProperty("headers", out _));
+        JsonElement maxStaleness = get.GetProperty("parameters").EnumerateArray()
+            .Single(parameter => parameter.GetProperty("name").GetString() == "Kv-Max-Staleness");
+        Assert.Equal("500ms", maxStaleness.GetProperty("example").GetString());
         JsonElement increment = document.GetProperty("paths").GetProperty("/v1/incr/{key}").GetProperty("post");
         Assert.True(increment.GetProperty("responses").TryGetProperty("415", out _));
         Assert.All(

@@ -127,6 +127,7 @@ public sealed class ProblemTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         foreach ((string method, string path) in new[]
         {
             ("GET", "/v1/kv/key"), ("PUT", "/v1/kv/key"), ("DELETE", "/v1/b64/a2V5"), ("POST", "/v1/incr/key"), ("GET", "/v1/locate/key"),
+            ("GET", "/v1/explain/key"), ("GET", "/v1/session"),
             ("GET", "/v1/cluster"), ("GET", "/v1/cluster/groups"), ("GET", "/v1/cluster/groups/1"), ("GET", "/health/ready"),
             ("GET", "/health/startup"),
         })

@@ -44,6 +44,12 @@ public sealed class ScriptedDoor : IAsyncLifetime
     /// <summary>What the store says.</summary>
     public Func<KvRequest, KvReply> Answer { get; set; } = _ => Found("value"u8.ToArray());
 
+    /// <summary>What each node's replica says when it alone is asked; null: nothing, ever.</summary>
+    public Func<NodeId, KvRequest, KvReply?> AnswerOf { get; set; } = (_, _) => null;
+
+    /// <summary>What the replicas of this node have applied.</summary>
+    public IReadOnlyList<KeyValuePair<GroupId, SessionPoint>> SessionPoints { get; set; } = [];
+
     /// <summary>What the store was asked last; null when nothing reached it.</summary>
     public KvRequest? Asked { get; private set; }
 
@@ -86,6 +92,17 @@ public sealed class ScriptedDoor : IAsyncLifetime
         Epoch = 7,
     };
 
+    /// <summary>n2 leads, the others follow; all have applied entry 100 and are 50 ms old at most.</summary>
+    public static KvReply ReplicaOf(NodeId node, KvRequest request, uint ageMs = 50, ulong applied = 100, ulong lag = 0) => new()
+    {
+        Evidence = new Evidence(
+            request.MaxLag < lag ? ReadLevel.Eventual : request.Level, ageMs, new GroupId(3), Term: 9, applied, node,
+            node.Value == 2 ? ServedRole.Leader : ServedRole.Follower, ServedPath.Local),
+        Lag = request.MaxLag is null ? null : new ReplicaLag(lag, ageMs),
+        History = 77,
+        Epoch = 7,
+    };
+
     public static KvReply Refused(ErrorCode code) => new()
     {
         Code = code,
@@ -103,6 +120,14 @@ public sealed class ScriptedDoor : IAsyncLifetime
         StoreCalls store = new()
         {
             Submit = Submit,
+            SubmitTo = (node, request, sink) =>
+            {
+                if (AnswerOf(node, request) is { } reply)
+                {
+                    sink.Complete(reply);
+                }
+            },
+            SessionPoints = () => SessionPoints,
             Routing = () => Routing,
             Groups = () => Groups,
             IsReady = () => Ready,
@@ -147,6 +172,8 @@ public sealed class ScriptedDoor : IAsyncLifetime
     public void Reset()
     {
         Answer = _ => Found("value"u8.ToArray());
+        AnswerOf = (node, request) => ReplicaOf(node, request);
+        SessionPoints = [];
         Asked = null;
         Recovered = true;
         Ready = true;

@@ -174,6 +174,15 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.False(response.Headers.Contains("Kv-Consistency"));
     }
 
+    [Fact]
+    public async Task A_lag_is_never_a_bare_count()
+    {
+        door.Reset();
+        door.Answer = _ => Reply(ErrorCode.None) with { Lag = new ReplicaLag(3, 87) };
+        using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?maxLag=5");
+        Assert.Equal("entries=3; age=87", response.Headers.GetValues("Kv-Lag").Single());
+    }
+
     private static KvReply Reply(ErrorCode code) => new()
     {
         Code = code,
