@@ -75,9 +75,7 @@ internal sealed partial class Replica
             return true;
         }
 
-        ReplicaLag? lag = request.MaxLag is null || newest is null
-            ? null
-            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Loop.Node.AgeMs(newest.AtTicks));
+        ReplicaLag? lag = request.MaxLag is null ? null : LagOf(newest, atIndex, provedTicks);
         bool isMet = request.Level switch
         {
             ReadLevel.Strong => provedTicks != Freshness.Unknown,
@@ -208,6 +206,19 @@ internal sealed partial class Replica
     private static bool IsWithinBounds(KvRequest request, uint ageMs, ReplicaLag? lag) =>
         (request.MaxStalenessMs == 0 || (ageMs != Evidence.AgeUnknown && ageMs <= request.MaxStalenessMs))
         && (request.MaxLag is not { } entries || lag?.Entries <= entries);
+
+    private ReplicaLag? LagOf(Confirmation? newest, ulong atIndex, long provedTicks)
+    {
+        if (provedTicks != Freshness.Unknown && (newest is null || provedTicks >= newest.AtTicks))
+        {
+            // A proof was served: everything that was committed when it was asked for is applied here.
+            return new ReplicaLag(0, Loop.Node.AgeMs(provedTicks));
+        }
+
+        return newest is null
+            ? null
+            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Loop.Node.AgeMs(newest.AtTicks));
+    }
 
     private void AcceptRead(RequestItem item)
     {
