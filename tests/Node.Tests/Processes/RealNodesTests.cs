@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using KvStore.Client;
+using KvStore.Node.Tests.Consistency;
 using KvStore.Node.Tests.Http;
 using KvStore.Protocol;
 
@@ -194,6 +195,55 @@ public sealed class RealNodesTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task Every_level_makes_sense_before_during_and_after_the_leader_is_killed()
+    {
+        int[] ports = FreePorts(9);
+        string config = WriteConfig(i => ports[i]);
+        Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
+        NodeProcess[] nodes = await Task.WhenAll(Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name)));
+        try
+        {
+            foreach (Uri url in urls)
+            {
+                await UntilAsync(async () => (await _http.GetAsync(new Uri(url, "/health/ready"))).IsSuccessStatusCode);
+            }
+
+            Answer written = await _http.SendAsync(new Uri(urls[0], "/v1/kv/key"), "PUT", "first");
+            Assert.Equal(201, written.Status);
+            await LevelsAsync(urls, written.Token!, "first", everythingWorks: true);
+
+            int leader = Array.IndexOf(Names, written.ServedBy["node"]);
+            await nodes[leader].KillAsync();
+            Uri[] left = [.. urls.Where((_, i) => i != leader)];
+            string? token = written.Token;
+            await UntilAsync(async () =>
+            {
+                await LevelsAsync(left, token!, "first", everythingWorks: false);
+                Answer next = await _http.SendAsync(new Uri(left[0], "/v1/kv/key?timeout=300ms"), "PUT", "second", ("Kv-Session", token!));
+                if (next.Status >= 400)
+                {
+                    // Nobody leads yet. An unknown outcome may still come true, so the value is not looked at before it has.
+                    Assert.Contains(next.Code, new[] { "NoLeader", "Indeterminate" });
+                    Assert.Null(next.Token);
+                    return false;
+                }
+
+                token = next.Token;
+                return true;
+            });
+
+            await LevelsAsync(left, token!, "second", everythingWorks: true);
+            nodes[leader] = await NodeProcess.StartAsync(config, Data, Serving, "--node", Names[leader]);
+            await UntilAsync(async () => (await _http.GetAsync(new Uri(urls[leader], "/health/ready"))).IsSuccessStatusCode);
+            await LevelsAsync(urls, token!, "second", everythingWorks: true);
+        }
+        finally
+        {
+            Array.ForEach(nodes, node => node.Dispose());
+        }
+    }
+
     public void Dispose()
     {
         _http.Dispose();
@@ -224,6 +274,50 @@ public sealed class RealNodesTests : IDisposable
                 Assert.Equal(ErrorCode.None, result.Reply?.Code);
             }
         }));
+    }
+
+    /// <summary>
+    /// Reads at every level on every node: never more than is proved, never less than asked for, and a refusal that says why. While a
+    /// write of unknown outcome may be under way the value is the old one or the new one.
+    /// </summary>
+    private async Task LevelsAsync(Uri[] urls, string token, string value, bool everythingWorks)
+    {
+        foreach (Uri url in urls)
+        {
+            string timeout = everythingWorks ? "20s" : "200ms";
+            (string Level, string Query)[] reads =
+            [
+                ("strong", "consistency=strong"), ("bounded", "maxStaleness=250ms"), ("session", $"consistency=session&session={token}"),
+                ("eventual", "consistency=eventual"),
+            ];
+            foreach ((string level, string query) in reads)
+            {
+                bool mayLag = level is "bounded" or "eventual";
+                Answer read = await _http.SendAsync(new Uri(url, $"/v1/kv/key?{query}&timeout={timeout}"), "GET");
+                if (read.Status == 200)
+                {
+                    Assert.Equal(level, read.Level);
+                    Assert.True(level != "strong" || read.StalenessMs == 0, $"{level}: {read.Headers["Kv-Staleness"]}");
+                    Assert.True(level != "bounded" || read.StalenessMs <= 250, $"{level}: {read.Headers["Kv-Staleness"]}");
+                    Assert.True(!everythingWorks || mayLag || read.Body == value, $"{level} at {url}: {read.Body}");
+                    Assert.Contains(read.Body, new[] { "first", "second" });
+                    Assert.NotNull(read.Token);
+                    continue;
+                }
+
+                Assert.True(!everythingWorks || (mayLag && read.Code == "KeyNotFound"), $"{level} at {url}: {read.Status} {read.Body}");
+                string[] honest = level switch
+                {
+                    "strong" => ["NoLeader", "Timeout"],
+                    "bounded" => ["TooStale", "KeyNotFound"],
+                    "session" => ["Timeout", "NoLeader"], // it has not come here before the leader died
+                    _ => ["KeyNotFound"],
+                };
+                Assert.Contains(read.Code, honest);
+                Assert.Equal(read.Status == 503, read.Headers.ContainsKey("Retry-After"));
+                Assert.Equal(read.Code == "KeyNotFound", read.Token is not null);
+            }
+        }
     }
 
     private async Task AssertAllThereAsync(Uri[] urls, Dictionary<string, string> etags)
