@@ -24,6 +24,9 @@ internal sealed class BatchWriter(int keepBytes)
 
     public void HardState(uint group, HardState state) => ItemFormat.WriteHardState(Next(ItemFormat.HardStateBytes), group, state);
 
+    public void Replica(uint group, ReplicaRecord record, HardState state) =>
+        ItemFormat.WriteReplica(Next(ItemFormat.ReplicaBytes), group, record, state);
+
     public void Mark(uint group, SnapshotMetadata snapshot, string? file) =>
         ItemFormat.WriteMark(Next(ItemFormat.MarkBytes(snapshot, file)), group, snapshot, file);
 

@@ -22,9 +22,10 @@ public sealed class GroupLog : ILogReader
     private ulong _purgeCursor;
     private ulong _purgeBelow;
 
-    internal GroupLog(uint group, SnapshotMetadata mark, EntryCache cache)
+    internal GroupLog(uint group, SnapshotMetadata mark, EntryCache cache, ReplicaRecord? replica = null)
     {
         Group = group;
+        Replica = replica;
         Snapshot = mark;
         _cache = cache;
         _start = LogStart.After(mark);
@@ -34,6 +35,12 @@ public sealed class GroupLog : ILogReader
     }
 
     public uint Group { get; }
+
+    /// <summary>Whose log it is; null when nobody said so when it was opened.</summary>
+    public ReplicaRecord? Replica { get; private set; }
+
+    /// <summary>The newest hard state known to be durable.</summary>
+    public HardState DurableHardState { get; private set; }
 
     /// <summary>Hard state found by recovery; default when the group is new.</summary>
     public HardState RecoveredHardState { get; private set; }
@@ -100,6 +107,14 @@ public sealed class GroupLog : ILogReader
             else if (item.IsRewrite)
             {
                 Move(item.Entries!, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
+            }
+            else if (item.HardState is { } state)
+            {
+                DurableHardState = state;
+            }
+            else if (item.Replica is { IsVacant: true })
+            {
+                Vacate();
             }
             else if (item.Entries is not null)
             {
@@ -223,6 +238,9 @@ public sealed class GroupLog : ILogReader
         _cachedFrom = Math.Min(_cachedFrom, LastIndex + 1);
     }
 
+    /// <summary>The replica is gone: no entry of its log keeps a segment alive.</summary>
+    internal void Vacate() => CutAfter(FirstIndex - 1);
+
     /// <summary>Adds an entry known to be durable at a place; the segment already counts it as live.</summary>
     internal void Add(EntrySlot slot)
     {
@@ -236,7 +254,9 @@ public sealed class GroupLog : ILogReader
 
     // Recovery's own: nobody else has seen the log yet.
 
-    internal void Recover(HardState state) => RecoveredHardState = state;
+    internal void Recover(HardState state) => RecoveredHardState = DurableHardState = state;
+
+    internal void Recover(ReplicaRecord replica) => Replica = replica;
 
     internal void Recover(SnapshotMetadata snapshot, string? snapshotFile)
     {
@@ -264,7 +284,12 @@ public sealed class GroupLog : ILogReader
     internal void FinishRecovery()
     {
         IsIntroduced = true;
-        Tail = new GroupTail(Group, Snapshot, SnapshotFile, _start) { IsWritten = true, HardState = RecoveredHardState };
+        Tail = new GroupTail(Group, Snapshot, SnapshotFile, _start)
+        {
+            IsWritten = true,
+            HardState = RecoveredHardState,
+            Replica = Replica,
+        };
         for (ulong index = FirstIndex; index <= LastIndex; index++)
         {
             Tail.Append(index, _entries[index].Term);

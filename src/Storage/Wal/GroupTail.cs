@@ -28,6 +28,9 @@ internal sealed class GroupTail
 
     public HardState HardState { get; set; }
 
+    /// <summary>Null when the log does not say whose it is.</summary>
+    public ReplicaRecord? Replica { get; set; }
+
     public SnapshotMetadata Snapshot { get; private set; }
 
     public string? SnapshotFile { get; private set; }

@@ -12,9 +12,9 @@ internal enum ItemKind : ushort
     SnapshotMark = 3,
     Compact = 4,
 
-    // Reserved for replicas that come and go. No build has written them; a reader that meets one refuses to start.
-    GroupCreate = 5,
-    GroupTombstone = 6,
+    Replica = 5,
+
+    // Reserved. No build has written it; a reader that meets one refuses to start.
     NodeMeta = 7,
 
     Rewritten = 8,
@@ -46,6 +46,9 @@ internal readonly record struct LogStart(ulong Index, ulong Term, ulong LastCloc
 ///                      2 = has a file    | replica ids u64 … in that order | file name, UTF-8, zero-filled to a multiple of 8
 /// Compact                                index u64 | term u64 | last clock u64 | last index u64
 ///               The log holds exactly the entries (index, last index]; term and clock are those at index.
+/// Replica                                replica id u64 | epoch u64 | term u64 | vote u64 | commit u64
+///               The group's log belongs to this replica and has this hard state. What is known of another replica's log is
+///               void from here on. Id 0: the replica is gone, and nothing follows until another one comes.
 /// </code>
 /// Compact names both ends: a snapshot installed over a log that contradicts it empties the log (last index = index), and
 /// a checkpoint must not bring back a tail that was cut. Rewritten is no Entries record, because that would cut what
@@ -56,6 +59,7 @@ internal static class ItemFormat
     public const int HeaderBytes = 16;
     public const int HardStateBytes = HeaderBytes + 24;
     public const int CompactBytes = HeaderBytes + 32;
+    public const int ReplicaBytes = HeaderBytes + 40;
     public const int EntriesPrefixBytes = HeaderBytes + 16;
 
     private const int MarkPrefixBytes = HeaderBytes + 32;
@@ -81,6 +85,24 @@ internal static class ItemFormat
         BinaryPrimitives.ReadUInt64LittleEndian(item[16..]),
         new ReplicaId(BinaryPrimitives.ReadUInt64LittleEndian(item[24..])),
         BinaryPrimitives.ReadUInt64LittleEndian(item[32..]));
+
+    public static void WriteReplica(Span<byte> item, uint group, ReplicaRecord record, HardState state)
+    {
+        WriteHeader(item, ItemKind.Replica, 0, group, ReplicaBytes, 0);
+        BinaryPrimitives.WriteUInt64LittleEndian(item[16..], record.Replica.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(item[24..], record.Epoch);
+        BinaryPrimitives.WriteUInt64LittleEndian(item[32..], state.Term);
+        BinaryPrimitives.WriteUInt64LittleEndian(item[40..], state.Vote.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(item[48..], state.Commit);
+    }
+
+    public static (ReplicaRecord Record, HardState State) ReadReplica(ReadOnlySpan<byte> item) => (
+        new ReplicaRecord(
+            new ReplicaId(BinaryPrimitives.ReadUInt64LittleEndian(item[16..])), BinaryPrimitives.ReadUInt64LittleEndian(item[24..])),
+        new HardState(
+            BinaryPrimitives.ReadUInt64LittleEndian(item[32..]),
+            new ReplicaId(BinaryPrimitives.ReadUInt64LittleEndian(item[40..])),
+            BinaryPrimitives.ReadUInt64LittleEndian(item[48..])));
 
     public static void WriteCompact(Span<byte> item, uint group, LogStart start, ulong lastIndex)
     {

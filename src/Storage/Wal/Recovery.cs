@@ -25,6 +25,9 @@ internal sealed class Recovery
     private readonly EntryCache _cache;
     private byte[] _buffer = new byte[BatchFormat.BlockBytes];
 
+    // Replicas whose first mark has not come yet.
+    private readonly Dictionary<uint, (ReplicaRecord Record, HardState State)> _announced = [];
+
     private Recovery(IFileSystem files, string directory, LogIdentity identity, EntryCache cache)
     {
         _files = files;
@@ -40,11 +43,17 @@ internal sealed class Recovery
     /// <summary>By group, so that everything derived from it has one order.</summary>
     public SortedDictionary<uint, GroupLog> Groups { get; } = [];
 
+    /// <summary>Groups whose replica is gone.</summary>
+    public SortedDictionary<uint, ReplicaRecord> Vacant { get; } = [];
+
     /// <summary>Paths of segment files that hold nothing needed.</summary>
     public List<string> Obsolete { get; } = [];
 
     /// <summary>Highest LSN that something later in the log calls durable.</summary>
     public ulong WitnessedLsn { get; private set; }
+
+    /// <summary>The log ends in the middle of a batch, which was cut.</summary>
+    public bool HasTornTail { get; private set; }
 
     /// <summary>In the last segment, where the first batch above <see cref="WitnessedLsn"/> starts.</summary>
     public long UnwitnessedFrom { get; private set; }
@@ -206,7 +215,8 @@ internal sealed class Recovery
         long offset = SegmentHeader.Bytes;
         List<long> starts = [];
         WitnessedLsn = previousLsn;
-        while (TryReadBatch(segment.File, segment.Number, offset, out BatchFormat batch) && batch.Lsn == expected)
+        BatchFormat batch;
+        while (TryReadBatch(segment.File, segment.Number, offset, out batch) && batch.Lsn == expected)
         {
             Replay(segment, offset, batch);
             WitnessedLsn = Math.Max(WitnessedLsn, batch.SyncedLsn);
@@ -215,6 +225,8 @@ internal sealed class Recovery
             expected++;
         }
 
+        // Its header is whole and names the next number, what follows is not: a write that a crash has interrupted.
+        HasTornTail = batch.Lsn == expected;
         for (long later = offset + BatchFormat.BlockBytes; later < segment.File.Length; later += BatchFormat.BlockBytes)
         {
             if (TryReadBatch(segment.File, segment.Number, later, out BatchFormat witness) && witness.SyncedLsn >= expected)
@@ -272,6 +284,10 @@ internal sealed class Recovery
             {
                 ReplayMark(group, record, path, offset);
             }
+            else if (kind == ItemKind.Replica)
+            {
+                ReplayReplica(group, record, path, offset);
+            }
             else if (kind is ItemKind.Entries or ItemKind.HardState or ItemKind.Compact or ItemKind.Rewritten)
             {
                 if (!Groups.TryGetValue(group, out GroupLog? log))
@@ -302,9 +318,46 @@ internal sealed class Recovery
         {
             log = new GroupLog(group, snapshot!, _cache);
             Groups.Add(group, log);
+            if (_announced.Remove(group, out (ReplicaRecord Record, HardState State) announced))
+            {
+                log.Recover(announced.Record);
+                log.Recover(announced.State);
+            }
         }
 
         log.Recover(snapshot!, file);
+    }
+
+    private void ReplayReplica(uint group, ReadOnlySpan<byte> record, string path, long offset)
+    {
+        if (record.Length < ItemFormat.ReplicaBytes)
+        {
+            throw new CorruptStorageException("log record is too short for its kind", path, offset);
+        }
+
+        (ReplicaRecord replica, HardState state) = ItemFormat.ReadReplica(record);
+        if (Groups.TryGetValue(group, out GroupLog? log))
+        {
+            if (log.Replica?.Replica == replica.Replica)
+            {
+                log.Recover(state);
+                return;
+            }
+
+            log.Vacate();
+            Groups.Remove(group);
+        }
+
+        Vacant.Remove(group);
+        _announced.Remove(group);
+        if (replica.IsVacant)
+        {
+            Vacant.Add(group, replica);
+        }
+        else
+        {
+            _announced.Add(group, (replica, state));
+        }
     }
 
     private static void ReplayRecord(GroupLog log, ItemKind kind, ReadOnlySpan<byte> record, Segment segment, long offset)

@@ -102,6 +102,10 @@ public sealed class WalSubmission
         return bytes;
     }
 
+    /// <summary>The group's replica is gone from this node, by a placement of this epoch. Nothing of this log may follow.</summary>
+    public void Vacate(GroupLog log, ulong epoch) =>
+        Add(new WalItem(this, log) { Replica = new ReplicaRecord(ReplicaId.None, epoch) }, ItemFormat.ReplicaBytes, 1);
+
     internal void Placed(Segment segment, long batchOffset)
     {
         Segment = segment;
@@ -116,6 +120,11 @@ public sealed class WalSubmission
         if (!log.IsIntroduced)
         {
             log.IsIntroduced = true;
+            if (log.Replica is { } replica)
+            {
+                Add(new WalItem(this, log) { Replica = replica }, ItemFormat.ReplicaBytes, 1);
+            }
+
             Add(new WalItem(this, log) { Snapshot = log.Snapshot, Start = LogStart.After(log.Snapshot) },
                 ItemFormat.MarkBytes(log.Snapshot, null) + ItemFormat.CompactBytes, 2);
         }
@@ -130,7 +139,7 @@ public sealed class WalSubmission
     }
 }
 
-/// <summary>One group's part of a submission: exactly one of hard state, entries, or a snapshot with the cut it allows.</summary>
+/// <summary>One group's part of a submission: exactly one of hard state, entries, a replica that comes or goes, or a snapshot with the cut it allows.</summary>
 internal sealed class WalItem(WalSubmission submission, GroupLog log)
 {
     public WalSubmission Submission => submission;
@@ -143,6 +152,8 @@ internal sealed class WalItem(WalSubmission submission, GroupLog log)
 
     /// <summary>The entries are in the log and only move to another segment.</summary>
     public bool IsRewrite { get; init; }
+
+    public ReplicaRecord? Replica { get; init; }
 
     public SnapshotMetadata? Snapshot { get; init; }
 

@@ -52,6 +52,7 @@ public sealed class WriteAheadLog : IDisposable
     private readonly Queue<WalSubmission> _pending = new();
     private readonly List<WalSubmission> _gathered = [];
     private readonly List<GroupTail> _tails = [];
+    private readonly SortedDictionary<uint, ReplicaRecord> _vacant;
     private readonly BatchWriter _batch;
     private readonly BatchWriter _checkpoint;
     private bool _rollFirst;
@@ -100,8 +101,17 @@ public sealed class WriteAheadLog : IDisposable
 
         Recovery found = Recovery.Run(files, directory, identity, _cache);
         IsNew = found.Segments.Count == 0;
+        CutTornTail = found.HasTornTail;
         found.Segments.ForEach(_segments.Add);
         _groups = found.Groups;
+        _vacant = found.Vacant;
+        var known = new Dictionary<uint, ReplicaRecord>(_vacant);
+        foreach (GroupLog log in _groups.Values)
+        {
+            known[log.Group] = log.Replica ?? default;
+        }
+
+        Found = known;
         try
         {
             // What nobody needs goes first: the new segment may need its room.
@@ -135,6 +145,9 @@ public sealed class WriteAheadLog : IDisposable
     /// <summary>True when Open created the log (no segment was there).</summary>
     public bool IsNew { get; }
 
+    /// <summary>True when the log ended in the middle of a batch that was never acknowledged, and was cut there.</summary>
+    public bool CutTornTail { get; }
+
     /// <summary>Called when work arrives in an empty queue (any thread).</summary>
     public Action? Wake { get; set; }
 
@@ -151,19 +164,31 @@ public sealed class WriteAheadLog : IDisposable
     public ulong PurgeBelow => Volatile.Read(ref _purgeBelow);
 
     /// <summary>
-    /// The log of a group: as recovered, or a new one starting at the mark. Not for several threads at once; the mark of a
-    /// group that is known already is ignored.
+    /// Groups that recovery has met, and whose replica their log is; default when the log does not say. A group that is not in it
+    /// never had a replica here that wrote anything.
     /// </summary>
-    public GroupLog OpenGroup(uint group, SnapshotMetadata startingMark)
+    public IReadOnlyDictionary<uint, ReplicaRecord> Found { get; }
+
+    /// <summary>
+    /// The log of a group: as recovered, or a new one starting at the mark. Not for several threads at once; mark and replica of
+    /// a group that is known already are ignored.
+    /// </summary>
+    public GroupLog OpenGroup(uint group, SnapshotMetadata startingMark, ReplicaRecord? replica = null)
     {
         if (!_groups.TryGetValue(group, out GroupLog? log))
         {
-            log = new GroupLog(group, startingMark, _cache);
+            log = new GroupLog(group, startingMark, _cache, replica);
             _groups.Add(group, log);
         }
 
         return log;
     }
+
+    /// <summary>
+    /// The log of a replica that comes while the node runs: empty, without a start. Any worker; it is in the log from its first record
+    /// on, and whatever another replica of the group left there is void then.
+    /// </summary>
+    public GroupLog NewGroup(uint group, ReplicaRecord replica) => new(group, new SnapshotMetadata(0, 0, 0, ConfState.Of()), _cache, replica);
 
     /// <summary>
     /// Any worker. False when the queue is full: the worker keeps its submission and tries next turn. So it is after a failure,
@@ -236,6 +261,8 @@ public sealed class WriteAheadLog : IDisposable
             {
                 AddCheckpoint(tail, tail.LastIndex);
             }
+
+            AddVacant();
         }
 
         _batch.Reset();
@@ -358,7 +385,11 @@ public sealed class WriteAheadLog : IDisposable
             _tails.Add(tail);
         }
 
-        if (item.HardState is { } state)
+        if (item.Replica is { } replica)
+        {
+            EncodeReplica(tail, replica);
+        }
+        else if (item.HardState is { } state)
         {
             tail.HardState = state;
             _batch.HardState(tail.Group, state);
@@ -388,11 +419,44 @@ public sealed class WriteAheadLog : IDisposable
         }
     }
 
+    private void EncodeReplica(GroupTail tail, ReplicaRecord replica)
+    {
+        tail.Replica = replica;
+        if (replica.IsVacant)
+        {
+            _tails.Remove(tail);
+            _vacant[tail.Group] = replica;
+        }
+        else
+        {
+            _vacant.Remove(tail.Group);
+        }
+
+        _batch.Replica(tail.Group, replica, default);
+    }
+
     private void AddCheckpoint(GroupTail tail, ulong lastIndex)
     {
+        if (tail.Replica is { } replica)
+        {
+            // One record instead of two, so that a checkpoint still has three per group.
+            _checkpoint.Replica(tail.Group, replica, tail.HardState);
+        }
+
         _checkpoint.Mark(tail.Group, tail.Snapshot, tail.SnapshotFile);
         _checkpoint.Compact(tail.Group, tail.Start, lastIndex);
-        _checkpoint.HardState(tail.Group, tail.HardState);
+        if (tail.Replica is null)
+        {
+            _checkpoint.HardState(tail.Group, tail.HardState);
+        }
+    }
+
+    private void AddVacant()
+    {
+        foreach ((uint group, ReplicaRecord record) in _vacant)
+        {
+            _checkpoint.Replica(group, record, default);
+        }
     }
 
     /// <summary>
@@ -443,6 +507,7 @@ public sealed class WriteAheadLog : IDisposable
             AddCheckpoint(log.Tail, from - 1);
         }
 
+        AddVacant();
         WriteGrowing(fresh, _checkpoint, BatchFlags.Checkpoint);
         foreach (GroupLog log in _groups.Values)
         {

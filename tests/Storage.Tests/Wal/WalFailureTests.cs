@@ -153,11 +153,11 @@ public sealed class WalFailureTests
         MemoryFileSystem later = LogFiles.Copy(bench.Disk, (_, bytes) =>
         {
             Span<byte> place = bytes.AsSpan((int)offset);
-            place[BatchFormat.HeaderBytes] = (byte)ItemKind.GroupTombstone;
+            place[BatchFormat.HeaderBytes] = (byte)ItemKind.NodeMeta;
             batch.WriteHeader(place, BatchFormat.Seed(identity, segment, offset));
         });
         StorageException kind = Assert.Throws<StorageException>(() => LogFiles.Open(later));
-        Assert.Contains("record kind 6", kind.Message, StringComparison.Ordinal);
+        Assert.Contains("record kind 7", kind.Message, StringComparison.Ordinal);
 
         MemoryFileSystem newer = LogFiles.Copy(bench.Disk, (_, bytes) =>
         {
