@@ -8,6 +8,9 @@ public readonly record struct ReplicaPlacement(ulong ReplicaId, NodeId Node);
 /// </summary>
 public sealed class RoutingTable
 {
+    /// <summary>The table a cluster starts with.</summary>
+    public const ulong FirstEpoch = 1;
+
     private readonly GroupId[] _groupOfVirtualNode;
     private readonly IReadOnlyList<ReplicaPlacement>[] _replicas;
 
@@ -35,6 +38,9 @@ public sealed class RoutingTable
     public GroupId GroupOf(ReadOnlySpan<byte> key) => GroupOf(VirtualNodeOf(key));
 
     public IReadOnlyList<ReplicaPlacement> ReplicasOf(GroupId group) => _replicas[group.Value];
+
+    /// <summary>The group's replica on a node; 0 when there is none. At most one: two of them would fail together.</summary>
+    public ulong ReplicaOn(GroupId group, NodeId node) => _replicas[group.Value].FirstOrDefault(p => p.Node == node).ReplicaId;
 
     /// <summary>Virtual nodes of a group, ascending.</summary>
     public int[] VirtualNodesOf(GroupId group) =>

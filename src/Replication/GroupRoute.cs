@@ -22,6 +22,14 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     protected void Wait(RequestItem item) => _waiting.Add(item);
 
+    /// <summary>What waits here, for the route that takes this one's place.</summary>
+    public IReadOnlyList<RequestItem> TakeWaiting()
+    {
+        RequestItem[] items = [.. _waiting.Where(item => !item.IsCompleted)];
+        _waiting.Clear();
+        return items;
+    }
+
     /// <summary>Tries again everything that waits: the leader may have changed, or a tick has passed.</summary>
     protected void RetryWaiting()
     {
@@ -181,17 +189,30 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 /// <summary>A group this node holds no replica of: every request is passed on.</summary>
 internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
 {
-    private readonly IReadOnlyList<ReplicaPlacement> _replicas = loop.Node.Routing.ReplicasOf(group);
     private NodeId _leader;
     private int _next;
 
     public override NodeId LeaderNode => _leader;
 
+    /// <summary>Epoch of the placement that took this node's last replica of the group; an older one brings none back.</summary>
+    public ulong VacantSince { get; init; }
+
+    /// <summary>That replica's log or files are still there.</summary>
+    public bool IsLeaving { get; set; }
+
     public override void Accept(RequestItem item)
     {
         // A strong read or a write is best at the leader; for anything else every replica is as good.
         bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
-        NodeId to = _leader.IsNone || !wantsLeader ? _replicas[_next++ % _replicas.Count].Node : _leader;
+        IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(Group);
+        NodeId to = _leader.IsNone || !wantsLeader ? replicas[_next++ % replicas.Count].Node : _leader;
+        if (to == Loop.Node.Self)
+        {
+            // The placement says here, and the replica has not come yet.
+            Wait(item);
+            return;
+        }
+
         Forward(item, to, Loop.NowMs);
     }
 

@@ -8,6 +8,8 @@ public sealed record NodeEvent(NodeEventKind Kind, GroupId Group, ulong Term, ul
 public enum NodeEventKind
 {
     Recovered,
+    ReplicaCame,
+    ReplicaLeft,
     BecameLeader,
     LeaderChanged,
     LostLeadership,
@@ -17,4 +19,5 @@ public enum NodeEventKind
     LogCompacted,
     PeerLost,
     ClockOff,
+    TornTailCut,
 }

@@ -120,14 +120,19 @@ internal sealed partial class Replica
     public override void Abandon()
     {
         base.Abandon();
-        foreach (RequestItem item in _pending.SelectMany(p => p.Items)
-            .Concat(_batchItems)
-            .Concat(WaitingReads()))
+        foreach (RequestItem item in OpenRequests())
         {
             Loop.Abandon(item);
         }
 
         GiveUpOnAll("and then this node stopped");
+        ForgetRequests();
+    }
+
+    private IEnumerable<RequestItem> OpenRequests() => _pending.SelectMany(p => p.Items).Concat(_batchItems).Concat(WaitingReads());
+
+    private void ForgetRequests()
+    {
         _pending.Clear();
         _batchItems.Clear();
         ForgetReads();

@@ -158,7 +158,7 @@ internal sealed partial class Replica
         StoreNodeOptions options = Loop.Node.Options;
         ulong entries = _machine.AppliedIndex - _lastSnapshotIndex;
         long bytesLimit = Math.Max(options.SnapshotMinLogBytes, Loop.TableBytesPerGroup / 2);
-        if (entries >= options.SnapshotMinEntries || (entries > 0 && _appliedBytesSinceSnapshot >= bytesLimit))
+        if (entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted)))
         {
             StartSnapshot();
         }
@@ -202,6 +202,10 @@ internal sealed partial class Replica
             StartSnapshot();
         }
     }
+
+    /// <summary>Somebody has to be sent a snapshot, and the group never had one: a replica that came to a young group.</summary>
+    private bool IsFirstSnapshotWanted =>
+        _log.SnapshotFile is null && IsLeader && _raft.Progress.Any(p => p.State == ProgressState.Snapshot);
 
     private void StartSnapshot()
     {

@@ -19,9 +19,7 @@ internal sealed partial class Replica : GroupRoute
     private readonly RaftNode _raft;
     private readonly GroupLog _log;
     private readonly IFileSystem _files;
-    private readonly IReadOnlyList<ReplicaPlacement> _placement;
     private readonly GroupClock _clock = new();
-    private readonly uint[] _voterNodes;
     private readonly List<CommandResult> _results = [];
     private readonly DurableWrites _writes = new();
     private readonly string _snapshotDirectory;
@@ -47,7 +45,6 @@ internal sealed partial class Replica : GroupRoute
         _files = files;
         _snapshotDirectory = snapshotDirectory;
         _placement = loop.Node.Routing.ReplicasOf(group);
-        _voterNodes = [.. _placement.Select(p => p.Node.Value)];
         HardState recovered = log.RecoveredHardState;
         if (recovered == default)
         {
@@ -67,11 +64,12 @@ internal sealed partial class Replica : GroupRoute
             recovered,
             log.Snapshot.Index,
             GroupClockNow);
+        LearnVoterNodes();
         _view = new ReplicaView(_raft.Role, _raft.Term, NodeId.None);
         _leaderlessSinceMs = loop.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
         _lastReadContext = options.Incarnation << ShardLoop.RoundCounterBits;
-        if (_placement[0].ReplicaId == id.Value)
+        if (PreferredLeader == Id)
         {
             // The preferred leader asks first, so that leaders start out spread as the placement wants them.
             Urge(afterTicks: 2);
@@ -79,6 +77,8 @@ internal sealed partial class Replica : GroupRoute
     }
 
     public ReplicaId Id => _raft.Id;
+
+    private ReplicaId PreferredLeader => new(_placement.Count == 0 ? 0 : _placement[0].ReplicaId);
 
     public GroupTable Table => Volatile.Read(ref _machine).Table;
 
@@ -125,6 +125,12 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>The same, computed by the snapshot thread. Costs the loop what the start of a snapshot costs.</summary>
     public void BeginStateHash(Action<StateHash> completed)
     {
+        if (HasLeft)
+        {
+            completed(default);
+            return;
+        }
+
         TableSnapshot rows = Table.Capture();
         Loop.Node.Snapshots.Add(new StateHashJob(_machine.BeginHash(rows), rows, completed));
     }
@@ -217,7 +223,7 @@ internal sealed partial class Replica : GroupRoute
             return;
         }
 
-        bool first = _placement.First(p => p.Node != peer).ReplicaId == Id.Value;
+        bool first = _placement.FirstOrDefault(p => p.Node != peer).ReplicaId == Id.Value;
         int delayTicks = first ? 0 : 1 + (int)(Loop.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Loop.Node.Options.TickMs));
         _raft.ForgetLeader(delayTicks);
         NoticeLeader();
@@ -244,20 +250,20 @@ internal sealed partial class Replica : GroupRoute
     /// </summary>
     private void GiveLeadershipToPreferred()
     {
-        if (!IsLeader || _placement[0].ReplicaId == Id.Value || Loop.Node.IsDraining)
+        if (!IsLeader || PreferredLeader == Id || Loop.Node.IsDraining)
         {
             _preferredReadyTicks = 0;
             return;
         }
 
-        ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id.Value == _placement[0].ReplicaId);
+        ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id == PreferredLeader);
         if (preferred.RecentActive)
         {
             _preferredHeardTick = Loop.TickNumber;
         }
 
         // The core forgets at every quorum check whom it has heard: silence is more than one tick without a sign of life.
-        bool ready = preferred.State == ProgressState.Replicate && preferred.Match + MaxLagToLead >= _raft.LastIndex
+        bool ready = preferred is { IsLearner: false, State: ProgressState.Replicate } && preferred.Match + MaxLagToLead >= _raft.LastIndex
             && Loop.TickNumber - _preferredHeardTick <= MaxSilentTicks;
         _preferredReadyTicks = ready ? _preferredReadyTicks + 1 : 0;
         if (_preferredReadyTicks * Loop.Node.Options.TickMs >= PreferredReadyMs && Loop.MayTransferLeadership())
@@ -283,6 +289,16 @@ internal sealed partial class Replica : GroupRoute
     public void OnDurable(WalSubmission submission, TurnWrite.Part part)
     {
         _log.OnDurable(submission);
+        if (HasLeft)
+        {
+            if (ReferenceEquals(part, _leaving))
+            {
+                Loop.Node.Snapshots.Add(new ReplicaLeft(this, Loop, _snapshotDirectory));
+            }
+
+            return;
+        }
+
         _writes.Completed(part);
         if (part.Synced is not null)
         {
@@ -328,6 +344,11 @@ internal sealed partial class Replica : GroupRoute
         {
             _raft.Applied(committed[^1].Index);
             _freshness.OnApplied(_machine.AppliedIndex);
+            if (committed.Any(entry => entry.Kind == EntryKind.ConfChange))
+            {
+                LearnVoterNodes();
+            }
+
             ServeReadsUpTo(_machine.AppliedIndex);
         }
     }

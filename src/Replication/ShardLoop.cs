@@ -101,6 +101,62 @@ public sealed class ShardLoop
         }
     }
 
+    /// <summary>
+    /// Brings this loop's groups to what the newest placement says; nothing to do when all is well. A replica leaves when its
+    /// place is gone, for by then the group's configuration is without it; one comes when the placement names a new one.
+    /// </summary>
+    internal void FollowPlacement()
+    {
+        foreach (GroupRoute route in _groups.Values.ToArray())
+        {
+            FollowPlacement(route);
+        }
+    }
+
+    private void FollowPlacement(GroupRoute route)
+    {
+        RoutingTable table = Node.Routing;
+        GroupId group = route.Group;
+        var own = new ReplicaId(table.ReplicaOn(group, Node.Self));
+        switch (route)
+        {
+            case Replica replica when own == replica.Id:
+                replica.UsePlacement(table.ReplicasOf(group));
+                break;
+
+            case Replica replica when table.Epoch > replica.Record.Epoch:
+                Replace(replica, new RemoteGroup(this, group) { VacantSince = table.Epoch, IsLeaving = true });
+                break;
+
+            case RemoteGroup { IsLeaving: false } remote when !own.IsNone && table.Epoch >= remote.VacantSince:
+                Replica newcomer = Node.NewReplica(this, group, new ReplicaRecord(own, table.Epoch));
+                _groups[group.Value] = newcomer;
+                _replicas.Add(newcomer);
+                MarkDirty(newcomer);
+                foreach (RequestItem item in remote.TakeWaiting())
+                {
+                    newcomer.Accept(item);
+                }
+
+                break;
+        }
+    }
+
+    private void Replace(Replica leaving, RemoteGroup remote)
+    {
+        _groups[leaving.Group.Value] = remote;
+        _replicas.Remove(leaving);
+        _dirty.Remove(leaving);
+
+        // It stays marked, so that no late completion puts it into the list again.
+        leaving.IsDirty = true;
+        Node.Withdraw(leaving);
+        foreach (RequestItem item in leaving.TakeWaiting().Concat(leaving.Leave(remote.VacantSince)))
+        {
+            remote.Accept(item);
+        }
+    }
+
     internal void Post(InboxItem item)
     {
         if (_inbox.Post(item))
@@ -329,6 +385,18 @@ public sealed class ShardLoop
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;
+            case PlacementChanged:
+                FollowPlacement();
+                break;
+            case ReplicaFreed freed when _groups[freed.Group.Value] is RemoteGroup remote:
+                remote.IsLeaving = false;
+                FollowPlacement(remote);
+                break;
+            case ConfChangeRequest asked:
+                asked.Completed(_groups.GetValueOrDefault(asked.Group.Value) is Replica member
+                    ? member.ProposeConfChange(asked.Change)
+                    : new ConfChangeReply(ConfChangeOutcome.NotLeader, _groups.GetValueOrDefault(asked.Group.Value)?.LeaderNode ?? default));
+                break;
             case StateHashRequest asked:
                 asked.Replica.BeginStateHash(asked.Completed);
                 break;
@@ -387,6 +455,11 @@ public sealed class ShardLoop
 
     private void OnSnapshotWritten(SnapshotWritten snapshot)
     {
+        if (snapshot.Replica.HasLeft)
+        {
+            return;
+        }
+
         if (snapshot.Fetched)
         {
             snapshot.Replica.OnSnapshotFetched(snapshot.Header, snapshot.File);
@@ -560,7 +633,7 @@ public sealed class ShardLoop
             outbox.Flush(Node, Node.WallMs(), Node.StampTicks());
             foreach ((GroupId group, ReplicaId replica) in outbox.Dropped)
             {
-                ((Replica)_groups[group.Value]).OnAppendDropped(replica);
+                (_groups[group.Value] as Replica)?.OnAppendDropped(replica);
             }
 
             outbox.Dropped.Clear();

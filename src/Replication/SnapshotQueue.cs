@@ -129,6 +129,9 @@ public sealed class SnapshotQueue : IDisposable
                 }
 
                 return true;
+            case ReplicaLeft left:
+                Free(left);
+                return true;
             case SnapshotPull pull:
                 Interlocked.Decrement(ref _queuedPieces);
                 _transfer.Serve(pull, maxBytes);
@@ -219,6 +222,37 @@ public sealed class SnapshotQueue : IDisposable
         }
 
         return true;
+    }
+
+    /// <summary>Nothing is written or fetched for a replica that has left, and none of its files stay.</summary>
+    private void Free(ReplicaLeft left)
+    {
+        _transfer.Forget(new SnapshotNotWanted(left.Replica.Group));
+        if (_toWrite.TryPeek(out SnapshotJob? begun) && begun.Replica == left.Replica)
+        {
+            _writer?.Dispose();
+            _writer = null;
+        }
+
+        for (int n = _toWrite.Count; n > 0; n--)
+        {
+            SnapshotJob job = _toWrite.Dequeue();
+            if (job.Replica == left.Replica)
+            {
+                job.Rows.Dispose();
+            }
+            else
+            {
+                _toWrite.Enqueue(job);
+            }
+        }
+
+        foreach (string name in _files.ListFiles(left.Directory))
+        {
+            _files.Delete($"{left.Directory}/{name}");
+        }
+
+        left.Loop.Post(new ReplicaFreed(left.Replica.Group));
     }
 
     private InboxItem? TakeNext()

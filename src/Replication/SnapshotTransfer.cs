@@ -174,6 +174,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             files.Delete(path);
         }
 
+        DurableDirectory.Create(files, incoming.Fetch.Directory);
         incoming.File = files.Create(path);
         (incoming.Index, incoming.Term, incoming.Offset) = (piece.Index, piece.Term, 0);
     }

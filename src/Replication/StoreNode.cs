@@ -10,7 +10,10 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed class StoreNode : IDisposable
 {
-    private readonly IReadOnlyDictionary<uint, Replica> _replicas;
+    // Replaced as a whole when a replica comes or goes; read by any thread.
+    private IReadOnlyDictionary<uint, Replica> _replicas;
+    private RoutingTable _routing;
+    private readonly IFileSystem _files;
     private readonly IReadOnlyList<ShardLoop> _loops;
     private readonly TimeProvider _time;
     private readonly Action<NodeEvent> _events;
@@ -27,7 +30,7 @@ public sealed class StoreNode : IDisposable
 
     private StoreNode(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events)
     {
-        (Options, Transport, _time, _events) = (options, transport, time, events);
+        (Options, Transport, _time, _events, _files, _routing) = (options, transport, time, events, files, options.Routing);
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
         Walls = new WallClocks(options.NodeNames.Count);
@@ -35,26 +38,38 @@ public sealed class StoreNode : IDisposable
         DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
             files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal);
+        if (Log.CutTornTail)
+        {
+            Report(new NodeEvent(NodeEventKind.TornTailCut, default, 0, 0, "the log ended in the middle of a write that nobody was told of; cut there"));
+        }
+
         Snapshots = new SnapshotQueue(files, this);
         _loops = [.. Enumerable.Range(0, options.Workers).Select(n => new ShardLoop(this, n))];
         var replicas = new Dictionary<uint, Replica>();
+        _replicas = replicas;
         for (uint g = 1; g <= options.Routing.GroupCount; g++)
         {
-            ShardLoop loop = LoopOf(new GroupId(g));
-            ReplicaPlacement[] own = [.. options.Routing.ReplicasOf(new GroupId(g)).Where(p => p.Node == options.Self)];
-            if (own.Length == 0)
+            var group = new GroupId(g);
+            ShardLoop loop = LoopOf(group);
+            ReplicaRecord record = ReplicaAtStart(group);
+            if (!record.IsVacant)
             {
-                loop.Add(new RemoteGroup(loop, new GroupId(g)));
-                continue;
+                Replica replica = OpenReplica(loop, group, record);
+                replicas.Add(g, replica);
+                loop.Add(replica);
+                replica.PublishStatus();
             }
-
-            var replica = OpenReplica(loop, new GroupId(g), new ReplicaId(own[0].ReplicaId), files);
-            replicas.Add(g, replica);
-            loop.Add(replica);
-            replica.PublishStatus();
+            else
+            {
+                loop.Add(new RemoteGroup(loop, group) { VacantSince = record.Epoch });
+                DeleteSnapshots(group, except: null);
+            }
         }
 
-        _replicas = replicas;
+        foreach (ShardLoop loop in _loops)
+        {
+            loop.FollowPlacement();
+        }
     }
 
     /// <summary>Recovers the node from its folder. Everything it then sends may be acted on: it is durable.</summary>
@@ -74,7 +89,7 @@ public sealed class StoreNode : IDisposable
     /// <summary>Snapshot work: RunOnce is called by Node's snapshot thread.</summary>
     public SnapshotQueue Snapshots { get; }
 
-    public RoutingTable Routing => Options.Routing;
+    public RoutingTable Routing => Volatile.Read(ref _routing);
 
     /// <summary>
     /// Every local group has known a leader since start, not more than half of them have been without one for ten seconds, and
@@ -85,8 +100,8 @@ public sealed class StoreNode : IDisposable
         get
         {
             long before = ElapsedMs() - LeaderlessLimitMs;
-            return !Volatile.Read(ref _draining) && _replicas.Values.All(r => r.HasKnownLeader)
-                && _replicas.Values.Count(r => r.LeaderlessSinceMs < before) * 2 <= _replicas.Count;
+            return !Volatile.Read(ref _draining) && Replicas.Values.All(r => r.HasKnownLeader)
+                && Replicas.Values.Count(r => r.LeaderlessSinceMs < before) * 2 <= Replicas.Count;
         }
     }
 
@@ -94,7 +109,7 @@ public sealed class StoreNode : IDisposable
     public int InFlight => Volatile.Read(ref _inFlight);
 
     /// <summary>One line per local group, ascending; each a consistent copy, at most a tick old.</summary>
-    public IReadOnlyList<GroupStatus> Groups => [.. _replicas.OrderBy(r => r.Key).Select(r => r.Value.Status!)];
+    public IReadOnlyList<GroupStatus> Groups => [.. Replicas.OrderBy(r => r.Key).Select(r => r.Value.Status!)];
 
     public NodeCounters Counters
     {
@@ -106,7 +121,7 @@ public sealed class StoreNode : IDisposable
                 Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.UnmetReads), Sum(c => c.Elections),
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
-                _replicas.Values.Sum(r => (long)r.EntriesHeldBack),
+                Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
                 new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters);
         }
     }
@@ -133,10 +148,12 @@ public sealed class StoreNode : IDisposable
     /// </summary>
     internal Action? BetweenReadSteps { get; set; }
 
-    internal IEnumerable<Replica> LocalReplicas => _replicas.Values.OrderBy(r => r.Group);
+    internal IEnumerable<Replica> LocalReplicas => Replicas.Values.OrderBy(r => r.Group);
 
     /// <summary>Null when the group has no replica here.</summary>
-    internal Replica? LocalReplica(GroupId group) => _replicas.GetValueOrDefault(group.Value);
+    internal Replica? LocalReplica(GroupId group) => Replicas.GetValueOrDefault(group.Value);
+
+    private IReadOnlyDictionary<uint, Replica> Replicas => Volatile.Read(ref _replicas);
 
     internal WallClocks Walls { get; }
 
@@ -163,8 +180,8 @@ public sealed class StoreNode : IDisposable
 
         int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
         GroupId group = Routing.GroupOf(virtualNode);
-        if (request is { Operation: KvOperation.Get, Level: not ReadLevel.Strong } && _replicas.TryGetValue(group.Value, out Replica? replica)
-            && TryAnswerHere(replica, request, virtualNode) is { } answer)
+        if (request is { Operation: KvOperation.Get, Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out Replica? replica)
+            && replica.HasState && TryAnswerHere(replica, request, virtualNode) is { } answer)
         {
             Interlocked.Increment(ref _localReads);
             sink.Complete(answer);
@@ -195,7 +212,7 @@ public sealed class StoreNode : IDisposable
             return false;
         }
 
-        LoopOf(group).Post(new StateHashRequest(_replicas[group.Value], hash =>
+        LoopOf(group).Post(new StateHashRequest(Replicas[group.Value], hash =>
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             completed(hash);
@@ -220,6 +237,38 @@ public sealed class StoreNode : IDisposable
     public IEnumerable<KeyValuePair<GroupId, SessionPoint>> SessionPoints => LocalReplicas
         .Select(r => new KeyValuePair<GroupId, SessionPoint>(r.Group, r.SessionPoint))
         .Where(p => !p.Value.IsNone);
+
+    /// <summary>
+    /// The newest word on where replicas live: the node comes to what it says, as often as it is told. A table that is not newer
+    /// than the one in force changes nothing. A replica may leave a table only once the group has committed a configuration
+    /// without it; its id never comes back. Any thread.
+    /// </summary>
+    public void UseRouting(RoutingTable table)
+    {
+        RoutingTable current = Routing;
+        while (table.Epoch > current.Epoch)
+        {
+            RoutingTable seen = Interlocked.CompareExchange(ref _routing, table, current);
+            if (ReferenceEquals(seen, current))
+            {
+                foreach (ShardLoop loop in _loops)
+                {
+                    loop.Post(new PlacementChanged());
+                }
+
+                return;
+            }
+
+            current = seen;
+        }
+    }
+
+    /// <summary>
+    /// Proposes a change of a group's configuration, at the node that leads it. Any thread; completed is called on the group's
+    /// loop, and must not block. Not called when the node stops before: look at the configuration, and propose again.
+    /// </summary>
+    public void ProposeConfChange(GroupId group, ConfChange change, Action<ConfChangeReply> completed) =>
+        LoopOf(group).Post(new ConfChangeRequest(group, change, completed));
 
     /// <summary>
     /// A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.
@@ -287,7 +336,7 @@ public sealed class StoreNode : IDisposable
 
     /// <summary>Nothing is in flight and no leadership is being handed over: the node may stop.</summary>
     public bool IsDrained =>
-        InFlight == 0 && Volatile.Read(ref _loopsToHandOver) == 0 && !_replicas.Values.Any(r => r.IsHandingOver);
+        InFlight == 0 && Volatile.Read(ref _loopsToHandOver) == 0 && !Replicas.Values.Any(r => r.IsHandingOver);
 
     /// <summary>
     /// The end of a stop, after the last turn of every loop and after the transport is closed: what is still in flight gets its
@@ -372,13 +421,21 @@ public sealed class StoreNode : IDisposable
     /// <summary>The answer from the local table, without a queue; null when the read must wait for a proof or an index.</summary>
     private static KvReply? TryAnswerHere(Replica replica, KvRequest request, int virtualNode)
     {
-        if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply) || request.OnUnmet == OnUnmet.Serve)
+        try
         {
-            return reply;
-        }
+            if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply) || request.OnUnmet == OnUnmet.Serve)
+            {
+                return reply;
+            }
 
-        // A session read that may not ask anybody still waits for what is on its way here.
-        return request is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request, reply.Evidence!.Value) : null;
+            // A session read that may not ask anybody still waits for what is on its way here.
+            return request is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request, reply.Evidence!.Value) : null;
+        }
+        catch (ObjectDisposedException) when (replica.HasLeft)
+        {
+            // It left this node between being found and being read.
+            return null;
+        }
     }
 
     private static long ChargedBytes(KvRequest request)
@@ -415,28 +472,81 @@ public sealed class StoreNode : IDisposable
         }
     }
 
-    private Replica OpenReplica(ShardLoop loop, GroupId group, ReplicaId id, IFileSystem files)
+    /// <summary>
+    /// Which replica of a group this process starts with. The log knows; only a group it has never met, in a cluster whose
+    /// placement has never changed, is at its first start and has its replica from the placement.
+    /// </summary>
+    private ReplicaRecord ReplicaAtStart(GroupId group)
     {
-        string directory = SnapshotDirectory(group);
-        DurableDirectory.Create(files, directory);
-        ConfState voters = ConfState.Of(Routing.ReplicasOf(group).Select(p => new ReplicaId(p.ReplicaId)));
-        var startingMark = new SnapshotMetadata(FirstIndexBefore, FirstTerm, LastClock: 0, voters);
-        GroupLog log = Log.OpenGroup(group.Value, startingMark);
-        foreach (string name in files.ListFiles(directory).Where(name => name != log.SnapshotFile))
+        var placed = new ReplicaRecord(new ReplicaId(Routing.ReplicaOn(group, Self)), RoutingTable.FirstEpoch);
+        if (Log.Found.TryGetValue(group.Value, out ReplicaRecord found))
         {
-            // Unfinished, or replaced: the log refers to one file only.
-            files.Delete($"{directory}/{name}");
+            // Logs of earlier builds do not say whose they are; placements did not change then.
+            return found == default ? placed : found;
         }
 
-        int[] virtualNodes = Routing.VirtualNodesOf(group);
-        KvStateMachine machine = log.SnapshotFile is { } file
-            ? Restore(loop.Arena, files, $"{directory}/{file}", virtualNodes)
-            : new KvStateMachine(new GroupTable(loop.Arena, virtualNodes), virtualNodes, log.Snapshot, startGroupTime: 0);
-        Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
+        return Routing.Epoch == RoutingTable.FirstEpoch ? placed : default;
+    }
+
+    private Replica OpenReplica(ShardLoop loop, GroupId group, ReplicaRecord record)
+    {
+        DurableDirectory.Create(_files, SnapshotDirectory(group));
+        ConfState voters = ConfState.Of(Routing.ReplicasOf(group).Select(p => new ReplicaId(p.ReplicaId)));
+        var startingMark = new SnapshotMetadata(FirstIndexBefore, FirstTerm, LastClock: 0, voters);
+        GroupLog log = Log.OpenGroup(group.Value, startingMark, record);
+        DeleteSnapshots(group, log.SnapshotFile);
+        Replica replica = MakeReplica(loop, group, record.Replica, log);
         Report(new NodeEvent(
             NodeEventKind.Recovered, group, log.RecoveredHardState.Term, log.LastIndex,
             $"recovered: snapshot {log.Snapshot.Index}, log {log.FirstIndex} to {log.LastIndex}"));
-        return new Replica(loop, group, id, log, machine, directory, files);
+        return replica;
+    }
+
+    /// <summary>A replica comes while the node runs: nothing in it, and known to the log from its first write on. On its loop.</summary>
+    internal Replica NewReplica(ShardLoop loop, GroupId group, ReplicaRecord record)
+    {
+        Replica replica = MakeReplica(loop, group, record.Replica, Log.NewGroup(group.Value, record));
+        replica.PublishStatus();
+        Publish(replicas => replicas.Append(KeyValuePair.Create(group.Value, replica)));
+        Report(new NodeEvent(NodeEventKind.ReplicaCame, group, 0, 0, $"replica {record.Replica} came, by placement {record.Epoch}"));
+        return replica;
+    }
+
+    /// <summary>From here on nobody finds the replica.</summary>
+    internal void Withdraw(Replica replica) => Publish(replicas => replicas.Where(r => r.Value != replica));
+
+    private void Publish(Func<IReadOnlyDictionary<uint, Replica>, IEnumerable<KeyValuePair<uint, Replica>>> change)
+    {
+        IReadOnlyDictionary<uint, Replica> current = Replicas;
+        while (true)
+        {
+            IReadOnlyDictionary<uint, Replica> seen = Interlocked.CompareExchange(ref _replicas, change(current).ToDictionary(), current);
+            if (ReferenceEquals(seen, current))
+            {
+                return;
+            }
+
+            current = seen;
+        }
+    }
+
+    private Replica MakeReplica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log)
+    {
+        int[] virtualNodes = Routing.VirtualNodesOf(group);
+        KvStateMachine machine = log.SnapshotFile is { } file
+            ? Restore(loop.Arena, _files, $"{SnapshotDirectory(group)}/{file}", virtualNodes)
+            : new KvStateMachine(new GroupTable(loop.Arena, virtualNodes), virtualNodes, log.Snapshot, startGroupTime: 0);
+        Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
+        return new Replica(loop, group, id, log, machine, SnapshotDirectory(group), _files);
+    }
+
+    /// <summary>Files in a group's folder that are unfinished or replaced: the log refers to one file at most.</summary>
+    private void DeleteSnapshots(GroupId group, string? except)
+    {
+        foreach (string name in _files.ListFiles(SnapshotDirectory(group)).Where(name => name != except))
+        {
+            _files.Delete($"{SnapshotDirectory(group)}/{name}");
+        }
     }
 
     internal string SnapshotDirectory(GroupId group) => $"{Options.Directory}/snap/{group.Value}";

@@ -77,6 +77,15 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.SnapshotInstalled:
                 NodeLog.SnapshotInstalled(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
+            case NodeEventKind.ReplicaCame:
+                NodeLog.ReplicaCame(_log, e.Group, e.Text);
+                break;
+            case NodeEventKind.ReplicaLeft:
+                NodeLog.ReplicaLeft(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.TornTailCut:
+                NodeLog.TornTailCut(_log, e.Text);
+                break;
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);
                 break;

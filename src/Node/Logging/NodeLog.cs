@@ -81,6 +81,15 @@ internal static partial class NodeLog
     [LoggerMessage(307, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void SnapshotInstalled(ILogger log, GroupId group, ulong term, ulong index, string text);
 
+    [LoggerMessage(311, LogLevel.Information, "group {Group}: {Text}")]
+    public static partial void ReplicaCame(ILogger log, GroupId group, string text);
+
+    [LoggerMessage(312, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void ReplicaLeft(ILogger log, GroupId group, ulong term, ulong index, string text);
+
+    [LoggerMessage(313, LogLevel.Information, "{Text}")]
+    public static partial void TornTailCut(ILogger log, string text);
+
     [LoggerMessage(308, LogLevel.Warning, "{Text}; its groups elect new leaders")]
     public static partial void PeerLost(ILogger log, string text);
 

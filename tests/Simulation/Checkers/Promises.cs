@@ -10,7 +10,7 @@ namespace KvStore.Simulation;
 /// </summary>
 public sealed class Promises
 {
-    private readonly Dictionary<(NodeId Node, GroupId Group), Promise> _promises = [];
+    private readonly Dictionary<(NodeId Node, GroupId Group, ReplicaId Replica), Promise> _promises = [];
     private readonly List<PeerMessage> _messages = [];
 
     private sealed class Promise
@@ -39,11 +39,11 @@ public sealed class Promises
             switch (message.Message)
             {
                 case VoteResponse { Granted: true, PreVote: false } vote:
-                    OnVote(from, Of(from, message.Group), vote);
+                    OnVote(from, Of(from, message.Group, vote.From), vote);
                     break;
 
                 case AppendResponse { Rejected: false } append:
-                    Promise promise = Of(from, message.Group);
+                    Promise promise = Of(from, message.Group, append.From);
                     if (append.Term > promise.AppendTerm)
                     {
                         (promise.AppendTerm, promise.AppendIndex) = (append.Term, append.Index);
@@ -59,9 +59,9 @@ public sealed class Promises
     }
 
     /// <summary>A process has recovered: what it knows must cover what it has told.</summary>
-    public void OnRecovered(NodeId node, GroupId group, HardState hardState, ulong lastIndex)
+    public void OnRecovered(NodeId node, GroupId group, ReplicaId replica, HardState hardState, ulong lastIndex)
     {
-        if (!_promises.TryGetValue((node, group), out Promise? promise))
+        if (!_promises.TryGetValue((node, group, replica), out Promise? promise))
         {
             return;
         }
@@ -87,6 +87,18 @@ public sealed class Promises
         }
     }
 
+    /// <summary>Every replica that has spoken is there, unless it was told to leave.</summary>
+    public void OnAllRecovered(NodeId node, Func<GroupId, ReplicaId, bool> isThereOrGone)
+    {
+        foreach ((NodeId Node, GroupId Group, ReplicaId Replica) key in _promises.Keys)
+        {
+            if (key.Node == node && !isThereOrGone(key.Group, key.Replica))
+            {
+                throw new SafetyViolationException("durable-before-send", $"node {node} has forgotten replica {key.Replica} of group {key.Group}");
+            }
+        }
+    }
+
     private static void OnVote(NodeId from, Promise promise, VoteResponse vote)
     {
         if (vote.Term == promise.VoteTerm && promise.Vote != vote.To)
@@ -101,11 +113,11 @@ public sealed class Promises
         }
     }
 
-    private Promise Of(NodeId node, GroupId group)
+    private Promise Of(NodeId node, GroupId group, ReplicaId replica)
     {
-        if (!_promises.TryGetValue((node, group), out Promise? promise))
+        if (!_promises.TryGetValue((node, group, replica), out Promise? promise))
         {
-            _promises.Add((node, group), promise = new Promise());
+            _promises.Add((node, group, replica), promise = new Promise());
         }
 
         return promise;

@@ -44,7 +44,9 @@ public sealed class SimulatedCluster
         };
         string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
         _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
-        _survival = new CommitSurvival(_routing, _nodes);
+        Configurations = new ConfigurationHistory(_routing, Marks);
+        _survival = new CommitSurvival(Configurations, _nodes);
+        Placement = new PlacementDriver(this, _routing, Random.Fork());
     }
 
     public Scheduler Scheduler { get; }
@@ -55,6 +57,7 @@ public sealed class SimulatedCluster
 
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
 
+    /// <summary>As at the first start; which key belongs to which group never changes.</summary>
     public RoutingTable Routing => _routing;
 
     /// <summary>What the nodes reported, newest last; for the story of a failed run.</summary>
@@ -66,6 +69,10 @@ public sealed class SimulatedCluster
     public CommittedHistory Committed { get; } = new();
 
     public CoverageMarks Marks { get; } = new();
+
+    public ConfigurationHistory Configurations { get; }
+
+    public PlacementDriver Placement { get; }
 
     public void StartAll()
     {
@@ -92,8 +99,11 @@ public sealed class SimulatedCluster
         foreach (Replica replica in store.LocalReplicas)
         {
             Committed.OnStart(node.Id, replica.Group, replica.SnapshotIndex);
-            _promises.OnRecovered(node.Id, replica.Group, replica.RecoveredHardState, replica.DurableLastIndex);
+            _promises.OnRecovered(node.Id, replica.Group, replica.Id, replica.RecoveredHardState, replica.DurableLastIndex);
         }
+
+        _promises.OnAllRecovered(node.Id, (group, replica) =>
+            store.LocalReplica(group)?.Id == replica || Placement.Current.ReplicasOf(group).All(p => p.ReplicaId != replica.Value));
 
         store.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
         store.Applied = (group, term, entry) =>
@@ -101,6 +111,7 @@ public sealed class SimulatedCluster
             if (Committed.OnApplied(node.Id, group, entry, term))
             {
                 _survival.OnCommitted(group, entry);
+                Configurations.OnCommitted(group, entry, store.LocalReplica(group)!);
             }
         };
     }
@@ -191,7 +202,7 @@ public sealed class SimulatedCluster
             ClusterId = ClusterId,
             Self = id,
             NodeNames = names,
-            Routing = _routing,
+            Routing = Placement.TableAtStart(_nodes[id.Value - 1]),
             Directory = $"/data/{names[id.Value - 1]}",
             Incarnation = life,
             Uuid = uuid,

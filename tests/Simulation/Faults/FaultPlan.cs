@@ -28,6 +28,9 @@ public sealed record FaultPlan
     /// <summary>The whole cluster loses power at once.</summary>
     public double Blackouts { get; init; }
 
+    /// <summary>A replica of some group moves, leaves and comes back, or is demoted.</summary>
+    public double MovedReplicas { get; init; }
+
     public static FaultPlan Draw(SimulatedRandom random)
     {
         double Rate(double most) => random.Chance(0.5) ? most * (1 + random.Below(10)) / 10 : 0;
@@ -46,6 +49,7 @@ public sealed record FaultPlan
             StruckLeaders = Rate(0.6),
             ClockJumps = Rate(0.1),
             Blackouts = Rate(0.1),
+            MovedReplicas = Rate(0.5),
         };
     }
 }

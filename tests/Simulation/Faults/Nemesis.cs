@@ -51,6 +51,7 @@ public sealed class Nemesis
         Every(_plan.FlippedBits, "flipped-bit", DamageLog);
         Every(_plan.ClockJumps, "clock-jump", _ => JumpClock());
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
+        EveryMove();
     }
 
     public void Stop()
@@ -92,6 +93,27 @@ public sealed class Nemesis
             }
 
             Every(perSecond, kind, fault);
+        });
+    }
+
+    private void EveryMove()
+    {
+        if (_plan.MovedReplicas <= 0)
+        {
+            return;
+        }
+
+        _cluster.Scheduler.After(_random.Between(1, (long)(2_000_000 / _plan.MovedReplicas)), "move-replica", 0, () =>
+        {
+            if (!_stopped)
+            {
+                if (_cluster.Placement.TryBegin())
+                {
+                    Count("move-replica");
+                }
+
+                EveryMove();
+            }
         });
     }
 

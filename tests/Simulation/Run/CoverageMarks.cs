@@ -11,6 +11,12 @@ public sealed class CoverageMarks
     public const string HistoryUndecided = "history-undecided";
     public const string BoundedRead = "bounded-read-held-to-its-bound";
     public const string ReadWithAge = "read-held-to-its-age";
+    public const string JointLeftByNewLeader = "joint-left-by-a-new-leader";
+    public const string VoterReplaced = "voter-replaced";
+    public const string VoterDemoted = "voter-demoted";
+    public const string LearnerPromoted = "learner-promoted";
+    public const string LeaderRemovedItself = "leader-removed-itself";
+    public const string ReplicaCreatedAgain = "replica-created-again-on-the-same-node";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -24,8 +30,10 @@ public sealed class CoverageMarks
     [
         nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
         nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
-        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, DuplicateAnswered, EntrySuperseded, SectorTorn, SectorLost,
-        NameLost, DiskFault, PinnedGroupRewritten,
+        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, DuplicateAnswered,
+        EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
+        nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
+        LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);

@@ -99,6 +99,7 @@ public static class SimulationRun
         clients.Start();
         levels.Start();
         nemesis.Start();
+        cluster.Placement.Start();
         int groups = cluster.Routing.GroupCount;
         for (long slice = 0, slices = MinSlices + random.Below(MinSlices); slice < slices; slice++)
         {
@@ -111,6 +112,8 @@ public static class SimulationRun
         levels.Stop();
         Require(
             cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle, LivenessMicros), "liveness", "operations were still open a minute after all faults healed");
+        Require(
+            cluster.Scheduler.RunUntil(() => cluster.Placement.IsSettled, LivenessMicros), "liveness", "replicas were still moving a minute after all faults healed");
         Require(cluster.RunUntilReady(LivenessMicros), "liveness", "groups had no leader a minute after all faults healed");
         Require(cluster.Scheduler.RunUntil(() => Converged(cluster), LivenessMicros), "liveness", "replicas did not converge within a minute");
         for (uint group = 1; group <= groups; group++)

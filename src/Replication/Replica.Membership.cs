@@ -1,0 +1,96 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// Replicas that come and go. The placement says which replica lives where, and with it who may be talked to; the group's own
+/// log says who is a member. A replica that comes is empty, member of nothing, and waits for a leader to tell it more: it
+/// can neither campaign nor be counted. One that goes is silent from that moment on; its log and files follow.
+/// </summary>
+internal sealed partial class Replica
+{
+    private IReadOnlyList<ReplicaPlacement> _placement;
+    private uint[] _voterNodes = [];
+    private TurnWrite.Part? _leaving;
+    private bool _hasLeft;
+
+    /// <summary>Whose log this is, and since which placement.</summary>
+    public ReplicaRecord Record => _log.Replica ?? default;
+
+    public HardState DurableHardState => _log.DurableHardState;
+
+    /// <summary>In force here: of the last applied configuration entry.</summary>
+    public ConfState Configuration => _raft.Configuration;
+
+    /// <summary>The replica has left this node; what still comes for it finds nobody.</summary>
+    public bool HasLeft => Volatile.Read(ref _hasLeft);
+
+    /// <summary>It has had a state since it came: before its first snapshot a new replica knows nothing at all. Any thread.</summary>
+    public bool HasState => Status is { Applied: > 0 };
+
+    /// <summary>A newer word on where the group's replicas live.</summary>
+    public void UsePlacement(IReadOnlyList<ReplicaPlacement> placement)
+    {
+        _placement = placement;
+        LearnVoterNodes();
+    }
+
+    public ConfChangeReply ProposeConfChange(ConfChange change)
+    {
+        ProposeResult result = _raft.ProposeConfChange(change);
+        Loop.MarkDirty(this);
+        switch (result.Outcome)
+        {
+            case ProposeOutcome.Accepted:
+                return new ConfChangeReply(ConfChangeOutcome.Accepted);
+            case ProposeOutcome.Overloaded:
+                return new ConfChangeReply(ConfChangeOutcome.Overloaded);
+            case ProposeOutcome.ConfChangeRefused:
+                return change.TryApplyTo(_raft.Configuration, out _, out string? refusal)
+                    ? new ConfChangeReply(ConfChangeOutcome.OneAtATime, Detail: "an earlier change is not applied yet")
+                    : new ConfChangeReply(ConfChangeOutcome.Invalid, Detail: refusal);
+            default:
+                return new ConfChangeReply(ConfChangeOutcome.NotLeader, LeaderNode);
+        }
+    }
+
+    /// <summary>
+    /// The replica leaves this node, by a placement of this epoch: that is written down, and when it is durable, the files go. The
+    /// answer is every request that was open here, for whoever serves the group from now on.
+    /// </summary>
+    public IReadOnlyList<RequestItem> Leave(ulong epoch)
+    {
+        TurnWrite write = Loop.CurrentWrite();
+        write.Submission.Vacate(_log, epoch);
+        _leaving = write.Add(this, synced: null);
+        foreach (RequestItem item in _pending.SelectMany(p => p.Items))
+        {
+            // Its entry may be committed without this replica ever hearing of it.
+            item.AttemptVanished = true;
+        }
+
+        RequestItem[] open = [.. OpenRequests().Where(item => !item.IsCompleted).Distinct()];
+        foreach (RequestItem item in open)
+        {
+            item.WaitsForSession = false;
+        }
+
+        GiveUpOnAll("before its replica left this node");
+        ForgetRequests();
+
+        // Told before the table is gone: a reader that finds it gone knows why.
+        Volatile.Write(ref _hasLeft, true);
+        _machine.Table.Retire();
+        Loop.Report(NodeEventKind.ReplicaLeft, Group, _raft.Term, _machine.AppliedIndex, $"replica {Id} left");
+        return open;
+    }
+
+    private void LearnVoterNodes() => _voterNodes =
+    [
+        .. _raft.Configuration.Voters.Concat(_raft.Configuration.VotersOutgoing).Distinct()
+            .Select(voter => NodeOf(voter).Value)
+            .Where(node => node != 0),
+    ];
+}
