@@ -3,7 +3,11 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace KvStore.Node.Http;
 
-/// <summary>The outermost layer: nothing leaves a node without a body that says what happened.</summary>
+/// <summary>
+/// The outermost layer: nothing leaves a node without a body that says what happened. Except what Kestrel refuses while it still
+/// reads the request line and the headers (%00 in a path, 414, 431, 505): it has no body to write to before they are read, the
+/// listeners of its diagnostic event included.
+/// </summary>
 internal sealed partial class RequestBoundary(FrontDoor door, ILogger<RequestBoundary> log)
 {
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
