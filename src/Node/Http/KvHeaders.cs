@@ -61,11 +61,6 @@ internal sealed class KvHeaders(string clusterId)
 
         if (reply.Evidence is { } evidence)
         {
-            if (IsExecuted(reply.Code))
-            {
-                headers[Consistency] = NameOf(evidence.Level); // what was refused met no level
-            }
-
             headers[Staleness] = StalenessOf(evidence);
             string prefix = nodes.ServedByPrefix(evidence.Node, evidence.Role);
             string path = Paths[(int)evidence.Path];
@@ -75,9 +70,11 @@ internal sealed class KvHeaders(string clusterId)
                 headers[Lag] = $"entries={lag.Entries}; age={AgeText(lag.AgeMs)}";
             }
 
-            if (reply.History != 0)
+            // What was refused met no level, and has shown its caller nothing.
+            if (IsExecuted(reply.Code))
             {
                 SessionPoint seen = new(evidence.Applied, reply.History);
+                headers[Consistency] = NameOf(evidence.Level);
                 headers[Session] = (session ?? _newSession).With(evidence.Group, seen).ToString();
             }
         }

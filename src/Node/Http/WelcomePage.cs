@@ -18,7 +18,9 @@ internal static class WelcomePage
           <li><a href="/health/ready">Health</a>, <a href="/metrics">metrics</a></li>
         </ul>
         <pre>curl -X PUT -H 'Content-Type: text/plain' -d hello {origin}/v1/kv/greeting
-        curl -i {origin}/v1/kv/greeting</pre>
+        curl -i {origin}/v1/kv/greeting
+        curl -i '{origin}/v1/kv/greeting?maxStaleness=2s'     # from this node, at most two seconds old
+        curl '{origin}/v1/explain/greeting?maxStaleness=2s'   # who could serve that now, and who would</pre>
         </html>
 
         """;
