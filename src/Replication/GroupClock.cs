@@ -43,51 +43,58 @@ internal sealed class GroupClock
     private const double MaxSlew = 0.1;
 }
 
-/// <summary>What this node knows of the other nodes' wall clocks: the difference to its own at the last frame from each.</summary>
+/// <summary>
+/// What this node knows of the other nodes' wall clocks: what each showed when its last frame came, carried on by this node's
+/// elapsed clock. Not by its wall clock: when that jumps, the clocks of nodes that are silent would seem to jump with it, and
+/// outvote those that are heard.
+/// </summary>
 internal sealed class WallClocks(int nodeCount)
 {
     /// <summary>A node further off the median than this raises an alert and leaves campaigning to others while they can.</summary>
     public const long MaxOffsetMs = 5000;
 
-    private readonly long[] _offsetMs = new long[nodeCount + 1];
+    private readonly long[] _wallAtStartMs = new long[nodeCount + 1];
     private readonly bool[] _known = new bool[nodeCount + 1];
 
-    public void Observe(uint node, ulong theirWallMs, ulong ownWallMs)
+    /// <param name="node">Whose frame it was.</param>
+    /// <param name="theirWallMs">What its wall clock showed; 0 when it did not say.</param>
+    /// <param name="elapsedMs">This node's elapsed clock when the frame came.</param>
+    public void Observe(uint node, ulong theirWallMs, long elapsedMs)
     {
-        if (node < _offsetMs.Length && theirWallMs != 0)
+        if (node < _wallAtStartMs.Length && theirWallMs != 0)
         {
-            _offsetMs[node] = (long)(theirWallMs - ownWallMs);
+            _wallAtStartMs[node] = (long)theirWallMs - elapsedMs;
             _known[node] = true;
         }
     }
 
     /// <summary>
-    /// Median over the given nodes of their offsets to this node's wall clock; nodes never heard of are left out, this node
-    /// counts as 0.
+    /// Median over the given nodes of what their wall clocks show now; nodes never heard of are left out. Of two in the middle the
+    /// earlier one counts: time that is behind catches up, time that ran ahead cannot be taken back.
     /// </summary>
-    public long MedianOffsetMs(ReadOnlySpan<uint> voters, uint self)
+    public long MedianMs(ReadOnlySpan<uint> voters, uint self, long ownWallMs, long elapsedMs)
     {
-        Span<long> offsets = stackalloc long[voters.Length];
+        Span<long> walls = stackalloc long[voters.Length];
         int count = 0;
         foreach (uint node in voters)
         {
             if (node == self)
             {
-                offsets[count++] = 0;
+                walls[count++] = ownWallMs;
             }
             else if (_known[node])
             {
-                offsets[count++] = _offsetMs[node];
+                walls[count++] = _wallAtStartMs[node] + elapsedMs;
             }
         }
 
         if (count == 0)
         {
-            return 0;
+            return ownWallMs;
         }
 
-        Span<long> known = offsets[..count];
+        Span<long> known = walls[..count];
         known.Sort();
-        return count % 2 == 1 ? known[count / 2] : (known[count / 2 - 1] + known[count / 2]) / 2;
+        return known[(count - 1) / 2];
     }
 }

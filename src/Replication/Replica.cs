@@ -414,7 +414,7 @@ internal sealed partial class Replica : GroupRoute
     private ulong GroupClockNow()
     {
         StoreNode node = Loop.Node;
-        long medianWall = (long)node.WallMs() + node.Walls.MedianOffsetMs(_voterNodes, node.Self.Value);
+        long medianWall = node.Walls.MedianMs(_voterNodes, node.Self.Value, (long)node.WallMs(), node.ElapsedMs());
         ulong lastMs = _log.LastClock(_log.LastIndex) >> 16;
         return _clock.Now(_raft.Term, Loop.NowMs, (ulong)Math.Max(0, medianWall), Math.Max(lastMs, _machine.GroupTime)) << 16;
     }

@@ -421,7 +421,7 @@ public sealed class ShardLoop
     private void OnPeerMessages(PeerMessages messages)
     {
         Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
-        Node.Walls.Observe(messages.From.Value, messages.Head.WallMs, Node.WallMs());
+        Node.Walls.Observe(messages.From.Value, messages.Head.WallMs, Node.ElapsedMs());
         if (!messages.Head.Stamp.IsNone)
         {
             Rounds.Hear(messages.From, messages.Head.Stamp);

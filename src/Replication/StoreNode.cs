@@ -408,7 +408,8 @@ public sealed class StoreNode : IDisposable
             all[i] = (uint)i + 1;
         }
 
-        long offset = Walls.MedianOffsetMs(all, Self.Value);
+        long own = (long)WallMs();
+        long offset = Walls.MedianMs(all, Self.Value, own, ElapsedMs()) - own;
         bool off = offset is > WallClocks.MaxOffsetMs or < -WallClocks.MaxOffsetMs;
         if (off && !ClockIsOff)
         {
