@@ -15,11 +15,12 @@ internal static class Hunt
     /// <param name="fault">Name of a file in Mutants/.</param>
     /// <param name="invariants">Any of these may notice.</param>
     /// <param name="tuning">Name of a file in Tunings/: in force with and without the fault.</param>
-    public static void Catches(ITestOutputHelper output, string fault, string[] invariants, string? tuning = null)
+    /// <param name="plan">Changes the faults of a seed, with and without the fault.</param>
+    public static void Catches(ITestOutputHelper output, string fault, string[] invariants, string? tuning = null, Func<FaultPlan, FaultPlan>? plan = null)
     {
         for (ulong seed = 1; seed <= MostSeeds; seed++)
         {
-            RunResult result = Mutant.With(fault, tuning, () => SimulationRun.Execute(seed));
+            RunResult result = Mutant.With(fault, tuning, () => SimulationRun.Execute(seed, plan));
             if (result.Violation is null)
             {
                 continue;
@@ -29,7 +30,7 @@ internal static class Hunt
             Assert.True(
                 invariants.Contains(result.Violation),
                 $"{fault} was caught by {result.Violation}, which is not meant for it\n{string.Join('\n', result.Story.TakeLast(40))}");
-            RunResult control = Mutant.With(null, tuning, () => SimulationRun.Execute(seed));
+            RunResult control = Mutant.With(null, tuning, () => SimulationRun.Execute(seed, plan));
             Assert.True(control.Violation is null, $"the same seed without the fault: {control.ResultLine} {control.Detail}");
             return;
         }

@@ -6,8 +6,8 @@ using Xunit.Abstractions;
 namespace KvStore.Simulation.Mutants;
 
 /// <summary>
-/// A fault that only a change of configuration brings to light. Whole nodes do not change configurations in the simulation
-/// yet, so this one is a schedule of cores: the one that was found on paper.
+/// A fault that only a change of configuration brings to light: in whole nodes, and as the schedule of cores that was found on
+/// paper.
 /// </summary>
 public sealed class MembershipNegativeControls(ITestOutputHelper output)
 {
@@ -19,6 +19,11 @@ public sealed class MembershipNegativeControls(ITestOutputHelper output)
         Assert.NotNull(broken);
         Assert.Null(Mutant.With(null, null, TwoRemovals));
     }
+
+    [Fact]
+    public void A_commit_index_that_is_not_durable_with_the_append_is_caught_in_whole_nodes() => Hunt.Catches(
+        output, "commit-index-not-durable", ["commit-survives", "state-machine-safety", "leader-completeness"],
+        plan: plan => plan with { MovedReplicas = 1, OnlyTwoRemovals = true });
 
     /// <summary>
     /// 1 removes 3, then 2, and is alone; 2 comes back and 3 would vote for it. What two replicas applied differently, or null.

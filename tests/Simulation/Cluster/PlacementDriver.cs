@@ -80,10 +80,10 @@ public sealed class PlacementDriver
     });
 
     /// <summary>Begins a course for a group drawn at random; the answer is whether it had none.</summary>
-    public bool TryBegin()
+    public bool TryBegin(bool onlyTwoRemovals)
     {
         var group = new GroupId((uint)(1 + _random.Below(Current.GroupCount)));
-        if (_courses.ContainsKey(group))
+        if (_courses.ContainsKey(group) || (onlyTwoRemovals && _cluster.Configurations.Newest(group).Voters.Count < 3))
         {
             return false;
         }
@@ -94,7 +94,7 @@ public sealed class PlacementDriver
         ReplicaPlacement victim = _random.Chance(0.4) && LeaderOf(group) is { } leader && members.Exists(p => Id(p) == leader.Id)
             ? members.Find(p => Id(p) == leader.Id)
             : members[_random.Below(members.Count)];
-        switch (_random.Below(4))
+        switch (onlyTwoRemovals ? 2 : _random.Below(4))
         {
             case 0 or 1 when free.Length > 0:
                 Replace(course, group, victim, free[_random.Below(free.Length)]);

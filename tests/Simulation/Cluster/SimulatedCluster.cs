@@ -44,6 +44,7 @@ public sealed class SimulatedCluster
         };
         string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
         _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
+        GroupTime = new GroupTime(Scheduler);
         Configurations = new ConfigurationHistory(_routing, Marks);
         _survival = new CommitSurvival(Configurations, _nodes);
         Placement = new PlacementDriver(this, _routing, Random.Fork());
@@ -73,6 +74,8 @@ public sealed class SimulatedCluster
     public ConfigurationHistory Configurations { get; }
 
     public PlacementDriver Placement { get; }
+
+    public GroupTime GroupTime { get; }
 
     public void StartAll()
     {
@@ -110,6 +113,7 @@ public sealed class SimulatedCluster
         {
             if (Committed.OnApplied(node.Id, group, entry, term))
             {
+                GroupTime.OnCommitted(group, entry);
                 _survival.OnCommitted(group, entry);
                 Configurations.OnCommitted(group, entry, store.LocalReplica(group)!);
             }

@@ -22,7 +22,7 @@ public sealed record FaultPlan
     /// <summary>Not a rate but the chance that a leader is struck at the moment of its election: cut off, killed or both.</summary>
     public double StruckLeaders { get; init; }
 
-    /// <summary>One machine's wall clock jumps by up to two hours, and some time later back.</summary>
+    /// <summary>One machine's wall clock jumps by up to two hours or a year, and some time later back.</summary>
     public double ClockJumps { get; init; }
 
     /// <summary>The whole cluster loses power at once.</summary>
@@ -30,6 +30,9 @@ public sealed record FaultPlan
 
     /// <summary>A replica of some group moves, leaves and comes back, or is demoted.</summary>
     public double MovedReplicas { get; init; }
+
+    /// <summary>Every move removes two voters in a row, and brings them back later.</summary>
+    public bool OnlyTwoRemovals { get; init; }
 
     public static FaultPlan Draw(SimulatedRandom random)
     {

@@ -27,6 +27,7 @@ public sealed class Nemesis
             node.OnDiskFailure = OnDiskFailure;
         }
 
+        cluster.GroupTime.IsWatched = plan.MovedReplicas <= 0;
         if (plan.StruckLeaders > 0)
         {
             cluster.Elected = StrikeLeader;
@@ -107,7 +108,7 @@ public sealed class Nemesis
         {
             if (!_stopped)
             {
-                if (_cluster.Placement.TryBegin())
+                if (_cluster.Placement.TryBegin(_plan.OnlyTwoRemovals))
                 {
                     Count("move-replica");
                 }
@@ -314,7 +315,8 @@ public sealed class Nemesis
     private void JumpClock()
     {
         SimulatedClock clock = _cluster.Nodes[0].Clock;
-        clock.WallOffsetMs = _random.Between(-7_200_000, 7_200_000);
+        long most = _random.Chance(0.3) ? YearMs : 2 * HourMs;
+        clock.WallOffsetMs = _random.Between(-most, most);
         _cluster.Scheduler.After(_random.Between(1_000_000, 20_000_000), "clock-set-right", 1, () => clock.WallOffsetMs = 0);
     }
 
@@ -338,4 +340,6 @@ public sealed class Nemesis
     }
 
     private const int ErrorNotFound = 2;
+    private const long HourMs = 3_600_000;
+    private const long YearMs = 365 * 24 * HourMs;
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using KvStore.Protocol;
 using KvStore.Replication;
 
@@ -111,8 +112,11 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     private void Forward(NodeId from, NodeId to, KvRequest request, IForwardCompletion completion)
     {
+        // A request and its answer cross the network as bytes, over a connection: they may be late or never come, but not twice.
+        var bytes = new ArrayBufferWriter<byte>();
+        KvRequestCodec.Encode(bytes, request);
         var call = new Call(this, from, to, nodes(from), completion);
-        scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(request));
+        scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(bytes.WrittenMemory));
     }
 
     /// <summary>One forwarded request. Its answer finds the process that asked: if that has crashed, nobody is there to be told.</summary>
@@ -121,8 +125,13 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         private readonly int _life = asker.Life;
         private bool _told;
 
-        public void Arrive(KvRequest request)
+        public void Arrive(ReadOnlyMemory<byte> bytes)
         {
+            if (KvRequestCodec.TryDecode(bytes.Span, out KvRequest? request) != DecodeResult.Ok)
+            {
+                throw new SafetyViolationException("encoding", $"node {to} could not read the request node {from} passed on");
+            }
+
             SimulatedNode receiver = network.Node(to);
             if (network.IsCut(from, to))
             {
@@ -135,7 +144,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             else
             {
                 receiver.OnCrash(() => Later("forward-broken", c => c.Lost(notSent: false)));
-                store.Submit(request, new ReplySink(Answered));
+                store.Submit(request!, new ReplySink(Answered));
             }
         }
 
@@ -147,7 +156,14 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
             else
             {
-                Later("forward-reply", c => c.Replied(reply));
+                var bytes = new ArrayBufferWriter<byte>();
+                KvReplyCodec.Encode(bytes, reply);
+                if (KvReplyCodec.TryDecode(bytes.WrittenSpan, out KvReply? read) != DecodeResult.Ok)
+                {
+                    throw new SafetyViolationException("encoding", $"node {from} could not read what node {to} answered");
+                }
+
+                Later("forward-reply", c => c.Replied(read!));
             }
         }
 

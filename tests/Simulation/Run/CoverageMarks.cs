@@ -8,7 +8,6 @@ public sealed class CoverageMarks
     public const string WriteSentAgain = "write-sent-again";
     public const string WriteCopiedLate = "write-copied-late";
     public const string HistoryChecked = "history-checked";
-    public const string HistoryUndecided = "history-undecided";
     public const string BoundedRead = "bounded-read-held-to-its-bound";
     public const string ReadWithAge = "read-held-to-its-age";
     public const string JointLeftByNewLeader = "joint-left-by-a-new-leader";
