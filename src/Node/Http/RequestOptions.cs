@@ -17,9 +17,6 @@ internal struct RequestOptions
 {
     public const int DefaultTimeoutMs = 5000;
 
-    /// <summary>Beyond a day a bound says nothing that eventual does not say.</summary>
-    public const int MaxMaxStalenessMs = 24 * 60 * 60 * 1000;
-
     public ReadLevel Level { get; private set; }
 
     /// <summary>0: no bound on the age.</summary>
@@ -244,7 +241,7 @@ internal struct RequestOptions
             case OptionId.MaxStaleness:
                 bool isDuration = TryParseDuration(value, out int maxStalenessMs);
                 MaxStalenessMs = maxStalenessMs;
-                return isDuration && maxStalenessMs is >= 1 and <= MaxMaxStalenessMs ? null : option.Refuse(value);
+                return isDuration && maxStalenessMs is >= 1 and <= Limits.MaxStalenessMs ? null : option.Refuse(value);
 
             case OptionId.MaxLag:
                 bool isCount = ulong.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong maxLag);

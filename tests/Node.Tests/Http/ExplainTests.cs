@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json;
+using KvStore.Node.Http;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Tests.Http;
@@ -112,6 +113,18 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
             : reply;
         JsonElement json = await ExplainAsync("consistency=strong");
         Assert.Contains("the leader n3", json.GetProperty("wouldServe").GetProperty("reason").GetString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(ReadLevel.Strong, true, "n2")]
+    [InlineData(ReadLevel.Strong, false, null)]
+    [InlineData(ReadLevel.Eventual, true, null)]
+    public void A_node_without_a_replica_passes_reads_on(ReadLevel level, bool isLed, string? node)
+    {
+        KvRequest read = new() { Operation = KvOperation.Get, Key = "key"u8.ToArray(), Level = level };
+        ReplicaAnswer[] replicas = [new(N2, isLed ? ScriptedDoor.ReplicaOf(N2, read) : null), new(N3, ScriptedDoor.ReplicaOf(N3, read))];
+        ExplainedService would = new ReadForecast(read, replicas, new NodeDirectory(door.Config.Nodes), N1).Foresee();
+        Assert.Equal((node, "forwards"), (would.Node, would.How));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using KvStore.Node.Config;
 using KvStore.Node.Http;
 using KvStore.Protocol;
 
@@ -135,6 +136,25 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
         Assert.Equal(200, (int)response.StatusCode);
         Assert.Equal((level, maxStalenessMs, maxLag), (door.Asked!.Level, door.Asked.MaxStalenessMs, door.Asked.MaxLag));
         Assert.True(door.Asked.Session.IsNone);
+    }
+
+    [Theory]
+    [InlineData(ReadLevel.Bounded, "", ReadLevel.Bounded, 1234)]
+    [InlineData(ReadLevel.Eventual, "", ReadLevel.Eventual, 0)]
+    [InlineData(ReadLevel.Eventual, "?consistency=strong", ReadLevel.Strong, 0)]
+    [InlineData(ReadLevel.Eventual, "?consistency=bounded", ReadLevel.Bounded, 1234)]
+    [InlineData(ReadLevel.Eventual, "?maxStaleness=7ms", ReadLevel.Bounded, 7)]
+    public async Task What_a_read_does_not_say_the_configuration_says(
+        ReadLevel configured, string query, ReadLevel level, int maxStalenessMs)
+    {
+        ScriptedDoor other = new()
+        {
+            Config = door.Config with { Reads = new ReadSettings { Default = configured, MaxStalenessMs = 1234 } },
+        };
+        await other.InitializeAsync();
+        using HttpResponseMessage response = await other.SendAsync("GET", "/v1/kv/key" + query);
+        Assert.Equal((level, maxStalenessMs), (other.Asked!.Level, other.Asked.MaxStalenessMs));
+        await other.DisposeAsync();
     }
 
     [Fact]

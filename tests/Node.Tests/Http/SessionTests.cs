@@ -46,6 +46,16 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Equal(new SessionPoint(5, History), TokenOf(next).Find(OtherGroup));
     }
 
+    [Fact]
+    public async Task A_group_that_holds_nothing_yet_adds_nothing_and_takes_nothing()
+    {
+        door.Reset();
+        door.Answer = _ => Reply(ErrorCode.KeyNotFound) with { History = 0 };
+        SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History));
+        using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key", ("Kv-Session", before.ToString()));
+        Assert.Equal(before.ToString(), response.Headers.GetValues("Kv-Session").Single());
+    }
+
     [Theory]
     [InlineData(ErrorCode.NoLeader)]
     [InlineData(ErrorCode.Indeterminate)]
