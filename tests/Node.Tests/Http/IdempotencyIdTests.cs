@@ -62,7 +62,11 @@ public sealed class IdempotencyIdTests
     {
         Assert.Equal(Id(Put), Id(Put with
         {
-            TimeoutMs = 17, HopsLeft = 0, Epoch = 3, Ack = WriteAck.All, Session = new SessionPoint(4, 5),
+            TimeoutMs = 17,
+            HopsLeft = 0,
+            Epoch = 3,
+            Ack = WriteAck.All,
+            Session = new SessionPoint(4, 5),
         }));
     }
 

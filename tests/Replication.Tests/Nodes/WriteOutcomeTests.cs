@@ -72,7 +72,12 @@ public sealed class WriteOutcomeTests
         var client = new WaitingClient();
         var put = new KvRequest
         {
-            Operation = KvOperation.Put, Key = "key"u8.ToArray(), Value = "v"u8.ToArray(), TimeoutMs = timeoutMs, Id = id, Ack = ack,
+            Operation = KvOperation.Put,
+            Key = "key"u8.ToArray(),
+            Value = "v"u8.ToArray(),
+            TimeoutMs = timeoutMs,
+            Id = id,
+            Ack = ack,
         };
         node.Store.Submit(put, client);
         node.Turn();
