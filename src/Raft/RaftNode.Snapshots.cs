@@ -31,7 +31,13 @@ public sealed partial class RaftNode
         }
 
         SnapshotMetadata snapshot = _log.Snapshot;
-        peer.BecomeSnapshot(snapshot.Index);
+        if (peer.State != ProgressState.Snapshot || !_log.TryTerm(peer.PendingSnapshot, out _))
+        {
+            // A reminder does not move the mark while the log reaches back to it: the peer may be fetching the snapshot it was
+            // told of first, and whoever compacts this log sees by the mark from where on the peer will need it.
+            peer.BecomeSnapshot(snapshot.Index);
+        }
+
         _messages.Add(new InstallSnapshot(Id, peer.Id, Term, snapshot));
         return true;
     }

@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.Raft;
 using KvStore.Storage;
 
@@ -14,7 +15,15 @@ internal sealed partial class Replica
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
     private Installation? _installation;
+    private readonly Dictionary<NodeId, CatchUp> _catchUps = [];
     private long _snapshotsInstalled;
+
+    /// <summary>A follower that has begun to fetch a snapshot here, until it has what this replica's own snapshot covers.</summary>
+    private sealed class CatchUp
+    {
+        public long MovedMs { get; set; }
+        public ulong Match { get; set; }
+    }
 
     /// <summary>
     /// A fetched snapshot on its way into this replica. First the replica goes deaf and lets its writes finish; then the log is
@@ -79,6 +88,43 @@ internal sealed partial class Replica
         else if (!_snapshotRunning)
         {
             DeleteUnused(header.Metadata.Index, file);
+        }
+    }
+
+    /// <summary>Another node fetches a snapshot of this group here, and will need the log behind it.</summary>
+    public void OnSnapshotPulled(NodeId by)
+    {
+        if (!_catchUps.TryGetValue(by, out CatchUp? catchUp))
+        {
+            _catchUps.Add(by, catchUp = new CatchUp());
+        }
+
+        catchUp.MovedMs = Loop.NowMs;
+    }
+
+    /// <summary>Notes the progress of those that catch up, and stops waiting for whoever makes none or is done.</summary>
+    private void FollowCatchUps()
+    {
+        if (_catchUps.Count == 0)
+        {
+            return;
+        }
+
+        foreach (ProgressStatus peer in _raft.Progress)
+        {
+            if (_catchUps.TryGetValue(NodeOf(peer.Id), out CatchUp? catchUp) && peer.Match > catchUp.Match)
+            {
+                catchUp.Match = peer.Match;
+                catchUp.MovedMs = Loop.NowMs;
+            }
+        }
+
+        foreach ((NodeId node, CatchUp catchUp) in _catchUps)
+        {
+            if (!IsLeader || catchUp.Match >= _lastSnapshotIndex || Loop.NowMs - catchUp.MovedMs >= SnapshotTransfer.IdleLimitMs)
+            {
+                _catchUps.Remove(node);
+            }
         }
     }
 
@@ -239,7 +285,8 @@ internal sealed partial class Replica
 
     /// <summary>
     /// Entries that a voter still needs are kept, so that a short absence costs no snapshot; up to a limit, for nobody is waited
-    /// for without end. A follower that fetches a snapshot needs what comes behind it, or it would fetch for ever: no limit there.
+    /// for without end. A follower that fetches a snapshot needs what comes behind it, or it would fetch for ever: as long as it makes
+    /// progress, only <see cref="StoreNodeOptions.MaxCatchUpLogBytes"/> is a limit there.
     /// </summary>
     private ulong FirstIndexToKeep(ulong snapshotIndex)
     {
@@ -250,11 +297,12 @@ internal sealed partial class Replica
     private ulong FirstIndexToKeep(ulong snapshotIndex, ulong trailing)
     {
         ulong covered = Math.Max(LowestVoterMatch, snapshotIndex > trailing ? snapshotIndex - trailing : 0);
-        foreach (ProgressStatus peer in IsLeader ? _raft.Progress : [])
+        bool waits = IsLeader && _catchUps.Count > 0 && _log.LiveBytes <= Loop.Node.Options.MaxCatchUpLogBytes;
+        foreach (ProgressStatus peer in waits ? _raft.Progress : [])
         {
-            if (peer.State == ProgressState.Snapshot && peer.RecentActive)
+            if (_catchUps.ContainsKey(NodeOf(peer.Id)))
             {
-                covered = Math.Min(covered, peer.Next - 1);
+                covered = Math.Min(covered, peer.State == ProgressState.Snapshot ? peer.Next - 1 : peer.Match);
             }
         }
 

@@ -186,6 +186,7 @@ internal sealed partial class Replica : GroupRoute
         HandOnSlowReads(nowMs);
         base.OnTick(nowMs);
         RemindOfSnapshot();
+        FollowCatchUps();
         MaybeSnapshot();
         LeaveOldSegments();
         GiveLeadershipToPreferred();

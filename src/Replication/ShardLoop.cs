@@ -382,6 +382,9 @@ public sealed class ShardLoop
             case HandOver:
                 OnHandOver();
                 break;
+            case SnapshotPulled pulled:
+                pulled.Replica.OnSnapshotPulled(pulled.By);
+                break;
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;

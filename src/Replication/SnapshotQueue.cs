@@ -93,6 +93,7 @@ public sealed class SnapshotQueue : IDisposable
     /// <exception cref="StorageException">The disk failed; the node stops.</exception>
     public bool RunOnce(int maxBytes)
     {
+        _transfer.DeleteIdle();
         InboxItem? item = TakeNext();
         while (item is SnapshotJob or StateHashJob)
         {
@@ -123,11 +124,7 @@ public sealed class SnapshotQueue : IDisposable
                 bool wrote = WriteStep(maxBytes);
                 return HashStep(maxBytes) || wrote;
             case SnapshotDeletion deletion:
-                if (_files.Exists(deletion.Path))
-                {
-                    _files.Delete(deletion.Path);
-                }
-
+                _transfer.Delete(deletion.Path);
                 return true;
             case ReplicaLeft left:
                 Free(left);
@@ -202,6 +199,7 @@ public sealed class SnapshotQueue : IDisposable
             _writer.Dispose();
             _writer = null;
             _toWrite.Dequeue();
+            _transfer.Needed($"{job.Directory}/{file}");
             job.Rows.Dispose();
             job.Loop.Post(new SnapshotWritten(job.Replica, job.Header, file, fetched: false));
         }

@@ -29,6 +29,13 @@ internal sealed class SnapshotPiece(NodeId from, GroupId group, ulong index, ulo
     public byte[] Bytes => bytes;
 }
 
+/// <summary>A follower's node has asked for a piece of a snapshot of this replica's group.</summary>
+internal sealed class SnapshotPulled(Replica replica, NodeId by) : InboxItem
+{
+    public Replica Replica => replica;
+    public NodeId By => by;
+}
+
 /// <summary>A replica needs a snapshot up to MinIndex at least, and believes Source has one. Repeated until the replica has it.</summary>
 internal sealed class SnapshotFetch(Replica replica, ShardLoop loop, string directory, ulong minIndex, NodeId source) : InboxItem
 {
@@ -47,12 +54,18 @@ internal sealed class SnapshotNotWanted(GroupId group) : InboxItem
 
 /// <summary>
 /// Snapshots between nodes. The receiver pulls one piece after the other into a temporary file, so a slow receiver slows only
-/// itself; a lost piece is asked for again from where the file ends; when the source has a newer snapshot meanwhile, the
-/// fetch starts over with that. A whole file is checked, header, footer and every block, before it gets its name.
+/// itself; a lost piece is asked for again from where the file ends. The source keeps the file until nobody has asked for a
+/// piece of it for <see cref="IdleLimitMs"/>, however many newer ones it takes: a large one would never arrive otherwise. (A source
+/// that has lost it gives its newest, and the fetch starts over.) A whole file is checked, header, footer and every block, before it gets its name.
 /// </summary>
 internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDisposable
 {
     private readonly Dictionary<GroupId, Incoming> _incoming = [];
+    private readonly Dictionary<(NodeId, GroupId), Outgoing> _outgoing = [];
+    private readonly SortedSet<string> _deleteWhenIdle = new(StringComparer.Ordinal);
+
+    /// <summary>What another node was last given a piece of.</summary>
+    private readonly record struct Outgoing(string Path, long AskedMs);
 
     private sealed class Incoming(SnapshotFetch fetch)
     {
@@ -64,6 +77,9 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
         /// <summary>A piece came since the replica last reminded us.</summary>
         public bool MovedSinceReminder { get; set; }
+
+        /// <summary>When the fetch began, or the last piece came.</summary>
+        public long MovedMs { get; set; }
     }
 
     public void Serve(SnapshotPull pull, int maxBytes)
@@ -81,6 +97,12 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             return;
         }
 
+        _outgoing[(pull.From, pull.Group)] = new Outgoing($"{directory}/{name}", node.ElapsedMs());
+        if (node.LocalReplica(pull.Group) is { } replica)
+        {
+            node.LoopOf(pull.Group).Post(new SnapshotPulled(replica, pull.From));
+        }
+
         using IFile file = files.Open($"{directory}/{name}");
         long offset = index == pull.Index && term == pull.Term ? Math.Min(pull.Offset, file.Length) : 0;
         byte[] bytes = new byte[Math.Min(maxBytes, file.Length - offset)];
@@ -92,12 +114,12 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     {
         if (!_incoming.TryGetValue(fetch.Replica.Group, out Incoming? incoming))
         {
-            if (_incoming.Count >= MaxFetches)
+            if (_incoming.Count >= MaxFetches && !TryEndStalled())
             {
                 return;
             }
 
-            _incoming.Add(fetch.Replica.Group, incoming = new Incoming(fetch));
+            _incoming.Add(fetch.Replica.Group, incoming = new Incoming(fetch) { MovedMs = node.ElapsedMs() });
         }
         else if (incoming.MovedSinceReminder)
         {
@@ -109,14 +131,38 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         Pull(incoming);
     }
 
-    public void Forget(SnapshotNotWanted end)
+    public void Forget(SnapshotNotWanted end) => End(end.Group);
+
+    /// <summary>Nothing refers to this snapshot file any more: deletes it, or does so later when another node is fetching it.</summary>
+    public void Delete(string path)
     {
-        if (_incoming.Remove(end.Group, out Incoming? incoming) && incoming.File is { } file)
+        if (IsBeingFetched(path))
         {
-            file.Dispose();
-            files.Delete(PartPath(incoming));
+            _deleteWhenIdle.Add(path);
+        }
+        else if (files.Exists(path))
+        {
+            files.Delete(path);
         }
     }
+
+    /// <summary>Deletes what was kept for fetches that have ended. At every step of the queue; hardly ever is there anything.</summary>
+    public void DeleteIdle()
+    {
+        if (_deleteWhenIdle.Count == 0)
+        {
+            return;
+        }
+
+        foreach (string path in _deleteWhenIdle.Where(path => !IsBeingFetched(path)).ToArray())
+        {
+            Needed(path);
+            Delete(path);
+        }
+    }
+
+    /// <summary>A file has come to be under this name, again perhaps: its deletion was meant for the earlier one.</summary>
+    public void Needed(string path) => _deleteWhenIdle.Remove(path);
 
     public void OnPiece(SnapshotPiece piece)
     {
@@ -143,6 +189,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         incoming.File!.Write(piece.Bytes, piece.Offset);
         incoming.Offset += piece.Bytes.Length;
         incoming.MovedSinceReminder = true;
+        incoming.MovedMs = node.ElapsedMs();
         if (incoming.Offset < piece.TotalBytes)
         {
             Pull(incoming);
@@ -194,9 +241,38 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         }
 
         string name = SnapshotName.Of(incoming.Index, incoming.Term);
+        Needed($"{fetch.Directory}/{name}");
         files.Rename(part, $"{fetch.Directory}/{name}");
         files.SyncDirectory(fetch.Directory);
         fetch.Loop.Post(new SnapshotWritten(fetch.Replica, header, name, fetched: true));
+    }
+
+    private bool IsBeingFetched(string path) =>
+        _outgoing.Values.Any(fetch => fetch.Path == path && node.ElapsedMs() - fetch.AskedMs < IdleLimitMs);
+
+    /// <summary>
+    /// The fetch that has stood still for longest makes room, if it has for too long: its source may be gone, and others wait.
+    /// It comes back with its replica's next reminder, behind them.
+    /// </summary>
+    private bool TryEndStalled()
+    {
+        (GroupId group, Incoming oldest) = _incoming.OrderBy(i => i.Value.MovedMs).ThenBy(i => i.Key).First();
+        if (node.ElapsedMs() - oldest.MovedMs < StallLimitMs)
+        {
+            return false;
+        }
+
+        End(group);
+        return true;
+    }
+
+    private void End(GroupId group)
+    {
+        if (_incoming.Remove(group, out Incoming? incoming) && incoming.File is { } file)
+        {
+            file.Dispose();
+            files.Delete(PartPath(incoming));
+        }
     }
 
     private SnapshotHeader? Checked(string path, GroupId group, Incoming incoming)
@@ -240,5 +316,14 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     internal const string PartName = "incoming.part";
 
     /// <summary>Snapshots fetched at one time; further groups wait for their next reminder.</summary>
-    private const int MaxFetches = 2;
+    internal const int MaxFetches = 2;
+
+    /// <summary>A fetch without a piece for so long gives its place to one that waits for a place.</summary>
+    internal const int StallLimitMs = 10_000;
+
+    /// <summary>
+    /// A node that has not asked for a piece for so long is fetching no more: file and log need not be kept for it. Longer than
+    /// reminders, a lost connection or the check and installation of what was fetched take.
+    /// </summary>
+    internal const int IdleLimitMs = 30_000;
 }

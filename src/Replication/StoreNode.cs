@@ -450,7 +450,7 @@ public sealed class StoreNode : IDisposable
         return bytes;
     }
 
-    private ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
+    internal ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
 
     private bool TryAdmit(KvRequest request)
     {

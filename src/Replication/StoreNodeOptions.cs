@@ -66,6 +66,12 @@ public sealed record StoreNodeOptions
     /// <summary>Checked for every request, whatever door it comes through.</summary>
     public RequestLimits Limits { get; init; } = new();
 
+    /// <summary>
+    /// Log kept for a follower that fetches a snapshot or catches up behind one, and makes progress. Larger, and it is cut all the
+    /// same: the follower fetches again, for a full disk would stop this node.
+    /// </summary>
+    public long MaxCatchUpLogBytes { get; init; } = 512L << 20;
+
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }
 

@@ -63,7 +63,7 @@ public sealed class NodeIdentity
     /// <param name="freshUuid">Becomes the uuid if this is the first start.</param>
     public static NodeIdentity Open(IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid)
     {
-        var hasLog = files.ListFiles($"{directory}/{LogFolder}").Count > 0;
+        var hasLog = WriteAheadLog.Exists(files, $"{directory}/{LogFolder}");
         var identity = Load(files, directory);
         if (identity is null)
         {

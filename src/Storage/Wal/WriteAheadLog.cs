@@ -100,7 +100,6 @@ public sealed class WriteAheadLog : IDisposable
         _checkpoint = new BatchWriter(options.MaxBatchBytes);
 
         Recovery found = Recovery.Run(files, directory, identity, _cache);
-        IsNew = found.Segments.Count == 0;
         CutTornTail = found.HasTornTail;
         found.Segments.ForEach(_segments.Add);
         _groups = found.Groups;
@@ -142,8 +141,9 @@ public sealed class WriteAheadLog : IDisposable
         return new WriteAheadLog(files, directory, identity, options);
     }
 
-    /// <summary>True when Open created the log (no segment was there).</summary>
-    public bool IsNew { get; }
+    /// <summary>Whether a folder holds a log. Spares are none: one is there before the first segment ever gets its name.</summary>
+    public static bool Exists(IFileSystem files, string directory) =>
+        files.ListFiles(directory).Any(name => SegmentHeader.TryParseFileName(name, out _));
 
     /// <summary>True when the log ended in the middle of a batch that was never acknowledged, and was cut there.</summary>
     public bool CutTornTail { get; }

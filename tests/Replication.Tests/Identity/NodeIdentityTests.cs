@@ -123,6 +123,10 @@ public class NodeIdentityTests
         Open(files, First).MarkLogCreated();
         Assert.Contains("its log is gone", Assert.Throws<IdentityException>(() => Open(files, First)).Message);
 
+        // A spare holds nothing that was promised, whatever its name.
+        files.Put($"{Folder}/wal/spare-0000000000000001.log", new byte[8]);
+        Assert.Contains("its log is gone", Assert.Throws<IdentityException>(() => Open(files, First)).Message);
+
         files.Put($"{Folder}/wal/wal-0000000000000001.log", new byte[8]);
         Assert.True(Open(files, First).LogCreated);
     }

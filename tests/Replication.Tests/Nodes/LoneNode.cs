@@ -69,12 +69,12 @@ internal sealed class LoneNode : ITransport
         Store = Open();
     }
 
-    /// <summary>A message from node 1, which is replica 1.</summary>
+    /// <summary>A message from the node of the replica it says it is from.</summary>
     public void Hear(Message message, uint group = 1)
     {
         var items = new ArrayBufferWriter<byte>();
         PeerPayload.WriteMessage(items, new GroupId(group), epoch: 1, message);
-        HearItem(PeerPayload.MessagesKind, [], items);
+        HearItem(PeerPayload.MessagesKind, [], items, (uint)(message.From.Value % 10));
     }
 
     public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch, uint group = 1)
@@ -85,12 +85,12 @@ internal sealed class LoneNode : ITransport
         HearItem(PeerPayload.HeartbeatsKind, [round], items);
     }
 
-    public void HearAnswer(ulong term, ulong round, ulong stampTicks = 1, uint group = 1)
+    public void HearAnswer(ulong term, ulong round, ulong stampTicks = 1, uint group = 1, uint from = 1)
     {
         var items = new ArrayBufferWriter<byte>();
-        var answer = new HeartbeatResponse(IdOf(1, group), ReplicaOf(group).Id, term, round);
+        var answer = new HeartbeatResponse(IdOf(from, group), ReplicaOf(group).Id, term, round);
         PeerPayload.WriteAnswer(items, new GroupId(group), epoch: 1, answer);
-        HearItem(PeerPayload.AnswersKind, [1, stampTicks], items);
+        HearItem(PeerPayload.AnswersKind, [1, stampTicks], items, from);
     }
 
     /// <summary>Node 1 votes for whatever it is asked, until we lead the group; the answer is the term.</summary>
@@ -138,7 +138,7 @@ internal sealed class LoneNode : ITransport
 
     public ulong LastRoundSent() => SentMessages().OfType<Heartbeat>().Last().Round;
 
-    public void HearPayload(ReadOnlyMemory<byte> payload) => Assert.True(Store.OnPeerPayload(new NodeId(1), payload));
+    public void HearPayload(ReadOnlyMemory<byte> payload, uint from = 1) => Assert.True(Store.OnPeerPayload(new NodeId(from), payload));
 
     public void Pass(int milliseconds)
     {
@@ -194,6 +194,6 @@ internal sealed class LoneNode : ITransport
     private StoreNode Open() =>
         StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });
 
-    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item) =>
-        HearPayload(Payload(kind, Store.WallMs(), extra, item));
+    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item, uint from = 1) =>
+        HearPayload(Payload(kind, Store.WallMs(), extra, item), from);
 }

@@ -6,12 +6,12 @@ namespace KvStore.Storage.Tests;
 public sealed class WriteAheadLogTests
 {
     [Fact]
-    public void A_new_log_says_so_and_a_new_group_starts_at_its_mark()
+    public void A_log_exists_from_its_first_open_on_and_a_new_group_starts_at_its_mark()
     {
         MemoryFileSystem disk = new(1);
+        Assert.False(WriteAheadLog.Exists(disk, LogBench.Directory));
         using (WriteAheadLog log = LogFiles.Open(disk))
         {
-            Assert.True(log.IsNew);
             GroupLog group = log.OpenGroup(3, ModelGroup.StartingMark);
             Assert.Same(group, log.OpenGroup(3, ModelGroup.StartingMark));
             Assert.Equal((6UL, 5UL, 5UL, 500UL), (group.FirstIndex, group.LastIndex, group.Term(5), group.LastClock(5)));
@@ -19,8 +19,7 @@ public sealed class WriteAheadLogTests
             Assert.Equal(default, group.RecoveredHardState);
         }
 
-        using WriteAheadLog again = LogFiles.Open(disk);
-        Assert.False(again.IsNew);
+        Assert.True(WriteAheadLog.Exists(disk, LogBench.Directory));
     }
 
     [Fact]
