@@ -61,6 +61,13 @@ internal sealed class KvHeaders(string clusterId)
 
         if (reply.Evidence is { } evidence)
         {
+            // What was refused met no level, and has shown its caller nothing.
+            bool isExecuted = IsExecuted(reply.Code);
+            if (isExecuted)
+            {
+                headers[Consistency] = NameOf(evidence.Level);
+            }
+
             headers[Staleness] = StalenessOf(evidence);
             string prefix = nodes.ServedByPrefix(evidence.Node, evidence.Role);
             string path = Paths[(int)evidence.Path];
@@ -70,11 +77,9 @@ internal sealed class KvHeaders(string clusterId)
                 headers[Lag] = $"entries={lag.Entries}; age={AgeText(lag.AgeMs)}";
             }
 
-            // What was refused met no level, and has shown its caller nothing.
-            if (IsExecuted(reply.Code))
+            if (isExecuted)
             {
                 SessionPoint seen = new(evidence.Applied, reply.History);
-                headers[Consistency] = NameOf(evidence.Level);
                 headers[Session] = (session ?? _newSession).With(evidence.Group, seen).ToString();
             }
         }
