@@ -136,7 +136,7 @@ public sealed class SessionToken
         SessionPoint merged = known.History == seen.History && known.Applied > seen.Applied ? known : seen;
         var points = _points.Where(p => p.Key != group).Append(new(group, merged)).ToArray();
         return points.Length > MaxGroups
-            ? new SessionToken(_cluster, points[^MaxGroups..], overflow: true)
+            ? new SessionToken(_cluster, points[1..], overflow: true)
             : new SessionToken(_cluster, points, Overflow);
     }
 

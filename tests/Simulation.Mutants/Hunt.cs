@@ -37,4 +37,29 @@ internal static class Hunt
 
         Assert.Fail($"{fault} was not caught within {MostSeeds} seeds");
     }
+
+    /// <summary>The fault must be caught by a directed run, by its invariant; without the fault the run must pass.</summary>
+    public static void CatchesIn(ITestOutputHelper output, string fault, string invariant, Action<ulong> run)
+    {
+        const ulong seed = 1;
+        SafetyViolationException? caught = Mutant.With(fault, null, () => Violation(run, seed));
+        Assert.True(caught is not null, $"{fault} was not caught");
+        output.WriteLine($"{fault}: caught by its run: {caught.Message}");
+        Assert.Equal(invariant, caught.Invariant);
+        SafetyViolationException? control = Mutant.With(null, null, () => Violation(run, seed));
+        Assert.True(control is null, $"the same run without the fault: {control?.Message}");
+    }
+
+    private static SafetyViolationException? Violation(Action<ulong> run, ulong seed)
+    {
+        try
+        {
+            run(seed);
+            return null;
+        }
+        catch (SafetyViolationException violation)
+        {
+            return violation;
+        }
+    }
 }

@@ -15,6 +15,11 @@ public sealed record NetworkOptions
     /// <summary>Chance that a payload comes very late (up to a second): an ancient frame.</summary>
     public double Straggling { get; init; }
 
+    /// <summary>Appends to one node take this much longer, and nothing else does: what a slow link does to the big frames.</summary>
+    public long AppendDelayMicros { get; init; }
+
+    public NodeId AppendsDelayedTo { get; init; }
+
     /// <summary>How long a request waits for an answer from a machine that says nothing.</summary>
     public long ForwardGivesUpMicros { get; init; } = 2_000_000;
 }
@@ -69,9 +74,10 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         return Math.Max(delay, _cloggedUntil.GetValueOrDefault((from, to)) - scheduler.NowMicros);
     }
 
-    private bool Send(NodeId from, NodeId to, ReadOnlyMemory<byte> payload)
+    private bool Send(NodeId from, NodeId to, Lane lane, ReadOnlyMemory<byte> payload)
     {
         OnSend?.Invoke(from, to, payload);
+        long slower = lane == Lane.Append && to == options.AppendsDelayedTo && !_quiet ? options.AppendDelayMicros : 0;
         int copies = 1;
         if (!_quiet && random.Chance(options.Duplication))
         {
@@ -87,7 +93,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
             else
             {
-                scheduler.After(Delay(from, to), "deliver", (int)to.Value, () => Deliver(from, to, payload));
+                scheduler.After(Delay(from, to) + slower, "deliver", (int)to.Value, () => Deliver(from, to, payload));
             }
         }
 
@@ -191,7 +197,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     private sealed class Endpoint(SimulatedNetwork network, NodeId self) : ITransport
     {
-        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload) => network.Send(self, to, payload);
+        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload) => network.Send(self, to, lane, payload);
 
         public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => network.Forward(self, to, request, completion);
     }
