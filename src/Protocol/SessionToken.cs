@@ -124,33 +124,53 @@ public sealed class SessionToken
     /// <summary>The group is absent because it was dropped, perhaps: only a strong read is sure to show what the session saw.</summary>
     public bool NeedsStrong(GroupId group) => Overflow && Find(group).IsNone;
 
+    /// <summary>The session after it has been given this reply; the same session when the reply showed nothing.</summary>
+    public SessionToken After(KvReply reply) => reply.Evidence is { } evidence
+        ? With(evidence.Group, new SessionPoint(evidence.Applied, reply.History), coversAll: evidence.Level == ReadLevel.Strong)
+        : this;
+
     /// <summary>The session after it has also seen this. A point of another history replaces the old one.</summary>
-    public SessionToken With(GroupId group, SessionPoint seen)
+    /// <param name="group">Whose point it is.</param>
+    /// <param name="seen">Ignored when it is none.</param>
+    /// <param name="coversAll">
+    /// Everything anybody saw of the group before is behind the point: it comes from a strong read or a write. Only such a point
+    /// brings back a group that was dropped, for what was dropped with it may have been more.
+    /// </param>
+    public SessionToken With(GroupId group, SessionPoint seen, bool coversAll)
     {
-        if (seen.IsNone)
+        if (seen.IsNone || (NeedsStrong(group) && !coversAll))
         {
             return this;
         }
 
         SessionPoint known = Find(group);
         SessionPoint merged = known.History == seen.History && known.Applied > seen.Applied ? known : seen;
-        var points = _points.Where(p => p.Key != group).Append(new(group, merged)).ToArray();
-        return points.Length > MaxGroups
-            ? new SessionToken(_cluster, points[1..], overflow: true)
-            : new SessionToken(_cluster, points, Overflow);
+        return Bounded([.. _points.Where(p => p.Key != group), new(group, merged)], Overflow);
     }
 
-    /// <summary>The session after everything both have seen.</summary>
+    /// <summary>
+    /// The session after everything both have seen. A group that one of them dropped, perhaps, is dropped: the other's point may
+    /// be the smaller one.
+    /// </summary>
     public SessionToken Merge(SessionToken other)
     {
-        SessionToken merged = new(_cluster, _points, Overflow || other.Overflow);
+        var points = _points.Where(p => !other.NeedsStrong(p.Key)).ToList();
         foreach ((GroupId group, SessionPoint point) in other._points)
         {
-            merged = merged.With(group, point);
+            if (!NeedsStrong(group))
+            {
+                SessionPoint known = Find(group);
+                points.RemoveAll(p => p.Key == group);
+                points.Add(new(group, known.History == point.History && known.Applied > point.Applied ? known : point));
+            }
         }
 
-        return merged;
+        return Bounded([.. points], Overflow || other.Overflow);
     }
+
+    private SessionToken Bounded(KeyValuePair<GroupId, SessionPoint>[] points, bool overflow) => points.Length > MaxGroups
+        ? new SessionToken(_cluster, points[^MaxGroups..], overflow: true)
+        : new SessionToken(_cluster, points, overflow);
 
     public override string ToString()
     {

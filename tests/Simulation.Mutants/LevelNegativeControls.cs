@@ -38,6 +38,10 @@ public sealed class LevelNegativeControls(ITestOutputHelper output)
         Hunt.Catches(output, "group-forgotten-in-token", ["session-went-back"], tuning: "small-tokens");
 
     [Fact]
+    public void A_dropped_group_that_comes_back_with_an_old_point_is_caught() =>
+        Hunt.Catches(output, "dropped-group-comes-back", ["session-went-back"], tuning: "small-tokens");
+
+    [Fact]
     public void Only_the_newest_pending_proof_kept_is_caught() =>
         Hunt.CatchesIn(output, "only-newest-proof-kept", "age-stands-still", SlowAppends.Run);
 

@@ -79,8 +79,7 @@ internal sealed class KvHeaders(string clusterId)
 
             if (isExecuted)
             {
-                SessionPoint seen = new(evidence.Applied, reply.History);
-                headers[Session] = (session ?? _newSession).With(evidence.Group, seen).ToString();
+                headers[Session] = (session ?? _newSession).After(reply).ToString();
             }
         }
     }

@@ -20,7 +20,7 @@ internal sealed class SessionEndpoint(FrontDoor door)
         int groups = 0;
         foreach ((GroupId group, SessionPoint point) in store.SessionPoints())
         {
-            token = token.With(group, point);
+            token = token.With(group, point, coversAll: false);
             groups++;
         }
 

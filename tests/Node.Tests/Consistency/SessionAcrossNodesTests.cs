@@ -94,9 +94,9 @@ public sealed class SessionAcrossNodesTests
         Answer written = await cluster.WriteAsync(cluster.Nodes[0], "/v1/kv/key", "1");
         SessionToken honest = written.ParsedToken;
         SessionPoint seen = honest.Find(written.Group);
-        SessionToken future = honest.With(written.Group, seen with { Applied = seen.Applied + 1_000_000 });
-        SessionToken otherHistory = SessionToken.Empty("test").With(written.Group, seen with { History = seen.History + 1 });
-        SessionToken foreign = SessionToken.Empty("elsewhere").With(written.Group, seen);
+        SessionToken future = honest.With(written.Group, seen with { Applied = seen.Applied + 1_000_000 }, coversAll: false);
+        SessionToken otherHistory = SessionToken.Empty("test").With(written.Group, seen with { History = seen.History + 1 }, coversAll: false);
+        SessionToken foreign = SessionToken.Empty("elsewhere").With(written.Group, seen, coversAll: false);
 
         foreach (NodeHost node in cluster.Nodes)
         {

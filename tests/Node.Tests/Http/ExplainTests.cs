@@ -84,7 +84,7 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         ulong seen, uint history, string more, bool n1Can, string? node, string how)
     {
         door.Reset();
-        SessionToken token = SessionToken.Empty("test").With(KeysGroup, new SessionPoint(seen, history));
+        SessionToken token = SessionToken.Empty("test").With(KeysGroup, new SessionPoint(seen, history), coversAll: false);
         JsonElement json = await ExplainAsync($"consistency=session&session={token}{more}");
         Assert.Equal(seen, json.GetProperty("read").GetProperty("sessionApplied").GetUInt64());
         Assert.Equal(n1Can, Replica(json, "n1").GetProperty("canServe").GetBoolean());

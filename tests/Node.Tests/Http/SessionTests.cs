@@ -38,7 +38,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Single(TokenOf(first).Points);
 
         // What the session had seen of another group stays in it.
-        SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History)).With(KeysGroup, new SessionPoint(7, History));
+        SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History), coversAll: false).With(KeysGroup, new SessionPoint(7, History), coversAll: false);
         using HttpResponseMessage next = await door.SendAsync(method, PathOf(method) + query, ("Kv-Session", before.ToString()));
         Assert.Equal(status, (int)next.StatusCode);
         Assert.Equal(new SessionPoint(7, History), door.Asked!.Session);
@@ -51,7 +51,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     {
         door.Reset();
         door.Answer = _ => Reply(ErrorCode.KeyNotFound) with { History = 0 };
-        SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History));
+        SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History), coversAll: false);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key", ("Kv-Session", before.ToString()));
         Assert.Equal(before.ToString(), response.Headers.GetValues("Kv-Session").Single());
     }
@@ -78,7 +78,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     {
         door.Reset();
         door.Answer = _ => Reply(ErrorCode.None);
-        SessionToken ahead = Empty().With(KeysGroup, new SessionPoint(90000, History));
+        SessionToken ahead = Empty().With(KeysGroup, new SessionPoint(90000, History), coversAll: false);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?consistency=eventual&session=" + ahead);
         Assert.Equal(new SessionPoint(90000, History), TokenOf(response).Find(KeysGroup));
     }
@@ -95,7 +95,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         SessionToken token = Empty();
         for (uint group = 0; group <= SessionToken.MaxGroups; group++)
         {
-            token = token.With(new GroupId(100 + group), new SessionPoint(1, History));
+            token = token.With(new GroupId(100 + group), new SessionPoint(1, History), coversAll: false);
         }
 
         Assert.True(token.NeedsStrong(KeysGroup));
@@ -106,7 +106,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.True(TokenOf(response).Overflow);
 
         // Of a group that the token knows, it knows enough.
-        token = token.With(KeysGroup, new SessionPoint(3, History));
+        token = token.With(KeysGroup, new SessionPoint(3, History), coversAll: true);
         using HttpResponseMessage known = await large.SendAsync(
             "GET", "/v1/kv/key?consistency=session", ("Kv-Session", token.ToString()));
         Assert.Equal(ReadLevel.Session, large.Asked!.Level);
@@ -131,8 +131,8 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         { "not base64url!", "unreadable" },
         { Empty().ToString()[..^1], "unreadable" },
         { SessionToken.Empty("elsewhere").ToString(), "another cluster than test" },
-        { Empty().With(new GroupId(5), new SessionPoint(1, History)).ToString(), "groups 1 to 4" },
-        { Empty().With(new GroupId(0), new SessionPoint(1, History)).ToString(), "groups 1 to 4" },
+        { Empty().With(new GroupId(5), new SessionPoint(1, History), coversAll: false).ToString(), "groups 1 to 4" },
+        { Empty().With(new GroupId(0), new SessionPoint(1, History), coversAll: false).ToString(), "groups 1 to 4" },
     };
 
     [Theory]

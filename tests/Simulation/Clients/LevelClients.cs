@@ -28,11 +28,31 @@ public sealed class LevelClients
         public SessionToken Token { get; set; } = SessionToken.Empty(clusterId);
         public Dictionary<string, ulong> Seen { get; } = [];
 
-        public void Sees(string key, ulong revision) => Seen[key] = Math.Max(Seen.GetValueOrDefault(key), revision);
+        /// <summary>Replies and messages so far: whether something came in between is told by this, not by the token.</summary>
+        public long Heard { get; private set; }
+
+        public void Sees(string key, ulong revision)
+        {
+            Heard++;
+            Seen[key] = Math.Max(Seen.GetValueOrDefault(key), revision);
+        }
+
+        /// <summary>
+        /// A reply to a request that was sent with this token, when so much had been heard. A server merges reply and token; the client
+        /// takes that for its new token, or merges it into its own when something else came meanwhile.
+        /// </summary>
+        public void Learns(KvReply reply, SessionToken sent, long heardThen)
+        {
+            string text = sent.After(reply).ToString();
+            Require(
+                SessionToken.TryParse(text, SimulatedCluster.ClusterId, out SessionToken? told, out string? problem), "token-refused", problem ?? "");
+            Token = Heard == heardThen ? told! : Token.Merge(told!);
+        }
 
         /// <summary>Another client's token came with a message: everything that client saw is now in this one's past.</summary>
         public void Hears(Session other)
         {
+            Heard++;
             Token = Token.Merge(other.Token);
             foreach ((string key, ulong revision) in other.Seen)
             {
@@ -86,6 +106,7 @@ public sealed class LevelClients
     private void Write(int register)
     {
         Session session = _sessions[_random.Below(_sessions.Length)];
+        (SessionToken token, long heard) = (session.Token, session.Heard);
         string key = KeyOf(register);
         var request = new KvRequest
         {
@@ -93,7 +114,7 @@ public sealed class LevelClients
             Key = Encoding.ASCII.GetBytes(key),
             Value = Encoding.ASCII.GetBytes("v"),
             TimeoutMs = _timeoutMs,
-            Session = session.Token.Find(GroupOf(key)),
+            Session = token.Find(GroupOf(key)),
         };
         bool sent = Send(request, (_, reply) =>
         {
@@ -101,8 +122,8 @@ public sealed class LevelClients
             {
                 Evidence evidence = reply.Evidence!.Value;
                 _told.Add(key, reply.Revision, evidence.Group, evidence.Applied, _cluster.Scheduler.NowMicros);
+                session.Learns(reply, token, heard);
                 session.Sees(key, reply.Revision);
-                session.Token = Learned(session.Token, reply);
             }
 
             CheckNotRefused(session, reply);
@@ -133,6 +154,7 @@ public sealed class LevelClients
         }
 
         string key = KeyOf(_random.Below(_registers));
+        (SessionToken token, long heard) = (session.Token, session.Heard);
         KvRequest request = Draw(key, session);
         ulong mustShow = request.Level == ReadLevel.Strong ? _told.RevisionBefore(key, _cluster.Scheduler.NowMicros) : 0;
         bool forged = request.Session.Applied > session.Token.Find(GroupOf(key)).Applied;
@@ -158,8 +180,8 @@ public sealed class LevelClients
             }
 
             CheckReply(request, reply, key, calledMicros, mustShow, seen);
+            session.Learns(reply, token, heard);
             session.Sees(key, reply.Revision);
-            session.Token = Learned(session.Token, reply);
         });
     }
 
@@ -260,16 +282,6 @@ public sealed class LevelClients
 
     private static void CheckNotRefused(Session session, KvReply? reply) => Require(
         reply?.Code != ErrorCode.SessionTokenInvalid, "token-refused", $"the token {session.Token} was refused: {reply?.Detail}");
-
-    /// <summary>Tokens travel as text, as they do between clients and servers.</summary>
-    private static SessionToken Learned(SessionToken token, KvReply reply)
-    {
-        Evidence evidence = reply.Evidence!.Value;
-        string text = token.With(evidence.Group, new SessionPoint(evidence.Applied, reply.History)).ToString();
-        Require(
-            SessionToken.TryParse(text, SimulatedCluster.ClusterId, out SessionToken? read, out string? problem), "token-refused", problem ?? "");
-        return read!;
-    }
 
     /// <summary>Sends to a node drawn at random; the reply is null when the process ended first. False: nobody is there to be asked.</summary>
     private bool Send(KvRequest request, Action<StoreNode, KvReply?> answered)
