@@ -10,7 +10,7 @@ namespace KvStore.Simulation.Mutants;
 /// Faults in who confirms a round. Seeds reach neither within the first two hundred (a deposed leader must be cut off together
 /// with just the wrong companion), so each is a schedule of cores. Replicas 1, 2 and 3 vote, 4 learns.
 /// </summary>
-public sealed class RoundNegativeControls(ITestOutputHelper output)
+public sealed class ConfirmationNegativeControls(ITestOutputHelper output)
 {
     private const ulong ReadContext = 7;
 
