@@ -40,8 +40,9 @@ internal sealed partial class Replica
     }
 
     /// <summary>
-    /// Reads this replica's table as it is now. True: the reply is the answer. False: the level is not proved; the reply
-    /// is what an eventual read would get, and its evidence has the best age there is. Any thread.
+    /// Reads this replica's table as it is now. True: the reply is the answer, which may be that the session's token is of another
+    /// history. False: the level is not proved; the reply is what an eventual read would get, and its evidence has the best age
+    /// there is. Any thread.
     /// </summary>
     /// <param name="request">A get.</param>
     /// <param name="virtualNode">Of its key.</param>
@@ -228,15 +229,15 @@ internal sealed partial class Replica
             bool mayServe = request.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;
             if (mayServe || (request.OnUnmet == OnUnmet.Fail && !IsLeader))
             {
-                _ = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-                Loop.Complete(item, mayServe ? local : TooStale(request, local.Evidence!.Value));
+                bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+                Loop.Complete(item, isAnswer || mayServe ? local : TooStale(request, local.Evidence!.Value));
                 return;
             }
         }
         else if (!Loop.TryTakeUnmetPlace(item))
         {
-            _ = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-            Loop.Complete(item, Replies.TooStale(
+            bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+            Loop.Complete(item, isAnswer ? local : Replies.TooStale(
                 $"{Loop.Node.Options.MaxUnmetReads} reads wait for a proof of the leader already", local.Evidence!.Value));
             return;
         }

@@ -246,6 +246,24 @@ public sealed class FreshnessTests
         Assert.Equal((ReadLevel.Session, 8UL), (waiting.Reply!.Evidence!.Value.Level, waiting.Reply.Evidence!.Value.Applied));
     }
 
+    [Theory]
+    [InlineData(ReadLevel.Strong)]
+    [InlineData(ReadLevel.Bounded)]
+    [InlineData(ReadLevel.Session)]
+    public void A_token_of_another_history_is_an_error_even_where_nobody_may_be_asked_for_a_proof(ReadLevel level)
+    {
+        LoneNode node = Following();
+        Commit(node, upTo: 6);
+        uint history = Ask(node, Get(ReadLevel.Eventual)).Reply!.History;
+        WaitingClient client = Ask(node, Bounded(10) with
+        {
+            Level = level,
+            Session = new SessionPoint(6, history + 1),
+            OnUnmet = OnUnmet.Fail,
+        });
+        Assert.Equal(ErrorCode.SessionTokenInvalid, client.Reply!.Code);
+    }
+
     [Fact]
     public void A_token_from_the_future_is_an_error_and_not_an_endless_wait()
     {
