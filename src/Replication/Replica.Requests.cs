@@ -273,7 +273,7 @@ internal sealed partial class Replica
             }
             else
             {
-                pending.Items.ForEach(Wait);
+                TryAgain(pending);
             }
         }
     }
@@ -283,7 +283,17 @@ internal sealed partial class Replica
     {
         while (_pending.TryPeek(out PendingEntry? pending) && pending.Index <= index)
         {
-            _pending.Dequeue().Items.ForEach(Wait);
+            TryAgain(_pending.Dequeue());
+        }
+    }
+
+    /// <summary>Its entry may be committed, or be so one day: from here on only a result says that a request was not applied.</summary>
+    private void TryAgain(PendingEntry pending)
+    {
+        foreach (RequestItem item in pending.Items)
+        {
+            item.AttemptVanished = true;
+            Wait(item);
         }
     }
 

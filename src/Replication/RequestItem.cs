@@ -23,8 +23,8 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     public bool MayHaveApplied { get; set; }
 
     /// <summary>
-    /// An attempt at another node ended without an answer: its copy may still arrive somewhere and execute, whatever becomes of
-    /// later ones.
+    /// An attempt ended without a result: its copy, on its way to another node or in an entry this replica lost sight of, may have
+    /// executed or do so yet, whatever becomes of later ones.
     /// </summary>
     public bool AttemptVanished { get; set; }
 

@@ -1,4 +1,6 @@
 using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
 
 namespace KvStore.Replication.Tests;
 
@@ -57,6 +59,72 @@ public sealed class WriteOutcomeTests
         WaitingClient read = new();
         node.Store.Submit(new KvRequest { Operation = KvOperation.Get, Key = "key"u8.ToArray(), Level = ReadLevel.Eventual }, read);
         Assert.True(read.Reply!.Revision >= all.Reply.Revision);
+    }
+
+    /// <summary>A snapshot may contain the write: that its second copy is refused does not prove it was not applied.</summary>
+    [Fact]
+    public void A_refusal_after_a_snapshot_took_the_place_of_the_entry_is_indeterminate()
+    {
+        LoneNode node = Leading();
+        ulong nextTerm = node.Replica.View.Term + 1;
+        WaitingClient put = Put(node, timeoutMs: 60_000, UserKey);
+        (SnapshotMetadata snapshot, byte[] piece) = SnapshotOfNode3(nextTerm);
+        node.Hear(new InstallSnapshot(LoneNode.IdOf(1), node.Replica.Id, nextTerm, snapshot));
+        node.Turn();
+        node.TurnSnapshots();
+        node.HearPayload(piece);
+        node.TurnSnapshots();
+        node.Turn();
+        Assert.Equal(snapshot.Index, node.Replica.SnapshotIndex);
+        RefuseForwarded(node);
+        Assert.Equal((ErrorCode.Indeterminate, Outcome.Unknown), (put.Reply!.Code, put.Reply.Outcome));
+    }
+
+    /// <summary>
+    /// The entry is cut from this log before it is committed or another in its place is; elsewhere a copy may live, and win.
+    /// </summary>
+    [Fact]
+    public void A_refusal_after_the_entry_was_cut_from_the_log_is_indeterminate()
+    {
+        LoneNode node = Leading();
+        ulong term = node.Replica.View.Term;
+        ulong last = node.Replica.DurableLastIndex;
+        Put(node, timeoutMs: 60_000, UserKey with { Client = 100 });
+        WaitingClient put = Put(node, timeoutMs: 60_000, UserKey);
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, term + 1, last, term, last, [LoneNode.NoOp(term + 1, last + 1)]));
+        node.Turn();
+        Assert.Equal(term + 2, node.LeadWithVotesOfNode1());
+        Entry[] others = [.. Enumerable.Range(1, 3).Select(i => LoneNode.NoOp(term + 3, last + 1 + (ulong)i))];
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, term + 3, last + 1, term + 1, others[^1].Index, others));
+        node.Turn();
+        RefuseForwarded(node);
+        Assert.Equal((ErrorCode.Indeterminate, Outcome.Unknown), (put.Reply!.Code, put.Reply.Outcome));
+    }
+
+    /// <summary>Node 1 leads by now, and has no room for anything it is passed.</summary>
+    private static void RefuseForwarded(LoneNode node)
+    {
+        node.Pass(50);
+        node.Turn();
+        Assert.NotEmpty(node.Forwarded);
+        node.Forwarded.ForEach(f => f.Completion.Replied(Replies.Overloaded("Node 1 has no room")));
+        node.Turn();
+    }
+
+    private static (SnapshotMetadata Snapshot, byte[] Piece) SnapshotOfNode3(ulong term)
+    {
+        var other = new LoneNode(self: 3, adjust: o => o with { SnapshotMinEntries = 10 });
+        Entry[] entries = [.. Enumerable.Range(6, 15).Select(i => LoneNode.NoOp(term, (ulong)i))];
+        other.Hear(new AppendEntries(LoneNode.IdOf(1), other.Replica.Id, term, 5, 5, entries[^1].Index, entries));
+        other.Turn();
+        other.Pass(50);
+        other.Turn();
+        other.TurnSnapshots();
+        other.Turn();
+        SnapshotMetadata snapshot = new(
+            entries[^1].Index, term, entries[^1].LastClock, ConfState.Of(LoneNode.IdOf(1), LoneNode.IdOf(2), LoneNode.IdOf(3)));
+        byte[] file = other.Disk.ReadAll($"/data/snap/1/{SnapshotName.Of(snapshot.Index, term)}");
+        return (snapshot, SnapshotPayload.Piece(new GroupId(1), snapshot.Index, term, 0, file.Length, file));
     }
 
     private static LoneNode Leading()
