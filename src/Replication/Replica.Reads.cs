@@ -210,9 +210,10 @@ internal sealed partial class Replica
 
     private ReplicaLag? LagOf(Confirmation? newest, ulong atIndex, long provedTicks)
     {
-        if (provedTicks != Freshness.Unknown && (newest is null || provedTicks >= newest.AtTicks))
+        if (provedTicks != Freshness.Unknown)
         {
-            // A proof was served: everything that was committed when it was asked for is applied here.
+            // Everything that was committed when the proof was asked for is applied here. The newest confirmation may be of a later
+            // moment and find entries missing: for who asked for a proof, this one holds.
             return new ReplicaLag(0, Loop.Node.AgeMs(provedTicks));
         }
 
@@ -429,7 +430,7 @@ internal sealed partial class Replica
     {
         foreach (RequestItem item in items)
         {
-            if (!item.IsCompleted && nowMs >= item.DeadlineMs)
+            if (IsOverdue(item, nowMs))
             {
                 Loop.Complete(item, DeadlineReply(item));
             }

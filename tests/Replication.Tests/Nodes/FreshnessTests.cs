@@ -214,6 +214,20 @@ public sealed class FreshnessTests
         Assert.Equal(ErrorCode.TooStale, Ask(node, Lag(3) with { OnUnmet = OnUnmet.Fail }).Reply!.Code);
     }
 
+    /// <summary>Under steady writes there is always a newer confirmation that finds a follower behind.</summary>
+    [Fact]
+    public void A_lag_that_was_proved_is_served_although_a_newer_confirmation_finds_entries_missing()
+    {
+        LoneNode node = Following();
+        WaitingClient waiting = Ask(node, Lag(0));
+        node.Pass(10);
+        Prove(node, commit: 10, node.Store.StampTicks());
+        Commit(node, upTo: 6);
+        AnswerQuestion(node, index: 6);
+        Assert.Equal((ReadLevel.Bounded, 0UL), (waiting.Reply!.Evidence!.Value.Level, waiting.Reply.Lag!.Value.Entries));
+        Assert.InRange(waiting.Reply.Lag.Value.AgeMs, 11U, 13U);
+    }
+
     [Fact]
     public void One_more_unmet_read_than_there_are_places_is_told_so()
     {
