@@ -190,7 +190,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
 {
     private NodeId _leader;
-    private int _next;
+    private uint _next;
 
     public override NodeId LeaderNode => _leader;
 
@@ -205,7 +205,7 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
         // A strong read or a write is best at the leader; for anything else every replica is as good.
         bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
         IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(Group);
-        NodeId to = _leader.IsNone || !wantsLeader ? replicas[_next++ % replicas.Count].Node : _leader;
+        NodeId to = _leader.IsNone || !wantsLeader ? replicas[(int)(_next++ % (uint)replicas.Count)].Node : _leader;
         if (to == Loop.Node.Self)
         {
             // The placement says here, and the replica has not come yet.

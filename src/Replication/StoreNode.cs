@@ -161,8 +161,8 @@ public sealed class StoreNode : IDisposable
     internal bool ClockIsOff { get; private set; }
 
     /// <summary>
-    /// The front door behind every front door. Any thread. The sink is completed exactly once, here or later: an eventual
-    /// read at once from the table, without a queue; anything else by the loop that owns the group.
+    /// The front door behind every front door. Any thread. The sink is completed exactly once, here or later: a read whose level the
+    /// local replica proves by itself at once from the table, without a queue; anything else by the loop that owns the group.
     /// </summary>
     public void Submit(KvRequest request, IReplySink sink)
     {
@@ -206,13 +206,14 @@ public sealed class StoreNode : IDisposable
     /// <param name="completed">Must not block. Not called when the node stops before.</param>
     public bool TryHashState(GroupId group, Action<StateHash> completed)
     {
+        Replica replica = Replicas[group.Value];
         if (Interlocked.Increment(ref _hashesUnderWay) > MaxHashesUnderWay)
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             return false;
         }
 
-        LoopOf(group).Post(new StateHashRequest(Replicas[group.Value], hash =>
+        LoopOf(group).Post(new StateHashRequest(replica, hash =>
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             completed(hash);
