@@ -81,28 +81,16 @@ internal sealed partial class Replica
     public override void Expire(long nowMs)
     {
         base.Expire(nowMs);
-        foreach (PendingEntry pending in _pending)
+        ExpirePending(nowMs);
+        foreach (AppliedWrite write in _awaitingAll)
         {
-            foreach (RequestItem item in pending.Items)
+            if (nowMs >= write.Item.DeadlineMs)
             {
-                if (!item.IsCompleted && nowMs >= item.DeadlineMs)
-                {
-                    Loop.Complete(item, IsCopyOfPending(item)
-                        ? Replies.InFlight()
-                        : Replies.Indeterminate("The deadline passed before the write was committed"));
-                }
+                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, "before the deadline"));
             }
         }
 
-        for (int i = _awaitingAll.Count - 1; i >= 0; i--)
-        {
-            if (nowMs >= _awaitingAll[i].Item.DeadlineMs)
-            {
-                Loop.Complete(_awaitingAll[i].Item, Replies.NotOnAll(_awaitingAll[i].Reply, "before the deadline"));
-                _awaitingAll.RemoveAt(i);
-            }
-        }
-
+        _awaitingAll.RemoveAll(write => write.Item.IsCompleted);
         foreach (ReadBatch batch in _unproved.Values)
         {
             ExpireReads(batch.Items, nowMs);
@@ -152,15 +140,15 @@ internal sealed partial class Replica
             return;
         }
 
+        // Applied in the order of the log, so those that are everywhere come first.
         ulong everywhere = _raft.LowestVoterMatch;
-        for (int i = 0; i < _awaitingAll.Count; i++)
+        int answered = 0;
+        for (; answered < _awaitingAll.Count && _awaitingAll[answered].Index <= everywhere; answered++)
         {
-            if (_awaitingAll[i].Index <= everywhere)
-            {
-                Loop.Complete(_awaitingAll[i].Item, _awaitingAll[i].Reply);
-                _awaitingAll.RemoveAt(i--);
-            }
+            Loop.Complete(_awaitingAll[answered].Item, _awaitingAll[answered].Reply);
         }
+
+        _awaitingAll.RemoveRange(0, answered);
     }
 
     private void GiveUpOnAll(string when)
@@ -173,27 +161,31 @@ internal sealed partial class Replica
         _awaitingAll.Clear();
     }
 
-    /// <summary>An entry further ahead in the queue holds a request with the same id.</summary>
-    private bool IsCopyOfPending(RequestItem item)
+    /// <summary>
+    /// The deadline of a write has come while its entry is not committed: nobody knows, unless the request is a copy of one that
+    /// is further ahead in the queue.
+    /// </summary>
+    private void ExpirePending(long nowMs)
     {
-        foreach (PendingEntry pending in _pending)
+        if (!_pending.Any(pending => pending.Items.Exists(item => IsOverdue(item, nowMs))))
         {
-            foreach (RequestItem other in pending.Items)
-            {
-                if (ReferenceEquals(other, item))
-                {
-                    return false;
-                }
-
-                if (item.Request.Id is { } id && other.Request.Id is { } first && (id.Client, id.Sequence) == (first.Client, first.Sequence))
-                {
-                    return true;
-                }
-            }
+            return;
         }
 
-        return false;
+        var ahead = new HashSet<(UInt128 Client, ulong Sequence)>();
+        foreach (RequestItem item in _pending.SelectMany(pending => pending.Items))
+        {
+            RequestId id = item.Request.Id!.Value;
+            bool isCopy = !ahead.Add((id.Client, id.Sequence));
+            if (IsOverdue(item, nowMs))
+            {
+                Loop.Complete(
+                    item, isCopy ? Replies.InFlight() : Replies.Indeterminate("The deadline passed before the write was committed"));
+            }
+        }
     }
+
+    private static bool IsOverdue(RequestItem item, long nowMs) => !item.IsCompleted && nowMs >= item.DeadlineMs;
 
     private void AssignId(RequestItem item)
     {

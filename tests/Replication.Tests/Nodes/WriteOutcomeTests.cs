@@ -61,6 +61,29 @@ public sealed class WriteOutcomeTests
         Assert.True(read.Reply!.Revision >= all.Reply.Revision);
     }
 
+    [Fact]
+    public void Writes_for_all_are_answered_as_far_as_every_voter_has_come()
+    {
+        LoneNode node = Leading();
+        WaitingClient first = Put(node, timeoutMs: 60_000, UserKey, WriteAck.All);
+        ulong hasFirst = node.Replica.DurableLastIndex;
+        WaitingClient soon = Put(node, timeoutMs: 200, UserKey with { Client = 100 }, WriteAck.All);
+        WaitingClient last = Put(node, timeoutMs: 60_000, UserKey with { Client = 101 }, WriteAck.All);
+        node.HearAcknowledgement();
+        node.Hear(new AppendResponse(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, hasFirst));
+        node.Turn();
+        Assert.Equal(ErrorCode.None, first.Reply!.Code);
+        Assert.Null(soon.Reply);
+
+        node.Pass(250);
+        node.Turn();
+        Assert.Equal(ErrorCode.NotOnAll, soon.Reply!.Code);
+        Assert.Null(last.Reply);
+        node.Hear(new AppendResponse(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex));
+        node.Turn();
+        Assert.Equal(ErrorCode.None, last.Reply!.Code);
+    }
+
     /// <summary>A snapshot may contain the write: that its second copy is refused does not prove it was not applied.</summary>
     [Fact]
     public void A_refusal_after_a_snapshot_took_the_place_of_the_entry_is_indeterminate()
