@@ -88,7 +88,8 @@ public sealed partial class RaftNode
     /// Everything to do now, handed out once. More may be taken while earlier writes are in flight; the owner completes writes
     /// in the order it took them.
     /// </summary>
-    public Ready TakeReady()
+    /// <param name="maxApplyBytes">At most so much to apply, below the configured limit; a larger entry goes alone.</param>
+    public Ready TakeReady(long maxApplyBytes = long.MaxValue)
     {
         IReadOnlyList<Entry> entries = _log.Unstable.HandOut();
         HardState hardState = CurrentHardState;
@@ -96,7 +97,7 @@ public sealed partial class RaftNode
         bool mustSync = entries.Count > 0 || ballotChanged;
         bool write = mustSync || hardState.Commit != _handedOut.Commit;
         _handedOut = hardState;
-        IReadOnlyList<Entry> committed = HandOutToApply();
+        IReadOnlyList<Entry> committed = HandOutToApply(Math.Min(maxApplyBytes, _config.MaxApplyBytes));
         SnapshotMetadata? snapshot = _snapshotToHandOut ? PendingSnapshot : null;
         _snapshotToHandOut = false;
         return new Ready
@@ -215,14 +216,14 @@ public sealed partial class RaftNode
         LeaveJointWhenDue();
     }
 
-    private IReadOnlyList<Entry> HandOutToApply()
+    private IReadOnlyList<Entry> HandOutToApply(long maxBytes)
     {
         if (!_log.HasEntriesToApply)
         {
             return [];
         }
 
-        _applying = _log.HandOutToApply(_config.MaxApplyBytes);
+        _applying = _log.HandOutToApply(maxBytes);
         return _applying;
     }
 

@@ -573,6 +573,8 @@ public sealed class ShardLoop
             return;
         }
 
+        // At least one entry each: the share of a group may be small, but none stands still.
+        long applyShareBytes = Replica.MaxApplyBytesPerTurn / Math.Max(1, _dirty.Count);
         foreach (Replica replica in _dirty)
         {
             replica.IsDirty = false;
@@ -584,7 +586,7 @@ public sealed class ShardLoop
                 continue;
             }
 
-            Ready ready = replica.TakeReady();
+            Ready ready = replica.TakeReady(applyShareBytes);
             replica.SendAll(ready.Messages);
             if (ready.MustSync || ready.MessagesAfterSync.Count > 0)
             {
