@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills nodes under recorded load, or lets one miss a lot, and gives a verdict. Exit code: 0 pass, 1 a promise was broken, 2 no verdict.
+# Kills, pauses or cuts off nodes under recorded load, or lets one miss a lot, and gives a verdict. Exit code: 0 pass, 1 a promise was broken, 2 no verdict.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,13 +11,17 @@ Usage: scripts/chaos.sh [--scenario NAME] [--rounds N | --seconds S] [--seed X] 
 
   --scenario kill-one   kill -9 of one node at a time; every group takes a write again within 3 s (default)
   --scenario kill-all   kill -9 of all nodes at once
-  --rounds N            kills (30)
-  --seconds S           kill for so long instead; fewer than 10 kills are no verdict
+  --scenario pause      SIGSTOP and SIGCONT of one node at a time, mostly one that leads; every group takes a write again within 5 s
+  --scenario partition  one node at a time cut off from the others, and still reached by clients; every group takes a write again
+                        within 5 s. The nodes reach each other through ports of the run; no rights and no network tools are needed.
+  --rounds N            faults (30)
+  --seconds S           go on for so long instead; fewer than 10 faults are no verdict
   --seed X              of everything that is drawn (1)
   --out DIR             history.jsonl, report.md and the data of the nodes (out/chaos); data of an earlier run there is deleted
 
 Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end.
-check judges the history of an earlier run again.
+Every answer is recorded with the level it met, its age, its token and its place in the log, and judged at the end; check judges
+the history of an earlier run again.
 
 catch-up stops one node, writes to the others until their logs no longer reach back to it (200,000 writes of 8 KiB), starts it
 again and waits until it holds what they hold: by snapshot, with equal hashes at an equal index in every group (out/catch-up).

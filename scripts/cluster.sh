@@ -26,7 +26,8 @@ Usage: scripts/cluster.sh VERB [N]
   wipe       down, then delete the data and the logs of all nodes
 
 N is a node id (n1) or its number (1). Pids and logs are in $run.
-KV_CONFIG and KV_DATA choose another configuration file and data directory.
+KV_CONFIG and KV_DATA choose another configuration file and data directory. A node that sees the others at other addresses has a
+file of its own beside it: cluster.n1.json beside cluster.json.
 EOF
 }
 
@@ -85,10 +86,11 @@ build() {
 }
 
 start() {
-  local id=$1
+  local id=$1 own=$config
   mkdir -p "$run"
+  [[ ! -f ${config%.json}.$id.json ]] || own=${config%.json}.$id.json
   # A session of its own: Ctrl-C in this terminal is not for the nodes.
-  setsid dotnet "$program" --node "$id" --config "$config" --data "$data" --log text >>"$run/$id.log" 2>&1 </dev/null &
+  setsid dotnet "$program" --node "$id" --config "$own" --data "$data" --log text >>"$run/$id.log" 2>&1 </dev/null &
   echo $! >"$run/$id.pid"
 }
 

@@ -1,3 +1,5 @@
+using KvStore.LoadTests.Load;
+
 namespace KvStore.LoadTests.Chaos;
 
 internal enum Verdict
@@ -15,15 +17,20 @@ internal sealed record ChaosFigures
     /// <summary>Below this there was too little traffic to find anything.</summary>
     public const double LeastAnswersPerSecond = 500;
 
+    /// <summary>Of each level, over the whole run.</summary>
+    public const int LeastReadsPerLevel = 100;
+
+    private static readonly string[] Levels = [.. ReadLevels.All.Select(ReadLevels.NameOf)];
+
     public required CheckResult History { get; init; }
-    public required IReadOnlyList<KillRound> Rounds { get; init; }
+    public required IReadOnlyList<FaultRound> Rounds { get; init; }
     public required int RoundsAsked { get; init; }
     public required int Groups { get; init; }
 
-    /// <summary>Of writers and readers, before the first kill.</summary>
+    /// <summary>Of writers and readers, before the first fault.</summary>
     public required double AnswersPerSecondBefore { get; init; }
 
-    /// <summary>For each group and kill the longest time until a write is acknowledged; null when the scenario promises none.</summary>
+    /// <summary>For each group and fault the longest time until a write is acknowledged; null when the scenario promises none.</summary>
     public required TimeSpan? OutageLimit { get; init; }
 
     /// <summary>What ended the run early, in a sentence; null when nothing did.</summary>
@@ -44,16 +51,16 @@ internal sealed record ChaosFigures
 
         foreach (var round in Rounds)
         {
-            string kill = $"kill {round.Number} ({string.Join(", ", round.Nodes)})";
+            string fault = $"fault {round.Number} ({string.Join(", ", round.Nodes)})";
             for (int group = 0; group < Groups; group++)
             {
                 if (round.OutageOf(group) is not { } outage)
                 {
-                    yield return $"{kill}: group {group + 1} took no write any more";
+                    yield return $"{fault}: group {group + 1} took no write any more";
                 }
                 else if (outage > OutageLimit)
                 {
-                    yield return $"{kill}: group {group + 1} took no write for {outage.TotalSeconds:0.00} s";
+                    yield return $"{fault}: group {group + 1} took no write for {outage.TotalSeconds:0.00} s";
                 }
             }
         }
@@ -64,17 +71,22 @@ internal sealed record ChaosFigures
     {
         if (AnswersPerSecondBefore < LeastAnswersPerSecond)
         {
-            yield return $"{AnswersPerSecondBefore:N0} answers/s before the first kill; at least {LeastAnswersPerSecond:N0} are needed";
+            yield return $"{AnswersPerSecondBefore:N0} answers/s before the first fault; at least {LeastAnswersPerSecond:N0} are needed";
         }
 
         if (Rounds.Count < RoundsAsked)
         {
-            yield return $"{Rounds.Count} kills of {RoundsAsked}";
+            yield return $"{Rounds.Count} faults of {RoundsAsked}";
         }
 
         if (History.LeaderChanges == 0)
         {
             yield return "no group changed its leader";
+        }
+
+        foreach (string level in Levels.Where(level => History.ReadsByLevel.GetValueOrDefault(level) < LeastReadsPerLevel))
+        {
+            yield return $"{History.ReadsByLevel.GetValueOrDefault(level)} reads at level {level}; at least {LeastReadsPerLevel} are needed";
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using KvStore.LoadTests.Load;
 using KvStore.LoadTests.Reports;
 
 namespace KvStore.LoadTests.Chaos;
@@ -25,20 +26,34 @@ internal static class ChaosReport
 
             | | |
             |---|---|
-            | kills | {figures.Rounds.Count} of {figures.RoundsAsked} asked for |
-            | answers/s before the first kill | {figures.AnswersPerSecondBefore:N0} |
+            | faults | {figures.Rounds.Count} of {figures.RoundsAsked} asked for |
+            | answers/s before the first fault | {figures.AnswersPerSecondBefore:N0} |
             | puts acknowledged | {history.AcknowledgedWrites:N0} |
             | puts with unknown outcome | {history.UnknownWrites:N0} |
             | puts refused | {history.RefusedWrites:N0} |
             | reads answered | {history.Reads:N0} |
             | final reads among them | {history.FinalReads:N0} |
+            | less than the level asked for, where that was allowed | {history.ServedWeaker:N0} |
             | leader changes seen | {history.LeaderChanges:N0} |
             | violations | {history.Violations.Count:N0} |
 
-            ## From a kill to the first write acknowledged after it, seconds
+            """);
+        text.Append("\n## Reads by the level they met, and the ages they showed, milliseconds\n\n");
+        text.Append("| level | answers | with an age | median | p99 | maximum |\n|---|---:|---:|---:|---:|---:|\n");
+        foreach (string level in ReadLevels.All.Select(ReadLevels.NameOf))
+        {
+            var ages = history.Ages.GetValueOrDefault(level, []);
+            text.Append(CultureInfo.InvariantCulture, $"| {level} | {history.ReadsByLevel.GetValueOrDefault(level):N0} | ");
+            text.Append(ages.Count == 0 ? "n/a | n/a | n/a | n/a" : string.Create(
+                CultureInfo.InvariantCulture, $"{ages.Count:N0} | {Percentile(ages, 50)} | {Percentile(ages, 99)} | {ages[^1]}")).Append(" |\n");
+        }
 
-            Counted from the last moment the process was seen alive to the acknowledgement of the first write sent after its death,
-            per group and kill, over the nodes that run.
+        text.Append("""
+
+            ## From a fault to the first write acknowledged after it, seconds
+
+            Counted from the last moment the node was seen to be well to the acknowledgement of the first write sent after it was
+            struck, per group and fault, over the other nodes.
 
             | groups | n | median | p99 | maximum |
             |---|---:|---:|---:|---:|
@@ -46,12 +61,12 @@ internal static class ChaosReport
             """);
         var outages = figures.Rounds.SelectMany(round => Enumerable.Range(0, figures.Groups).Select(group => (round, group))).ToList();
         AppendOutages(text, "all", outages);
-        AppendOutages(text, "those whose leader was killed", outages.Where(at => at.round.LeaderlessGroups.Contains(at.group)));
+        AppendOutages(text, "those whose leader was struck", outages.Where(at => at.round.LeaderlessGroups.Contains(at.group)));
         AppendOutages(text, "the others", outages.Where(at => !at.round.LeaderlessGroups.Contains(at.group)));
 
-        var restarts = figures.Rounds.Select(round => round.Restart?.TotalSeconds).OfType<double>().Order().ToList();
-        text.Append("\n| from the start of a restart to ready | n | median | p99 | maximum |\n|---|---:|---:|---:|---:|\n");
-        text.Append("| all killed nodes of a round | ").Append(Summary(restarts)).Append(" |\n");
+        var restarts = figures.Rounds.Select(round => round.Recovery?.TotalSeconds).OfType<double>().Order().ToList();
+        text.Append("\n| from the end of a fault to ready | n | median | p99 | maximum |\n|---|---:|---:|---:|---:|\n");
+        text.Append("| all struck nodes of a round | ").Append(Summary(restarts)).Append(" |\n");
 
         AppendList(text, "Why it fails", figures.Failures());
         AppendList(text, "Why there is no verdict", figures.Voids());
@@ -61,7 +76,7 @@ internal static class ChaosReport
 
     public static string Name(Verdict verdict) => verdict.ToString().ToUpperInvariant();
 
-    private static void AppendOutages(StringBuilder text, string groups, IEnumerable<(KillRound Round, int Group)> outages)
+    private static void AppendOutages(StringBuilder text, string groups, IEnumerable<(FaultRound Round, int Group)> outages)
     {
         var seconds = outages.Select(at => at.Round.OutageOf(at.Group)?.TotalSeconds ?? double.PositiveInfinity).Order().ToList();
         text.Append("| ").Append(groups).Append(" | ").Append(Summary(seconds)).Append(" |\n");
@@ -74,7 +89,7 @@ internal static class ChaosReport
             $"{sorted.Count} | {Percentile(sorted, 50):0.000} | {Percentile(sorted, 99):0.000} | {sorted[^1]:0.000}");
 
     // Nearest rank: a value that was measured, never one between two.
-    private static double Percentile(List<double> sorted, double percent) =>
+    private static T Percentile<T>(IReadOnlyList<T> sorted, double percent) =>
         sorted[Math.Max(0, (int)Math.Ceiling(sorted.Count * percent / 100) - 1)];
 
     private static void AppendList(StringBuilder text, string title, IEnumerable<string> lines)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using KvStore.LoadTests.Load;
 using KvStore.LoadTests.Reports;
@@ -12,16 +11,17 @@ internal sealed record ChaosOptions(ChaosScenario Scenario, int Rounds, TimeSpan
     public string HistoryPath => Path.Combine(OutDirectory, "history.jsonl");
 }
 
-/// <summary>One chaos run on real processes: load, kills, a last look at every key through every node, figures.</summary>
+/// <summary>One chaos run on real processes: load, faults, a last look at every key through every node, figures.</summary>
 internal sealed class ChaosRun(
-    ChaosOptions options, ClusterFile cluster, ClusterScript script, ServerProcesses processes, Progress progress)
+    ChaosOptions options, ClusterFile cluster, ClusterScript script, Faults faults, Progress progress)
 {
-    private const int Writers = 32;
-    private const int Readers = 16;
+    private const int Writers = 20;
+    private const int Sessions = 14;
+    private const int Readers = 14;
     private const int KeysPerWriter = 100;
     private const int FinalReaders = 32;
 
-    /// <summary>Where a run is measured in time, the void-run rule still asks for this many kills.</summary>
+    /// <summary>Where a run is measured in time, the void-run rule still asks for this many faults.</summary>
     private const int LeastRounds = 10;
 
     // 48 processes 40 ms apart are 1,200 operations a second: twice what a run needs to count, and little enough to leave the
@@ -35,6 +35,9 @@ internal sealed class ChaosRun(
     private static readonly TimeSpan LongestOutage = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
 
+    // Long enough for ages to grow past every bound that is asked for, and for elections to end.
+    private static readonly TimeSpan ShortestPartialFault = TimeSpan.FromSeconds(2);
+
     private readonly Random _random = new(options.Seed);
     private readonly string[] _names = [.. cluster.Nodes.Select(node => node.Name)];
 
@@ -42,9 +45,9 @@ internal sealed class ChaosRun(
     {
         Directory.CreateDirectory(options.OutDirectory);
         progress.Say($"starting {string.Join(", ", _names)}");
-        await script.UpAsync(cancellation);
         try
         {
+            await script.UpAsync(cancellation);
             return await RunOnClusterAsync(cancellation);
         }
         finally
@@ -56,12 +59,13 @@ internal sealed class ChaosRun(
     private async Task<ChaosFigures> RunOnClusterAsync(CancellationToken cancellation)
     {
         var probeKeys = await Prober.LocateKeysAsync(cluster, cancellation);
-        string[][] keys = [.. Enumerable.Range(0, Writers).Select(KeysOf)];
-        var rounds = new List<KillRound>();
+        string[][] keys = [.. Enumerable.Range(0, Writers + Sessions).Select(KeysOf)];
+        var ring = await Ring.FetchAsync(cluster, cancellation);
+        var rounds = new List<FaultRound>();
         string? breakdown = null;
         double answersPerSecond;
 
-        await using var binary = new BinaryClient(cluster.Nodes, connectionsPerNode: 2);
+        await using var binary = new BinaryClient(cluster.Nodes, connectionsPerNode: 2, ring);
         await using var rest = new RestClient(cluster.Nodes, _names, recording: true);
         await using var probes = new BinaryClient(cluster.Nodes, connectionsPerNode: 1);
         await using (var history = new HistoryFile(options.HistoryPath))
@@ -75,8 +79,8 @@ internal sealed class ChaosRun(
             {
                 await Task.Delay(WarmUp, cancellation);
                 answersPerSecond = await MeasureRateAsync(recorder, cancellation);
-                progress.Say($"{answersPerSecond:N0} answers/s before the first kill");
-                breakdown = await KillAsync(rounds, prober, recorder, cancellation);
+                progress.Say($"{answersPerSecond:N0} answers/s before the first fault");
+                breakdown = await StrikeAsync(rounds, prober, recorder, cancellation);
             }
             finally
             {
@@ -106,13 +110,23 @@ internal sealed class ChaosRun(
     // Every second process uses REST, so both doors and both kinds of ids are under test.
     private IEnumerable<Task> StartLoad(IStoreClient[] doors, Recorder recorder, string[][] keys, CancellationToken stop)
     {
-        string[] all = [.. keys.SelectMany(own => own)];
         var clients = doors.Select(door => new PatientClient(door, Patience, TimeProvider.System)).ToArray();
-        for (int i = 0; i < Writers + Readers; i++)
+        var sessions = keys[Writers..]
+            .Select(own => (Session: new ClientSession(cluster.ClusterId), Keys: (IReadOnlyList<string>)own))
+            .ToArray();
+        for (int i = 0; i < Writers + Sessions + Readers; i++)
         {
+            int number = i;
             var process = new RecordedProcess(clients[i % clients.Length], recorder, OperationInterval, _random.Next());
-            string[]? own = i < Writers ? keys[i] : null;
-            yield return Task.Run(() => own is null ? process.ReadAsync(all, stop) : process.WriteAsync(own, stop), CancellationToken.None);
+            yield return Task.Run(
+                () => number switch
+                {
+                    < Writers => process.WriteAsync(keys[number], stop),
+                    < Writers + Sessions => process.GoOnInSessionAsync(
+                        sessions[number - Writers].Session, keys[number], [.. sessions.Where((_, other) => other != number - Writers)], stop),
+                    _ => process.ReadAsync(keys, stop),
+                },
+                CancellationToken.None);
         }
     }
 
@@ -124,88 +138,73 @@ internal sealed class ChaosRun(
     }
 
     /// <returns>What ended the rounds early, or null.</returns>
-    private async Task<string?> KillAsync(List<KillRound> rounds, Prober prober, Recorder recorder, CancellationToken cancellation)
+    private async Task<string?> StrikeAsync(List<FaultRound> rounds, Prober prober, Recorder recorder, CancellationToken cancellation)
     {
         long start = recorder.Now;
         bool GoOn() => options.During is { } during ? recorder.Now - start < during.TotalNanoseconds : rounds.Count < options.Rounds;
-        string? breakdown = null;
         while (GoOn())
         {
-            string[] victims = options.Scenario.KillsAll ? _names : [_names[_random.Next(_names.Length)]];
-            var round = new KillRound(rounds.Count + 1, victims, cluster.Groups);
             prober.Begin();
             await Task.Delay(ProbesBefore, cancellation);
-            await KillAsync(round, prober, recorder, cancellation);
+            var round = new FaultRound(rounds.Count + 1, DrawVictims(prober), cluster.Groups);
+            prober.Watch(round);
+            await faults.StrikeAsync(round, recorder, cancellation);
             rounds.Add(round);
-            if (options.Scenario.KillsAll)
+            try
             {
-                // Nothing can be written before nodes are back, so the restart is part of the outage.
-                prober.Use(_names);
-                breakdown = await RestartAsync(round, cancellation);
-                await UntilAcknowledgedAsync(round, recorder, cancellation);
-                prober.End();
+                await EndAsync(round, prober, recorder, cancellation);
             }
-            else
+            catch (ServersException e)
             {
-                await UntilAcknowledgedAsync(round, recorder, cancellation);
-                prober.End();
-                breakdown = await RestartAsync(round, cancellation);
-            }
-
-            if (breakdown is not null)
-            {
-                return breakdown;
+                return $"fault {round.Number}: {e.Message}";
             }
 
             progress.Show(Describe(round, recorder));
 
-            // The next kill meets the cluster at another point of its recovery each time.
+            // The next fault meets the cluster at another point of its recovery each time.
             await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(200, 1500)), cancellation);
         }
 
         return null;
     }
 
-    private async Task KillAsync(KillRound round, Prober prober, Recorder recorder, CancellationToken cancellation)
+    private async Task EndAsync(FaultRound round, Prober prober, Recorder recorder, CancellationToken cancellation)
     {
-        int[] pids = [.. round.Nodes.Select(node => processes.PidOf(node) ?? throw new ServersException($"{node} does not run"))];
-        prober.Watch(round);
+        bool loseConnections = _random.Next(2) == 0;
+        if (options.Scenario.StrikesAll)
+        {
+            // Nothing can be written before nodes are back, so the restart is part of the outage.
+            prober.Use(_names);
+            await faults.EndAsync(round, loseConnections, cancellation);
+            await UntilAcknowledgedAsync(round, recorder, cancellation);
+            prober.End();
+            return;
+        }
 
-        // The script needs some milliseconds to start and to end; the moment of death is seen by looking, not by its return.
-        var watch = Task.Factory.StartNew(
-            () =>
-            {
-                round.LastAliveNs = recorder.Now;
-                for (long now = recorder.Now; pids.Any(ServerProcesses.IsAlive); now = recorder.Now)
-                {
-                    // All of them alive: the outage of a kill-all starts with the first death.
-                    round.LastAliveNs = pids.All(ServerProcesses.IsAlive) ? now : round.LastAliveNs;
-                    Thread.Sleep(1);
-                }
+        if (options.Scenario.Fault != Fault.Kill)
+        {
+            await Task.Delay(ShortestPartialFault + TimeSpan.FromMilliseconds(_random.Next(1000)), cancellation);
+        }
 
-                round.DeadNs = recorder.Now;
-            },
-            cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        await Task.WhenAll(round.Nodes.Select(node => script.KillAsync(node, cancellation)));
-        await watch;
+        await UntilAcknowledgedAsync(round, recorder, cancellation);
+        prober.End();
+        await faults.EndAsync(round, loseConnections, cancellation);
     }
 
-    private async Task<string?> RestartAsync(KillRound round, CancellationToken cancellation)
+    // A node that nobody can tell from a dead one matters most while it leads, and may think so for a while longer.
+    private string[] DrawVictims(Prober prober)
     {
-        long start = Stopwatch.GetTimestamp();
-        try
+        if (options.Scenario.StrikesAll)
         {
-            await Task.WhenAll(round.Nodes.Select(node => script.RestartAsync(node, cancellation)));
-            round.Restart = Stopwatch.GetElapsedTime(start);
-            return null;
+            return _names;
         }
-        catch (ServersException e)
-        {
-            return $"kill {round.Number}: the restart failed: {e.Message}";
-        }
+
+        string drawn = _names[_random.Next(_names.Length)];
+        bool prefersLeader = options.Scenario.Fault != Fault.Kill && _random.Next(4) > 0;
+        return [prefersLeader ? prober.LeaderOfMost() ?? drawn : drawn];
     }
 
-    private static async Task UntilAcknowledgedAsync(KillRound round, Recorder recorder, CancellationToken cancellation)
+    private static async Task UntilAcknowledgedAsync(FaultRound round, Recorder recorder, CancellationToken cancellation)
     {
         long deadline = recorder.Now + (long)LongestOutage.TotalNanoseconds;
         while (!round.AllAcknowledged && recorder.Now < deadline)
@@ -214,12 +213,12 @@ internal sealed class ChaosRun(
         }
     }
 
-    private string Describe(KillRound round, Recorder recorder)
+    private string Describe(FaultRound round, Recorder recorder)
     {
         var worst = Enumerable.Range(0, cluster.Groups).Select(round.OutageOf).Max();
-        return $"kill {round.Number}: {string.Join(", ", round.Nodes)}; " +
+        return $"fault {round.Number}: {string.Join(", ", round.Nodes)}; " +
             $"slowest of {cluster.Groups} groups took a write again after {worst?.TotalSeconds:0.00} s; " +
-            $"ready again after {round.Restart?.TotalSeconds:0.00} s; {recorder.Acknowledged:N0} answers so far";
+            $"ready again after {round.Recovery?.TotalSeconds:0.00} s; {recorder.Acknowledged:N0} answers so far";
     }
 
     private async Task ReadEverythingAsync(PatientClient client, Recorder recorder, IReadOnlyList<string> keys)

@@ -1,15 +1,34 @@
 namespace KvStore.LoadTests.Chaos;
 
+internal enum Fault
+{
+    /// <summary>kill -9, then a restart.</summary>
+    Kill,
+
+    /// <summary>SIGSTOP, then SIGCONT: it comes back with everything it had in mind.</summary>
+    Pause,
+
+    /// <summary>Nothing gets from or to the other nodes; clients still reach it.</summary>
+    Partition,
+}
+
 /// <summary>What is done to the cluster, over and over, and what it promises meanwhile.</summary>
 /// <param name="Name">On the command line.</param>
 /// <param name="Summary">One line.</param>
-/// <param name="KillsAll">All nodes at once, or one that is drawn.</param>
+/// <param name="Fault">What a struck node suffers.</param>
+/// <param name="StrikesAll">All nodes at once, or one.</param>
 /// <param name="OutageLimit">Until a write is acknowledged in every group; null when it depends on the restart.</param>
-internal sealed record ChaosScenario(string Name, string Summary, bool KillsAll, TimeSpan? OutageLimit)
+internal sealed record ChaosScenario(string Name, string Summary, Fault Fault, bool StrikesAll, TimeSpan? OutageLimit)
 {
     public static readonly IReadOnlyList<ChaosScenario> All =
     [
-        new("kill-one", "kill -9 of one node at a time; every group takes a write again within 3 s", false, TimeSpan.FromSeconds(3)),
-        new("kill-all", "kill -9 of all nodes at once", true, null),
+        new("kill-one", "kill -9 of one node at a time; every group takes a write again within 3 s", Fault.Kill, false, TimeSpan.FromSeconds(3)),
+        new("kill-all", "kill -9 of all nodes at once", Fault.Kill, true, null),
+
+        // Nobody's connection breaks, so the followers learn of it by the election timeout alone: 1 to 2 s, and again when votes are split.
+        new("pause", "SIGSTOP and SIGCONT of one node at a time, mostly one that leads; every group takes a write again within 5 s",
+            Fault.Pause, false, TimeSpan.FromSeconds(5)),
+        new("partition", "one node at a time cut off from the others, mostly one that leads; every group takes a write again within 5 s",
+            Fault.Partition, false, TimeSpan.FromSeconds(5)),
     ];
 }

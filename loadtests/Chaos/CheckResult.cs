@@ -19,6 +19,15 @@ internal sealed record CheckResult
     public required int Reads { get; init; }
     public required int FinalReads { get; init; }
 
+    /// <summary>Answered reads by the level they met, final ones left out.</summary>
+    public required IReadOnlyDictionary<string, int> ReadsByLevel { get; init; }
+
+    /// <summary>Reads that allowed less than the level they asked for, and got less.</summary>
+    public required int ServedWeaker { get; init; }
+
+    /// <summary>By level, ascending: the ages that were shown, in milliseconds; strong reads have none.</summary>
+    public required IReadOnlyDictionary<string, IReadOnlyList<long>> Ages { get; init; }
+
     /// <summary>Terms seen in a group beyond its first one, summed over the groups.</summary>
     public required int LeaderChanges { get; init; }
 

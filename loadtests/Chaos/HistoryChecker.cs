@@ -11,6 +11,7 @@ namespace KvStore.LoadTests.Chaos;
 /// comes back show.</item>
 /// <item>At the end every key that was written is readable through every node, and all nodes agree.</item>
 /// </list>
+/// What reads say about their level, their age and their session is judged by <see cref="ReadLevelChecker"/>.
 /// </summary>
 internal sealed class HistoryChecker
 {
@@ -35,6 +36,7 @@ internal sealed class HistoryChecker
             checker.CheckKey(ofKey.Key, new KeyHistory(ofKey));
         }
 
+        checker._violations.AddRange(ReadLevelChecker.CheckSessions(records));
         var puts = records.Where(record => record.Op == HistoryRecord.Put).ToLookup(put => put.Outcome);
         var reads = records.Where(record => record is { Op: HistoryRecord.Get, Outcome: OperationOutcome.Ok }).ToList();
         var terms = records.Where(record => record.Term is not null).Select(record => (record.Group, record.Term)).Distinct().ToList();
@@ -45,10 +47,18 @@ internal sealed class HistoryChecker
             RefusedWrites = puts[OperationOutcome.Fail].Count(),
             Reads = reads.Count,
             FinalReads = reads.Count(read => read.Final),
+            ReadsByLevel = reads.Where(read => !read.Final).CountBy(read => read.Level ?? HistoryRecord.Strong).ToDictionary(),
+            ServedWeaker = reads.Count(read => read.OnUnmet == HistoryRecord.Serve && read.Asked is not null),
+            Ages = AgesOf(reads),
             LeaderChanges = terms.Count - terms.Select(seen => seen.Group).Distinct().Count(),
             Violations = checker._violations,
         };
     }
+
+    private static Dictionary<string, IReadOnlyList<long>> AgesOf(IEnumerable<HistoryRecord> reads) => reads
+        .Where(read => !read.Final && read is { AgeMs: not null, Level: not (null or HistoryRecord.Strong) })
+        .GroupBy(read => read.Level!)
+        .ToDictionary(level => level.Key, level => (IReadOnlyList<long>)[.. level.Select(read => read.AgeMs!.Value).Order()]);
 
     private void CheckKey(string key, KeyHistory operations)
     {
@@ -60,6 +70,7 @@ internal sealed class HistoryChecker
 
         CheckOrder(key, operations);
         CheckEnd(key, operations);
+        _violations.AddRange(ReadLevelChecker.CheckKey(key, operations.Answered));
     }
 
     private void CheckRevisions(string key, KeyHistory operations)
@@ -68,25 +79,25 @@ internal sealed class HistoryChecker
         var byValue = new Dictionary<string, HistoryRecord>();
         foreach (var record in operations.Answered)
         {
-            if (ValueOf(record) is not { } value)
+            if (record.Shown is not { } value)
             {
                 continue;
             }
 
             if (record.Version is not { } version)
             {
-                Report(OneRevisionOneValue, key, $"answered without a revision: {Tell(record)}");
+                Report(OneRevisionOneValue, key, $"answered without a revision: {record.Tell()}");
                 continue;
             }
 
-            if (!byRevision.TryAdd(version, record) && ValueOf(byRevision[version]) != value)
+            if (!byRevision.TryAdd(version, record) && byRevision[version].Shown != value)
             {
-                Report(OneRevisionOneValue, key, $"two values under one revision: {Tell(byRevision[version])}; {Tell(record)}");
+                Report(OneRevisionOneValue, key, $"two values under one revision: {byRevision[version].Tell()}; {record.Tell()}");
             }
 
             if (!byValue.TryAdd(value, record) && byValue[value].Version != version)
             {
-                Report(OneRevisionOneValue, key, $"one put under two revisions, applied twice: {Tell(byValue[value])}; {Tell(record)}");
+                Report(OneRevisionOneValue, key, $"one put under two revisions, applied twice: {byValue[value].Tell()}; {record.Tell()}");
             }
         }
     }
@@ -95,15 +106,15 @@ internal sealed class HistoryChecker
     {
         if (!operations.Puts.TryGetValue(get.Result!, out var put))
         {
-            Report(ReadsWhatWasWritten, key, $"nobody wrote what was read: {Tell(get)}");
+            Report(ReadsWhatWasWritten, key, $"nobody wrote what was read: {get.Tell()}");
         }
         else if (put.Outcome == OperationOutcome.Fail)
         {
-            Report(ReadsWhatWasWritten, key, $"a put answered as not applied was read: {Tell(put)}; {Tell(get)}");
+            Report(ReadsWhatWasWritten, key, $"a put answered as not applied was read: {put.Tell()}; {get.Tell()}");
         }
         else if (put.CallNs > get.ReturnNs)
         {
-            Report(ReadsWhatWasWritten, key, $"read before it was written: {Tell(get)}; {Tell(put)}");
+            Report(ReadsWhatWasWritten, key, $"read before it was written: {get.Tell()}; {put.Tell()}");
         }
     }
 
@@ -126,7 +137,7 @@ internal sealed class HistoryChecker
 
             if (floors[record] is { } floor && PromisesOrder(record) && GoesBack(floor, record))
             {
-                Report(NeverBackwards, key, $"{Tell(floor)} had returned before {Tell(record)} was called");
+                Report(NeverBackwards, key, $"{floor.Tell()} had returned before {record.Tell()} was called");
             }
 
             // Eventual reads count here, too: what they show was committed and cannot be undone.
@@ -148,29 +159,23 @@ internal sealed class HistoryChecker
     {
         foreach (var unreadable in operations.Finals.Where(get => get.Outcome != OperationOutcome.Ok))
         {
-            Report(AllThereAtTheEnd, key, $"not readable at the end: {Tell(unreadable)}");
+            Report(AllThereAtTheEnd, key, $"not readable at the end: {unreadable.Tell()}");
         }
 
         var acknowledged = operations.Puts.Values.FirstOrDefault(put => put.Outcome == OperationOutcome.Ok);
         if (operations.Finals.Count == 0 && acknowledged is not null)
         {
-            Report(AllThereAtTheEnd, key, $"not read at the end although {Tell(acknowledged)}");
+            Report(AllThereAtTheEnd, key, $"not read at the end although {acknowledged.Tell()}");
         }
 
         var answers = operations.Finals.Where(get => get.Outcome == OperationOutcome.Ok).ToList();
         if (answers.FirstOrDefault(get => get.Version != answers[0].Version || get.Result != answers[0].Result) is { } other)
         {
-            Report(AllThereAtTheEnd, key, $"two nodes disagree: {Tell(answers[0])}; {Tell(other)}");
+            Report(AllThereAtTheEnd, key, $"two nodes disagree: {answers[0].Tell()}; {other.Tell()}");
         }
     }
 
     private void Report(string rule, string key, string story) => _violations.Add(new Violation(rule, key, story));
-
-    private static string? ValueOf(HistoryRecord record) => record.Op == HistoryRecord.Put ? record.Value : record.Result;
-
-    private static string Tell(HistoryRecord record) =>
-        $"{record.Op} '{ValueOf(record) ?? "nothing"}' ({record.Outcome}, {record.Level ?? "-"}, revision {record.Version}, " +
-        $"{record.CallNs}-{record.ReturnNs} ns, process {record.Process}, node {record.Node}, term {record.Term})";
 
     private sealed class KeyHistory
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Serialization;
 
 namespace KvStore.LoadTests.Chaos;
@@ -24,7 +25,11 @@ internal sealed record HistoryRecord
     public const string Put = "put";
     public const string Get = "get";
     public const string Strong = "strong";
+    public const string Bounded = "bounded";
+    public const string SessionLevel = "session";
+    public const string Session_ = "session";
     public const string Eventual = "eventual";
+    public const string Serve = "serve";
 
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public required int Process { get; init; }
@@ -45,8 +50,27 @@ internal sealed record HistoryRecord
     public required long? ReturnNs { get; init; }
 
     public required OperationOutcome Outcome { get; init; }
+
+    /// <summary>Of a get: the level the answer says it met; the one asked for when there was no answer.</summary>
     public string? Level { get; init; }
+
+    /// <summary>The level asked for, where the answer met another one.</summary>
+    public string? Asked { get; init; }
+
+    /// <summary>What was to happen to a read whose level could not be met, unless it was to be forwarded.</summary>
+    public string? OnUnmet { get; init; }
+
+    /// <summary>The largest age that was asked for.</summary>
+    public long? BoundMs { get; init; }
+
+    /// <summary>The age the answer showed; absent when it was unknown.</summary>
     public long? AgeMs { get; init; }
+
+    /// <summary>The token it was sent with: applied entry per group. Absent when its process carries none.</summary>
+    public IReadOnlyDictionary<uint, ulong>? Session { get; init; }
+
+    /// <summary>Code of the last refusal, when the operation did not succeed.</summary>
+    public string? Error { get; init; }
 
     /// <summary>Who served it, by its own word; for a failure the node that was asked last.</summary>
     public string? Node { get; init; }
@@ -60,6 +84,15 @@ internal sealed record HistoryRecord
 
     /// <summary>A read after the last fault and the last write: every node must show the same.</summary>
     public bool Final { get; init; }
+
+    /// <summary>What was written or found, null for nothing.</summary>
+    [JsonIgnore]
+    public string? Shown => Op == Put ? Value : Result;
+
+    /// <summary>For the story of a violation.</summary>
+    public string Tell() =>
+        $"{Op} '{Shown ?? "nothing"}' ({Outcome}, {Level ?? "-"}, age {AgeMs?.ToString(CultureInfo.InvariantCulture) ?? "-"} ms, revision {Version}, {CallNs}-{ReturnNs} ns, " +
+        $"process {Process}, node {Node}, group {Group}, term {Term}, applied {Applied})";
 }
 
 /// <summary>Writes enums in lower case, as the format has them.</summary>

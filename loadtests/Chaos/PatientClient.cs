@@ -19,15 +19,16 @@ internal sealed class PatientClient(IStoreClient client, TimeSpan patience, Time
     /// <param name="node">The node that is asked first.</param>
     /// <param name="lane">As in <see cref="IStoreClient"/>.</param>
     /// <param name="request">A write carries its id.</param>
+    /// <param name="session">As in <see cref="IStoreClient"/>.</param>
     /// <param name="stayWithNode">Ask this node only.</param>
-    public async Task<Answer> SendAsync(int node, int lane, KvRequest request, bool stayWithNode = false)
+    public async Task<Answer> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null, bool stayWithNode = false)
     {
         long start = clock.GetTimestamp();
         bool maybeApplied = false;
         for (var pause = FirstPause; ; pause = pause < LongestPause ? pause * 2 : LongestPause)
         {
             int leftMs = (int)Math.Max(1, (patience - clock.GetElapsedTime(start)).TotalMilliseconds);
-            var reply = await client.SendAsync(node, lane, request with { TimeoutMs = Math.Min(leftMs, AttemptTimeoutMs) });
+            var reply = await client.SendAsync(node, lane, request with { TimeoutMs = Math.Min(leftMs, AttemptTimeoutMs) }, session);
             if (reply.Code is ErrorCode.None or ErrorCode.KeyNotFound || reply.Outcome == Outcome.Applied)
             {
                 return new Answer(OperationOutcome.Ok, reply, node);

@@ -22,7 +22,7 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
     private readonly int[] _processes = new int[keys.Count];
     private readonly string?[] _leaders = new string?[keys.Count];
     private readonly List<Task> _inFlight = [];
-    private volatile KillRound? _round;
+    private volatile FaultRound? _round;
     private volatile int[] _nodes = [.. Enumerable.Range(0, nodeNames.Count)];
     private volatile bool _probing;
     private long _number;
@@ -44,11 +44,11 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
 
     public IReadOnlyList<string> Keys => keys;
 
-    /// <summary>Begins probing, over all nodes, before the kill: who leads is known from the answers.</summary>
+    /// <summary>Begins probing, over all nodes, before the fault: who leads is known from the answers.</summary>
     public void Begin() => _probing = true;
 
     /// <summary>Answers from now on count for this round; the nodes that are down are not asked.</summary>
-    public void Watch(KillRound round)
+    public void Watch(FaultRound round)
     {
         round.LeaderlessGroups = Enumerable.Range(0, keys.Count)
             .Where(group => round.Nodes.Contains(Volatile.Read(ref _leaders[group])))
@@ -56,6 +56,15 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
         Use(nodeNames.Except(round.Nodes));
         _round = round;
     }
+
+    /// <summary>The node that leads most groups, as far as their last answers told.</summary>
+    public string? LeaderOfMost() => Enumerable.Range(0, keys.Count)
+        .Select(group => Volatile.Read(ref _leaders[group]))
+        .OfType<string>()
+        .CountBy(leader => leader)
+        .OrderByDescending(leader => leader.Value)
+        .Select(leader => leader.Key)
+        .FirstOrDefault();
 
     public void Use(IEnumerable<string> nodes) =>
         _nodes = [.. nodes.Select(name => Enumerable.Range(0, nodeNames.Count).First(i => nodeNames[i] == name))];

@@ -6,47 +6,87 @@ namespace KvStore.LoadTests.Chaos;
 
 /// <summary>
 /// One process of a recorded run: one operation after the other at a steady pace. A writer owns its keys alone and never writes
-/// a value twice; a reader reads everybody's.
+/// a value twice. Half of the operations go to the first few keys of a writer: only where a key was just written does a read have
+/// something to miss.
 /// </summary>
 internal sealed class RecordedProcess(PatientClient client, Recorder recorder, TimeSpan interval, int seed)
 {
+    private const int HotKeys = 4;
+
+    // Below what a follower can prove by itself, about as much, and more.
+    private static readonly int[] Bounds = [20, 100, 250, 1000];
+
     private readonly int _process = recorder.NewProcess();
     private readonly Random _random = new(seed);
+    private readonly RequestIdSource _ids = RequestIdSource.Random(new Random(seed));
+    private long _lastNumber;
 
-    public async Task WriteAsync(IReadOnlyList<string> ownKeys, CancellationToken cancellation)
-    {
-        var ids = RequestIdSource.Random(_random);
-        long number = 0;
-        await PacedAsync(
-            async () =>
-            {
-                var request = new KvRequest
-                {
-                    Operation = KvOperation.Put,
-                    Key = Draw(ownKeys),
-                    Value = Encoding.ASCII.GetBytes($"p{_process}.{++number}"),
-                    Id = ids.Begin(),
-                };
-                await SendAsync(request);
-                ids.End(request.Id.Value);
-            },
-            cancellation);
-    }
+    public Task WriteAsync(IReadOnlyList<string> ownKeys, CancellationToken cancellation) =>
+        PacedAsync(() => PutAsync(ownKeys, session: null), cancellation);
 
-    public Task ReadAsync(IReadOnlyList<string> keys, CancellationToken cancellation) => PacedAsync(
-        () => SendAsync(new KvRequest
+    /// <summary>Reads everybody's keys at every level that needs no token.</summary>
+    public Task ReadAsync(IReadOnlyList<IReadOnlyList<string>> keys, CancellationToken cancellation) =>
+        PacedAsync(() => SendAsync(DrawRead(Draw(DrawOf(keys))), session: null), cancellation);
+
+    /// <summary>
+    /// Carries a token: writes its own keys, reads them and everybody's at level session, and now and then goes on from the token of
+    /// another session and looks at what that one writes.
+    /// </summary>
+    public Task GoOnInSessionAsync(
+        ClientSession session, IReadOnlyList<string> ownKeys, IReadOnlyList<(ClientSession Session, IReadOnlyList<string> Keys)> others,
+        CancellationToken cancellation) => PacedAsync(
+        () =>
         {
-            Operation = KvOperation.Get,
-            Key = Draw(keys),
-            Level = _random.Next(2) == 0 ? ReadLevel.Strong : ReadLevel.Eventual,
-        }),
+            switch (_random.Next(6))
+            {
+                case 0 or 1:
+                    return PutAsync(ownKeys, session);
+                case 2 or 3:
+                    return SendAsync(SessionRead(Draw(ownKeys)), session);
+                case 4:
+                    return SendAsync(SessionRead(Draw(DrawOf(others).Keys)), session);
+                default:
+                    var from = DrawOf(others);
+                    session.Receive(from.Session);
+                    return SendAsync(SessionRead(Draw(from.Keys)), session);
+            }
+        },
         cancellation);
 
-    private async Task SendAsync(KvRequest request)
+    private static KvRequest SessionRead(byte[] key) => new() { Operation = KvOperation.Get, Key = key, Level = ReadLevel.Session };
+
+    private KvRequest DrawRead(byte[] key)
     {
+        var level = DrawOf([ReadLevel.Strong, ReadLevel.Bounded, ReadLevel.Bounded, ReadLevel.Eventual]);
+        return new KvRequest
+        {
+            Operation = KvOperation.Get,
+            Key = key,
+            Level = level,
+            MaxStalenessMs = level == ReadLevel.Bounded ? DrawOf(Bounds) : 0,
+            OnUnmet = _random.Next(8) == 0 ? OnUnmet.Serve : OnUnmet.Forward,
+        };
+    }
+
+    private async Task PutAsync(IReadOnlyList<string> ownKeys, ClientSession? session)
+    {
+        var request = new KvRequest
+        {
+            Operation = KvOperation.Put,
+            Key = Draw(ownKeys),
+            Value = Encoding.ASCII.GetBytes($"p{_process}.{++_lastNumber}"),
+            Id = _ids.Begin(),
+        };
+        await SendAsync(request, session);
+        _ids.End(request.Id.Value);
+    }
+
+    private async Task SendAsync(KvRequest request, ClientSession? session)
+    {
+        var sent = session?.Token;
         long call = recorder.Now;
-        var answer = await client.SendAsync(_random.Next(client.NodeCount), _process, request);
-        recorder.Record(_process, request, call, answer);
+        var answer = await client.SendAsync(_random.Next(client.NodeCount), _process, request, session);
+        recorder.Record(_process, request, call, answer, sent);
     }
 
     // After a long wait the pace is taken up again, not caught up on: a burst is not what this is about.
@@ -70,5 +110,8 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
         }
     }
 
-    private byte[] Draw(IReadOnlyList<string> keys) => Encoding.ASCII.GetBytes(keys[_random.Next(keys.Count)]);
+    private byte[] Draw(IReadOnlyList<string> keys) =>
+        Encoding.ASCII.GetBytes(keys[_random.Next(_random.Next(2) == 0 ? Math.Min(HotKeys, keys.Count) : keys.Count)]);
+
+    private T DrawOf<T>(IReadOnlyList<T> all) => all[_random.Next(all.Count)];
 }

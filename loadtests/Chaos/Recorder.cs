@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using KvStore.LoadTests.Load;
 using KvStore.Protocol;
 
 namespace KvStore.LoadTests.Chaos;
@@ -26,12 +27,15 @@ internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNa
     /// <param name="request">What was asked.</param>
     /// <param name="callNs">When it was sent first.</param>
     /// <param name="answer">How it ended.</param>
+    /// <param name="sent">The token it was sent with; null when its process has no session.</param>
     /// <param name="final">A read at the end of the run.</param>
-    public void Record(int process, KvRequest request, long callNs, Answer answer, bool final = false)
+    public void Record(int process, KvRequest request, long callNs, Answer answer, SessionToken? sent = null, bool final = false)
     {
         long returnNs = Now;
+        var asked = request.Level;
         var evidence = answer.Reply.Evidence;
         int served = evidence is { } known && !known.Node.IsNone ? (int)known.Node.Value - 1 : answer.AskedNode;
+        var met = answer.Outcome == OperationOutcome.Ok && evidence is { } proof ? proof.Level : asked;
         bool found = answer.Outcome == OperationOutcome.Ok && answer.Reply.Code != ErrorCode.KeyNotFound;
         history.Add(new HistoryRecord
         {
@@ -43,7 +47,12 @@ internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNa
             CallNs = callNs,
             ReturnNs = answer.Outcome == OperationOutcome.Unknown ? null : returnNs,
             Outcome = answer.Outcome,
-            Level = request.IsWrite ? null : request.Level == ReadLevel.Eventual ? HistoryRecord.Eventual : HistoryRecord.Strong,
+            Level = request.IsWrite ? null : ReadLevels.NameOf(met),
+            Asked = request.IsWrite || met == asked ? null : ReadLevels.NameOf(asked),
+            OnUnmet = request.IsWrite || request.OnUnmet == OnUnmet.Forward ? null : ReadLevels.NameOf(request.OnUnmet),
+            BoundMs = !request.IsWrite && asked == ReadLevel.Bounded ? request.MaxStalenessMs : null,
+            Session = sent?.Points.ToDictionary(point => point.Key.Value, point => point.Value.Applied),
+            Error = answer.Outcome == OperationOutcome.Ok ? null : answer.Reply.Code.ToString(),
             AgeMs = evidence is { AgeMs: not Evidence.AgeUnknown and var age } ? age : null,
             Node = nodeNames[served],
             Group = evidence?.Group.Value,

@@ -39,8 +39,8 @@ internal static class CatchUpCommand
             arguments.Count("keys"), arguments.Count("value-bytes", min: 0), arguments.Count("seed", min: 0), arguments.Seconds("limit"));
         var context = RunContext.Capture(CommonOptions.CommandLine);
         string outDirectory = Path.GetFullPath(arguments.Text("out"));
-        string data = OwnServers.PrepareData(outDirectory);
         await OwnServers.RefuseToShareAsync(cluster, cancellation);
+        string data = OwnServers.PrepareData(outDirectory);
 
         var script = new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data);
         var figures = await new CatchUpRun(options, cluster, script, Progress.OnConsole()).RunAsync(cancellation);

@@ -1,11 +1,12 @@
 using KvStore.LoadTests.Chaos;
+using KvStore.LoadTests.Chaos.Network;
 using KvStore.LoadTests.CommandLine;
 using KvStore.LoadTests.Reports;
 using KvStore.LoadTests.Servers;
 
 namespace KvStore.LoadTests.Commands;
 
-/// <summary>chaos: recorded load while processes are killed, and a verdict. check: judges a history that is there already.</summary>
+/// <summary>chaos: recorded load while nodes are killed, paused or cut off, and a verdict. check: judges a history that is there already.</summary>
 internal static class ChaosCommand
 {
     private static readonly string[] Scenarios = [.. ChaosScenario.All.Select(scenario => scenario.Name)];
@@ -13,8 +14,8 @@ internal static class ChaosCommand
     private static readonly IReadOnlyList<Option> Options =
     [
         new("scenario", "NAME", Scenarios[0], string.Join(", ", Scenarios)),
-        new("rounds", "N", "30", "kills"),
-        new("seconds", "S", null, "instead of --rounds: kill for so long; fewer than 10 kills are no verdict"),
+        new("rounds", "N", "30", "faults"),
+        new("seconds", "S", null, "instead of --rounds: go on for so long; fewer than 10 faults are no verdict"),
         new("seed", "X", "1", "of the choice of nodes, pauses, keys"),
         new("out", "DIR", "out/chaos", "history.jsonl, report.md and the data of the nodes; the data of an earlier run there is deleted"),
         new("cluster", "FILE", "cluster.json", "the cluster file"),
@@ -22,7 +23,7 @@ internal static class ChaosCommand
     ];
 
     public static Command Create() => new(
-        "chaos", "kills processes under recorded load; exit code 0 pass, 1 fail, 2 no verdict", Options, RunAsync);
+        "chaos", "strikes nodes under recorded load; exit code 0 pass, 1 fail, 2 no verdict", Options, RunAsync);
 
     public static Command CreateCheck() => new(
         "check", "judges a history.jsonl",
@@ -36,12 +37,16 @@ internal static class ChaosCommand
         var options = new ChaosOptions(scenario, arguments.Count("rounds"), during, arguments.Count("seed", min: 0), outDirectory);
         var cluster = CommonOptions.ReadCluster(arguments);
         var context = RunContext.Capture(CommonOptions.CommandLine);
-        string data = OwnServers.PrepareData(options.OutDirectory);
         await OwnServers.RefuseToShareAsync(cluster, cancellation);
+        string data = OwnServers.PrepareData(options.OutDirectory);
 
-        var script = new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data);
-        var run = new ChaosRun(options, cluster, script, new ServerProcesses(Path.Combine(data, ".run")), Progress.OnConsole());
-        var figures = await run.RunAsync(cancellation);
+        var (network, clusterFile) = scenario.Fault == Fault.Partition
+            ? PeerNetwork.Create(cluster, options.OutDirectory)
+            : (null, arguments.Text("cluster"));
+        await using var cut = network;
+        var script = new ClusterScript(arguments.Text("script"), clusterFile, data);
+        var faults = new Faults(scenario.Fault, script, new ServerProcesses(Path.Combine(data, ".run")), network, cluster);
+        var figures = await new ChaosRun(options, cluster, script, faults, Progress.OnConsole()).RunAsync(cancellation);
 
         string report = ChaosReport.Write(figures, options, context);
         string path = Path.Combine(options.OutDirectory, "report.md");

@@ -6,18 +6,22 @@ using KvStore.Protocol;
 namespace KvStore.LoadTests.Load;
 
 /// <summary>The binary door: a few connections per node, each with many requests in flight. A broken one is dialled again.</summary>
-internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connectionsPerNode) : IStoreClient
+/// <param name="nodes">Nodes to ask; the index in this list is the node of SendAsync.</param>
+/// <param name="connectionsPerNode">To each of them.</param>
+/// <param name="ring">Whose part of a token a request carries; needed only where sessions are.</param>
+internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connectionsPerNode, Ring? ring = null) : IStoreClient
 {
     private readonly Line[][] _lines =
         [.. nodes.Select(node => Enumerable.Range(0, connectionsPerNode).Select(_ => new Line(node)).ToArray())];
 
     public int NodeCount => nodes.Count;
 
-    public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+    public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
     {
         // User i has node i mod n, so its lane counts on from i / n: otherwise every user of a node would share one connection.
         var lines = _lines[node];
-        return lines[lane / nodes.Count % lines.Length].SendAsync(request);
+        var line = lines[lane / nodes.Count % lines.Length];
+        return session is null ? line.SendAsync(request) : SendAsync(line, request, session);
     }
 
     public async ValueTask DisposeAsync()
@@ -26,6 +30,20 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
         {
             await line.DisposeAsync();
         }
+    }
+
+    private async ValueTask<KvReply> SendAsync(Line line, KvRequest request, ClientSession session)
+    {
+        var token = session.Token;
+        var group = (ring ?? throw new InvalidOperationException("a session needs the ring")).GroupOf(request.Key.Span);
+        bool needsStrong = request.Level == ReadLevel.Session && token.NeedsStrong(group);
+        var reply = await line.SendAsync(request with
+        {
+            Session = token.Find(group),
+            Level = needsStrong ? ReadLevel.Strong : request.Level,
+        });
+        session.GoOnWith(token.After(reply));
+        return reply;
     }
 
     /// <summary>One connection to one node, or the attempt to have one.</summary>

@@ -24,7 +24,7 @@ internal sealed class EtcdClient(IReadOnlyList<NodeAddress> nodes) : IStoreClien
 
     public int NodeCount => nodes.Count;
 
-    public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+    public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
     {
         string key = Convert.ToBase64String(request.Key.Span);
         string body = request.IsWrite ? $$"""{"key":"{{key}}","value":"{{Convert.ToBase64String(request.Value.Span)}}"}"""

@@ -14,5 +14,6 @@ internal interface IStoreClient : IAsyncDisposable
     /// <param name="node">Index of the node that is asked.</param>
     /// <param name="lane">Requests of one lane share a connection where connections are shared.</param>
     /// <param name="request">What is asked.</param>
-    ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request);
+    /// <param name="session">Goes with the request and goes on with what the answer adds; null when the client has none.</param>
+    ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null);
 }

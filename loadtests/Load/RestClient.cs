@@ -23,6 +23,8 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
     private const int GraceMs = 1000;
 
     private const string ServedBy = "Kv-Served-By";
+    private const string Consistency = "Kv-Consistency";
+    private const string Session = "Kv-Session";
 
     private static readonly MediaTypeHeaderValue OctetStream = new("application/octet-stream");
 
@@ -38,14 +40,15 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
 
     public int NodeCount => nodes.Count;
 
-    public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+    public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
     {
-        using var message = MessageOf(nodes[node].Http, request);
+        using var message = MessageOf(nodes[node].Http, request, session);
         using var deadline = new CancellationTokenSource(request.TimeoutMs + GraceMs);
         try
         {
             using var response = await _http.SendAsync(message, deadline.Token);
             byte[] body = await response.Content.ReadAsByteArrayAsync(deadline.Token);
+            TakeToken(response, session);
             return ReplyOf(response, body);
         }
         catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
@@ -66,14 +69,19 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
         return ValueTask.CompletedTask;
     }
 
-    private HttpRequestMessage MessageOf(Uri door, KvRequest request)
+    private HttpRequestMessage MessageOf(Uri door, KvRequest request, ClientSession? session)
     {
         var uri = new Uri(door, "/v1/kv/" + Uri.EscapeDataString(Encoding.ASCII.GetString(request.Key.Span)));
         var message = new HttpRequestMessage(request.IsWrite ? HttpMethod.Put : HttpMethod.Get, uri);
         message.Headers.TryAddWithoutValidation("Kv-Timeout", string.Create(CultureInfo.InvariantCulture, $"{request.TimeoutMs}ms"));
+        if (session is not null)
+        {
+            message.Headers.TryAddWithoutValidation(Session, session.Token.ToString());
+        }
+
         if (!request.IsWrite)
         {
-            message.Headers.TryAddWithoutValidation("Kv-Consistency", request.Level == ReadLevel.Strong ? "strong" : "eventual");
+            AddLevel(message, request);
             return message;
         }
 
@@ -87,6 +95,32 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
         }
 
         return message;
+    }
+
+    private static void AddLevel(HttpRequestMessage message, KvRequest request)
+    {
+        message.Headers.TryAddWithoutValidation(Consistency, ReadLevels.NameOf(request.Level));
+        if (request.Level == ReadLevel.Bounded)
+        {
+            message.Headers.TryAddWithoutValidation(
+                "Kv-Max-Staleness", string.Create(CultureInfo.InvariantCulture, $"{request.MaxStalenessMs}ms"));
+        }
+
+        if (request.OnUnmet != OnUnmet.Forward)
+        {
+            message.Headers.TryAddWithoutValidation("Kv-On-Unmet", ReadLevels.NameOf(request.OnUnmet));
+        }
+    }
+
+    // Exactly as a browser would: the token that comes back is the one to send next.
+    private static void TakeToken(HttpResponseMessage response, ClientSession? session)
+    {
+        if (session is null || HeaderOf(response, Session) is not { } text)
+        {
+            return;
+        }
+
+        session.GoOnWith(session.Parse(text));
     }
 
     private KvReply ReplyOf(HttpResponseMessage response, byte[] body)
@@ -146,7 +180,7 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
             .ToDictionary(field => field[0], field => field[1]);
         int node = Enumerable.Range(0, names.Count).FirstOrDefault(i => names[i] == fields.GetValueOrDefault("node"), -1);
         return new Evidence(
-            HeaderOf(response, "Kv-Consistency") == "eventual" ? ReadLevel.Eventual : ReadLevel.Strong,
+            ReadLevels.Parse(HeaderOf(response, Consistency)),
             uint.TryParse(HeaderOf(response, "Kv-Staleness"), out uint age) ? age : Evidence.AgeUnknown,
             new GroupId((uint)Number(fields, "group")), Number(fields, "term"), Number(fields, "applied"), new NodeId((uint)(node + 1)),
             fields.GetValueOrDefault("role") == "leader" ? ServedRole.Leader : ServedRole.Follower,

@@ -7,10 +7,11 @@ namespace KvStore.LoadTests.Servers;
 /// <param name="Name">Its id in the file.</param>
 /// <param name="Http">REST.</param>
 /// <param name="Binary">The binary protocol.</param>
-internal sealed record NodeAddress(string Name, Uri Http, IPEndPoint Binary);
+/// <param name="Peer">Where the other nodes reach it.</param>
+internal sealed record NodeAddress(string Name, Uri Http, IPEndPoint Binary, IPEndPoint Peer);
 
 /// <summary>The part of cluster.json a client needs. Nodes are sorted by name, as the servers number them.</summary>
-internal sealed record ClusterFile(string Path, int Groups, int ReplicationFactor, IReadOnlyList<NodeAddress> Nodes)
+internal sealed record ClusterFile(string Path, string ClusterId, int Groups, int ReplicationFactor, IReadOnlyList<NodeAddress> Nodes)
 {
     public static ClusterFile Read(string path)
     {
@@ -21,9 +22,11 @@ internal sealed record ClusterFile(string Path, int Groups, int ReplicationFacto
             var nodes = root.GetProperty("nodes").EnumerateArray().Select(node => new NodeAddress(
                 node.GetProperty("id").GetString()!,
                 new Uri($"http://{node.GetProperty("http").GetString()}"),
-                IPEndPoint.Parse(node.GetProperty("binary").GetString()!)));
+                IPEndPoint.Parse(node.GetProperty("binary").GetString()!),
+                IPEndPoint.Parse(node.GetProperty("peer").GetString()!)));
             return new ClusterFile(
-                path, root.GetProperty("groups").GetInt32(), root.GetProperty("replicationFactor").GetInt32(),
+                path, root.GetProperty("clusterId").GetString()!, root.GetProperty("groups").GetInt32(),
+                root.GetProperty("replicationFactor").GetInt32(),
                 [.. nodes.OrderBy(node => node.Name, StringComparer.Ordinal)]);
         }
         catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or FormatException or InvalidOperationException)

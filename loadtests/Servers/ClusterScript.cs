@@ -21,6 +21,12 @@ internal sealed class ClusterScript(string path, string clusterFile, string data
     /// <summary>SIGTERM; returns when the node has ended.</summary>
     public Task StopAsync(string node, CancellationToken cancellation) => RunAsync(["stop", node], cancellation);
 
+    /// <summary>SIGSTOP.</summary>
+    public Task PauseAsync(string node, CancellationToken cancellation) => RunAsync(["pause", node], cancellation);
+
+    /// <summary>SIGCONT.</summary>
+    public Task ResumeAsync(string node, CancellationToken cancellation) => RunAsync(["resume", node], cancellation);
+
     /// <summary>Returns when the node is ready.</summary>
     public Task RestartAsync(string node, CancellationToken cancellation) => RunAsync(["restart", node], cancellation);
 

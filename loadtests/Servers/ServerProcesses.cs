@@ -31,6 +31,9 @@ internal sealed class ServerProcesses(string runDirectory)
     /// <summary>Zombies are dead: nothing has waited for them yet, but they answer no more.</summary>
     public static bool IsAlive(int pid) => StatOf(pid) is { } stat && stat[StateField] is not ("Z" or "X");
 
+    /// <summary>It was stopped by a signal and will go on where it was.</summary>
+    public static bool IsPaused(int pid) => StatOf(pid) is { } stat && stat[StateField] == "T";
+
     /// <summary>Sum over the given nodes, or null when one of them has no process to look at.</summary>
     public (double CpuSeconds, long ResidentBytes)? Read(IEnumerable<string> nodes)
     {

@@ -93,6 +93,20 @@ public sealed class HistoryCheckerTests
     }
 
     [Fact]
+    public void A_read_in_a_session_says_what_it_carried()
+    {
+        _history.InSession(1, HistoryRecord.Get, "1", 5, 10, version: 100, applied: 7, token: 6);
+        var record = _history.Records[0] with { Level = HistoryRecord.Eventual, Asked = HistoryRecord.Bounded, BoundMs = 250, OnUnmet = "serve" };
+        const string Expected = """
+            {"process":-1,"op":"get","key":"a","result":"1","call_ns":5,"return_ns":10,"outcome":"ok","level":"eventual",
+            "asked":"bounded","on_unmet":"serve","bound_ms":250,"session":{"1":6},"group":1,"applied":7,"version":100}
+            """;
+        string line = HistoryFile.ToLine(record);
+        Assert.Equal(Expected.ReplaceLineEndings(""), line);
+        Assert.Equal(6ul, HistoryFile.Parse(line, "line").Session![1]);
+    }
+
+    [Fact]
     public void An_unknown_outcome_has_a_null_return()
     {
         var put = _history.Record(HistoryRecord.Put, "a", 0, null, OperationOutcome.Unknown) with { Process = 3, Value = "v" };

@@ -97,7 +97,7 @@ public sealed class OpenLoopTests
 
         public int NodeCount => 1;
 
-        public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+        public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
         {
             _requests++;
             clock.Now += _requests == 1 ? stallOnFirst : 0;

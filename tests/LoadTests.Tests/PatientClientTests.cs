@@ -60,7 +60,7 @@ public sealed class PatientClientTests
 
         public int NodeCount => 3;
 
-        public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request)
+        public ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
         {
             Nodes.Add(node);
             Ids.Add(request.Id);

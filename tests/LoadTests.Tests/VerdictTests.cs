@@ -1,4 +1,5 @@
 using KvStore.LoadTests.Chaos;
+using KvStore.LoadTests.Load;
 
 namespace KvStore.LoadTests.Tests;
 
@@ -31,14 +32,14 @@ public sealed class VerdictTests
     {
         var figures = Figures() with { Rounds = [Round(Second, (3 * Second) + 1000)] };
         Assert.Equal(Verdict.Fail, figures.Verdict);
-        Assert.Equal("kill 1 (n1): group 2 took no write for 3.00 s", Assert.Single(figures.Failures()));
+        Assert.Equal("fault 1 (n1): group 2 took no write for 3.00 s", Assert.Single(figures.Failures()));
         Assert.Equal(Verdict.Pass, (figures with { OutageLimit = null }).Verdict);
     }
 
     [Fact]
     public void A_group_that_never_took_a_write_again_fails_always()
     {
-        var round = new KillRound(1, ["n1"], Groups) { LastAliveNs = 0, DeadNs = 1 };
+        var round = new FaultRound(1, ["n1"], Groups) { LastWellNs = 0, StruckNs = 1 };
         round.Acknowledged(0, callNs: 2, returnNs: 3);
         Assert.False(round.AllAcknowledged);
         Assert.Equal(Verdict.Fail, (Figures() with { Rounds = [round], OutageLimit = null }).Verdict);
@@ -47,10 +48,10 @@ public sealed class VerdictTests
     [Fact]
     public void Only_writes_sent_after_the_death_end_an_outage_and_the_first_one_counts()
     {
-        var round = new KillRound(1, ["n1"], groups: 1) { LastAliveNs = 100 * Second };
+        var round = new FaultRound(1, ["n1"], groups: 1) { LastWellNs = 100 * Second };
         round.Acknowledged(0, callNs: 101 * Second, returnNs: 101 * Second);
         Assert.Null(round.OutageOf(0));
-        round.DeadNs = 102 * Second;
+        round.StruckNs = 102 * Second;
         round.Acknowledged(0, callNs: (102 * Second) - 1, returnNs: 103 * Second);
         Assert.Null(round.OutageOf(0));
         round.Acknowledged(0, callNs: 102 * Second, returnNs: 104 * Second);
@@ -69,9 +70,9 @@ public sealed class VerdictTests
         Breakdown = null,
     };
 
-    private static KillRound Round(params long[] outagesNs)
+    private static FaultRound Round(params long[] outagesNs)
     {
-        var round = new KillRound(1, ["n1"], Groups) { LastAliveNs = 0, DeadNs = 1 };
+        var round = new FaultRound(1, ["n1"], Groups) { LastWellNs = 0, StruckNs = 1 };
         for (int group = 0; group < outagesNs.Length; group++)
         {
             round.Acknowledged(group, callNs: 1, returnNs: outagesNs[group]);
@@ -87,6 +88,9 @@ public sealed class VerdictTests
         RefusedWrites = 0,
         Reads = 1,
         FinalReads = 1,
+        ReadsByLevel = ReadLevels.All.ToDictionary(ReadLevels.NameOf, _ => ChaosFigures.LeastReadsPerLevel),
+        ServedWeaker = 0,
+        Ages = new Dictionary<string, IReadOnlyList<long>>(),
         LeaderChanges = leaderChanges,
         Violations = violations,
     };
