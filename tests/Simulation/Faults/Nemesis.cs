@@ -242,7 +242,7 @@ public sealed class Nemesis
         {
             CutOff(node);
             _cluster.Scheduler.After(
-                _random.Between(50_000, 3_000_000), "reconnect", (int)node.Id.Value, () => _cluster.Network.HealCuts(node.Id));
+                _random.Between(50_000, 3_000_000), "reconnect", (int)node.Id.Value, () => UnlessStopped(() => _cluster.Network.HealCuts(node.Id)));
         }
 
         if (!cutOff || _random.Chance(0.5))
@@ -297,7 +297,17 @@ public sealed class Nemesis
         HealLater();
     }
 
-    private void HealLater() => _cluster.Scheduler.After(_random.Between(100_000, 5_000_000), "heal", 0, _cluster.Network.HealCuts);
+    private void HealLater() =>
+        _cluster.Scheduler.After(_random.Between(100_000, 5_000_000), "heal", 0, () => UnlessStopped(_cluster.Network.HealCuts));
+
+    /// <summary>What is cut after the nemesis has stopped is not its own.</summary>
+    private void UnlessStopped(Action heal)
+    {
+        if (!_stopped)
+        {
+            heal();
+        }
+    }
 
     private void SlowDown(SimulatedNode node)
     {

@@ -8,6 +8,7 @@ public sealed class CoverageMarks
     public const string WriteSentAgain = "write-sent-again";
     public const string WriteCopiedLate = "write-copied-late";
     public const string HistoryChecked = "history-checked";
+    public const string OneLeftBehind = "one-node-left-behind";
     public const string BoundedRead = "bounded-read-held-to-its-bound";
     public const string ReadWithAge = "read-held-to-its-age";
     public const string JointLeftByNewLeader = "joint-left-by-a-new-leader";
@@ -29,7 +30,7 @@ public sealed class CoverageMarks
     [
         nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
         nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
-        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, DuplicateAnswered,
+        nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, OneLeftBehind, DuplicateAnswered,
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain,

@@ -38,8 +38,9 @@ public static class SimulationRun
         var random = new SimulatedRandom(seed);
         ClusterOptions options = Draw(seed, random);
         var cluster = new SimulatedCluster(options);
-        FaultPlan plan = FaultPlan.Draw(random);
-        var nemesis = new Nemesis(cluster, change is null ? plan : change(plan));
+        FaultPlan drawn = FaultPlan.Draw(random);
+        FaultPlan plan = change?.Invoke(drawn) ?? drawn;
+        var nemesis = new Nemesis(cluster, plan);
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         var levels = new LevelClients(cluster);
         string? violation = null;
@@ -47,6 +48,12 @@ public static class SimulationRun
         try
         {
             Run(cluster, nemesis, clients, levels, random);
+            if (plan.MovedReplicas == 0 && random.Chance(0.5))
+            {
+                new OneLeftBehind(cluster, random).Run();
+            }
+
+            CountMarks(cluster, clients, levels);
         }
         catch (SafetyViolationException broken)
         {
@@ -128,6 +135,10 @@ public static class SimulationRun
         Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
         Require(verdict != Verdict.Undecided, "history-undecided", "the search for an order was cut short: no verdict is no pass");
         cluster.Marks.Hit(CoverageMarks.HistoryChecked);
+    }
+
+    private static void CountMarks(SimulatedCluster cluster, HistoryClients clients, LevelClients levels)
+    {
         cluster.Marks.Hit(CoverageMarks.WriteSentAgain, clients.Retried);
         cluster.Marks.Hit(CoverageMarks.WriteCopiedLate, clients.LateCopies);
         cluster.Marks.Hit(CoverageMarks.BoundedRead, levels.BoundedReads);
