@@ -9,6 +9,7 @@ namespace KvStore.Replication;
 internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 {
     private readonly List<RequestItem> _waiting = [];
+    private uint _nextOther;
 
     public GroupId Group => group;
 
@@ -140,6 +141,22 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         }
     }
 
+    /// <summary>Another node that has a replica, each in turn; None when there is no other.</summary>
+    protected NodeId NextOther()
+    {
+        IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(group);
+        for (int tries = replicas.Count; tries > 0; tries--)
+        {
+            NodeId node = replicas[(int)(_nextOther++ % (uint)replicas.Count)].Node;
+            if (node != Loop.Node.Self)
+            {
+                return node;
+            }
+        }
+
+        return NodeId.None;
+    }
+
     /// <summary>Another node's word: taken only when it names somebody else who has a replica of the group.</summary>
     private NodeId Credible(NodeId hint) =>
         hint != Loop.Node.Self && Loop.Node.Routing.ReplicasOf(group).Any(p => p.Node == hint) ? hint : NodeId.None;
@@ -190,7 +207,6 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
 {
     private NodeId _leader;
-    private uint _next;
 
     public override NodeId LeaderNode => _leader;
 
@@ -204,11 +220,10 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
     {
         // A strong read or a write is best at the leader; for anything else every replica is as good.
         bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
-        IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(Group);
-        NodeId to = _leader.IsNone || !wantsLeader ? replicas[(int)(_next++ % (uint)replicas.Count)].Node : _leader;
-        if (to == Loop.Node.Self)
+        NodeId to = _leader.IsNone || !wantsLeader ? NextOther() : _leader;
+        if (to.IsNone)
         {
-            // The placement says here, and the replica has not come yet.
+            // The placement names this node alone, and its replica has not come yet.
             Wait(item);
             return;
         }

@@ -30,6 +30,9 @@ internal sealed partial class Replica
     /// <summary>It has had a state since it came: before its first snapshot a new replica knows nothing at all. Any thread.</summary>
     public bool HasState => Status is { Applied: > 0 };
 
+    /// <summary>It came and has not had its first snapshot: it is no prefix of the group's history worth showing to anybody.</summary>
+    private bool IsEmpty => _machine.AppliedIndex == 0;
+
     /// <summary>A newer word on where the group's replicas live.</summary>
     public void UsePlacement(IReadOnlyList<ReplicaPlacement> placement)
     {

@@ -188,7 +188,7 @@ internal sealed partial class Replica
     protected override KvReply DeadlineReply(RequestItem item)
     {
         KvReply reply = base.DeadlineReply(item);
-        if (item.Request.IsWrite)
+        if (item.Request.IsWrite || IsEmpty)
         {
             return reply;
         }

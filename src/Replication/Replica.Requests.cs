@@ -26,6 +26,13 @@ internal sealed partial class Replica
             return;
         }
 
+        if (IsEmpty && (LeaderNode.IsNone ? NextOther() : LeaderNode) is { IsNone: false } other)
+        {
+            // As if it were not here yet: all it could say of itself is that it knows nothing.
+            Forward(item, other, Loop.NowMs);
+            return;
+        }
+
         if (!item.Request.IsWrite)
         {
             AcceptRead(item);
