@@ -13,6 +13,7 @@ internal sealed partial class Replica
 {
     private IReadOnlyList<ReplicaPlacement> _placement;
     private uint[] _voterNodes = [];
+    private bool _isLearner;
     private TurnWrite.Part? _leaving;
     private bool _hasLeft;
 
@@ -37,7 +38,7 @@ internal sealed partial class Replica
     public void UsePlacement(IReadOnlyList<ReplicaPlacement> placement)
     {
         _placement = placement;
-        LearnVoterNodes();
+        LearnConfiguration();
     }
 
     public ConfChangeReply ProposeConfChange(ConfChange change)
@@ -90,10 +91,16 @@ internal sealed partial class Replica
         return open;
     }
 
-    private void LearnVoterNodes() => _voterNodes =
-    [
-        .. _raft.Configuration.Voters.Concat(_raft.Configuration.VotersOutgoing).Distinct()
-            .Select(voter => NodeOf(voter).Value)
-            .Where(node => node != 0),
-    ];
+    /// <summary>The configuration in force has changed, or where its members live.</summary>
+    private void LearnConfiguration()
+    {
+        ConfState configuration = _raft.Configuration;
+        _isLearner = configuration.Learners.Contains(Id);
+        _voterNodes =
+        [
+            .. configuration.Voters.Concat(configuration.VotersOutgoing).Distinct()
+                .Select(voter => NodeOf(voter).Value)
+                .Where(node => node != 0),
+        ];
+    }
 }

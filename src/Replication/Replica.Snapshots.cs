@@ -166,6 +166,8 @@ internal sealed partial class Replica
         Loop.Counters.SnapshotsInstalled++;
         Loop.Node.Installed?.Invoke(Group, snapshot.Index);
         Step(new SnapshotInstalled(Id, Id, _raft.Term, snapshot));
+        LearnConfiguration();
+        NoticeLeader();
         RequeueOvertaken(snapshot.Index);
         _freshness.OnApplied(_machine.AppliedIndex);
         ServeReadsUpTo(_machine.AppliedIndex);

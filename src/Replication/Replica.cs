@@ -5,9 +5,9 @@ using KvStore.Storage;
 namespace KvStore.Replication;
 
 /// <summary>What other threads may know of a replica: one immutable object, replaced when role, term or leader change.</summary>
-internal sealed record ReplicaView(Role Role, ulong Term, NodeId Leader)
+internal sealed record ReplicaView(Role Role, bool IsLearner, ulong Term, NodeId Leader)
 {
-    public ServedRole ServedRole => Role == Role.Leader ? ServedRole.Leader : ServedRole.Follower;
+    public ServedRole ServedRole => IsLearner ? ServedRole.Learner : Role == Role.Leader ? ServedRole.Leader : ServedRole.Follower;
 }
 
 /// <summary>
@@ -64,8 +64,8 @@ internal sealed partial class Replica : GroupRoute
             recovered,
             log.Snapshot.Index,
             GroupClockNow);
-        LearnVoterNodes();
-        _view = new ReplicaView(_raft.Role, _raft.Term, NodeId.None);
+        LearnConfiguration();
+        _view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, NodeId.None);
         _leaderlessSinceMs = loop.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
         _lastReadContext = options.Incarnation << ShardLoop.RoundCounterBits;
@@ -347,7 +347,8 @@ internal sealed partial class Replica : GroupRoute
             _freshness.OnApplied(_machine.AppliedIndex);
             if (committed.Any(entry => entry.Kind == EntryKind.ConfChange))
             {
-                LearnVoterNodes();
+                LearnConfiguration();
+                NoticeLeader();
             }
 
             ServeReadsUpTo(_machine.AppliedIndex);
@@ -423,12 +424,12 @@ internal sealed partial class Replica : GroupRoute
     private void NoticeLeader()
     {
         ReplicaView old = _view;
-        if (old.Role == _raft.Role && old.Term == _raft.Term && old.Leader == LeaderNode)
+        if (old.Role == _raft.Role && old.IsLearner == _isLearner && old.Term == _raft.Term && old.Leader == LeaderNode)
         {
             return;
         }
 
-        var view = new ReplicaView(_raft.Role, _raft.Term, LeaderNode);
+        var view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, LeaderNode);
         Volatile.Write(ref _view, view);
         if (view.Role != Role.Leader)
         {

@@ -77,6 +77,14 @@ internal sealed class LoneNode : ITransport
         HearItem(PeerPayload.MessagesKind, [], items, (uint)(message.From.Value % 10));
     }
 
+    /// <summary>The same from a node whose wall clock is ahead of ours.</summary>
+    public void Hear(Message message, uint from, int aheadMs)
+    {
+        var items = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteMessage(items, new GroupId(1), epoch: 1, message);
+        HearPayload(Payload(PeerPayload.MessagesKind, Store.WallMs() + (ulong)aheadMs, [], items), from);
+    }
+
     public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch, uint group = 1)
     {
         var items = new ArrayBufferWriter<byte>();

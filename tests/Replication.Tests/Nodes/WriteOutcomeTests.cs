@@ -1,6 +1,5 @@
 using KvStore.Protocol;
 using KvStore.Raft;
-using KvStore.Storage;
 
 namespace KvStore.Replication.Tests;
 
@@ -91,7 +90,7 @@ public sealed class WriteOutcomeTests
         LoneNode node = Leading();
         ulong nextTerm = node.Replica.View.Term + 1;
         WaitingClient put = Put(node, timeoutMs: 60_000, UserKey);
-        (SnapshotMetadata snapshot, byte[] piece) = SnapshotOfNode3(nextTerm);
+        (SnapshotMetadata snapshot, byte[] piece) = SnapshotOfNode3.Take(nextTerm);
         node.Hear(new InstallSnapshot(LoneNode.IdOf(1), node.Replica.Id, nextTerm, snapshot));
         node.Turn();
         node.TurnSnapshots();
@@ -132,22 +131,6 @@ public sealed class WriteOutcomeTests
         Assert.NotEmpty(node.Forwarded);
         node.Forwarded.ForEach(f => f.Completion.Replied(Replies.Overloaded("Node 1 has no room")));
         node.Turn();
-    }
-
-    private static (SnapshotMetadata Snapshot, byte[] Piece) SnapshotOfNode3(ulong term)
-    {
-        var other = new LoneNode(self: 3, adjust: o => o with { SnapshotMinEntries = 10 });
-        Entry[] entries = [.. Enumerable.Range(6, 15).Select(i => LoneNode.NoOp(term, (ulong)i))];
-        other.Hear(new AppendEntries(LoneNode.IdOf(1), other.Replica.Id, term, 5, 5, entries[^1].Index, entries));
-        other.Turn();
-        other.Pass(50);
-        other.Turn();
-        other.TurnSnapshots();
-        other.Turn();
-        SnapshotMetadata snapshot = new(
-            entries[^1].Index, term, entries[^1].LastClock, ConfState.Of(LoneNode.IdOf(1), LoneNode.IdOf(2), LoneNode.IdOf(3)));
-        byte[] file = other.Disk.ReadAll($"/data/snap/1/{SnapshotName.Of(snapshot.Index, term)}");
-        return (snapshot, SnapshotPayload.Piece(new GroupId(1), snapshot.Index, term, 0, file.Length, file));
     }
 
     private static LoneNode Leading()
