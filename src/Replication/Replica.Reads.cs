@@ -225,6 +225,9 @@ internal sealed partial class Replica
     private void AcceptRead(RequestItem item)
     {
         KvRequest request = item.Request;
+
+        // It is new here, or it is back from the leader's node without an answer.
+        item.WasHandedOn = false;
         if (request.Level == ReadLevel.Strong)
         {
             bool mayServe = request.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;

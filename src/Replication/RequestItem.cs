@@ -31,7 +31,7 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// <summary>A read of level session that is served as soon as its index is applied, whatever else it waits for.</summary>
     public bool WaitsForSession { get; set; }
 
-    /// <summary>A read that this replica could not answer in time was also handed to another node.</summary>
+    /// <summary>A read that this replica could not answer in time is with the leader's node as well.</summary>
     public bool WasHandedOn { get; set; }
 
     /// <summary>It holds one of the places for reads whose level could not be proved at once.</summary>

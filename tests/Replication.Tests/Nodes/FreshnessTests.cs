@@ -332,6 +332,31 @@ public sealed class FreshnessTests
     }
 
     [Fact]
+    public void A_read_that_was_lost_on_its_way_to_the_leader_is_handed_on_again()
+    {
+        LoneNode node = Following();
+        Commit(node, upTo: 6);
+        WaitingClient waiting = Ask(node, Get(ReadLevel.Strong));
+        AnswerQuestion(node, index: 50);
+        for (int i = 0; i < 12 && node.Forwarded.Count < 2; i++)
+        {
+            node.Pass(100);
+            node.HearHeartbeat(term: 6, round: (ulong)i + 2, lowestMatch: 0);
+            if (node.Forwarded.Count == 1)
+            {
+                node.Forwarded[0].Completion.Lost(notSent: true);
+            }
+
+            node.Turn();
+        }
+
+        Assert.Equal(2, node.Forwarded.Count);
+        node.Forwarded[1].Completion.Replied(new KvReply { Revision = 9 });
+        node.Turn();
+        Assert.Equal(9UL, waiting.Reply!.Revision);
+    }
+
+    [Fact]
     public void A_proved_read_whose_entries_do_not_come_is_handed_to_the_leader()
     {
         LoneNode node = Following();
