@@ -109,6 +109,9 @@ internal sealed partial class Replica
         }
 
         ExpireReads(_sessionReads, nowMs);
+
+        // What the reads wait for may be long in coming.
+        _proved.RemoveAll(batch => batch.Items.TrueForAll(item => item.IsCompleted));
         _sessionReads.RemoveAll(item => item.IsCompleted);
     }
 

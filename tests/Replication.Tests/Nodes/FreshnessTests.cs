@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using KvStore.Protocol;
 using KvStore.Raft;
@@ -331,6 +332,17 @@ public sealed class FreshnessTests
         Assert.Equal(ErrorCode.Timeout, waiting.Reply!.Code);
     }
 
+    /// <summary>A follower may stand still for as long as a snapshot takes to arrive, and thousands are answered meanwhile.</summary>
+    [Fact]
+    public void A_read_that_is_answered_before_its_proof_is_applied_leaves_nothing_behind()
+    {
+        LoneNode node = Following();
+        Commit(node, upTo: 6);
+        WeakReference client = AskUntilTheDeadline(node);
+        GC.Collect();
+        Assert.False(client.IsAlive);
+    }
+
     [Fact]
     public void A_read_that_was_lost_on_its_way_to_the_leader_is_handed_on_again()
     {
@@ -428,6 +440,18 @@ public sealed class FreshnessTests
     {
         node.Hear(new FreshnessProof(Leader, node.Replica.Id, 6, commit, new Stamp(node.Options.Incarnation, stampTicks)));
         node.Turn();
+    }
+
+    // Not inlined: a local of the caller would keep the client.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static WeakReference AskUntilTheDeadline(LoneNode node)
+    {
+        WaitingClient client = Ask(node, Get(ReadLevel.Strong) with { TimeoutMs = 150, HopsLeft = 0 });
+        AnswerQuestion(node, index: 50);
+        node.Pass(200);
+        node.Turn();
+        Assert.Equal(ErrorCode.Timeout, client.Reply!.Code);
+        return new WeakReference(client);
     }
 
     private static void AnswerQuestion(LoneNode node, ulong index)
