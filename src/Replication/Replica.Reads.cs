@@ -299,7 +299,7 @@ internal sealed partial class Replica
         if (_raft.ReadIndex(context))
         {
             _unproved.Add(context, new ReadBatch(items, Loop.NowMs, askedTicks, 0));
-            Loop.CountStrongReads(items.Count);
+            Loop.CountStrongReads(items.Count(item => item.Request.Level == ReadLevel.Strong));
         }
         else
         {

@@ -361,14 +361,14 @@ internal sealed partial class Replica : GroupRoute
         ReplicaView view = _view;
         ulong commit = _raft.CommitIndex;
         if (old is not null && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
-            && old.Applied == _machine.AppliedIndex && old.SnapshotIndex == _lastSnapshotIndex && old.Role == RoleName(view.Role)
+            && old.Applied == _machine.AppliedIndex && old.SnapshotIndex == _lastSnapshotIndex && old.Role == RoleName(view)
             && old.FirstIndex == _log.FirstIndex)
         {
             return;
         }
 
         Volatile.Write(ref _status, new GroupStatus(
-            Group, Id.Value, RoleName(view.Role), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
+            Group, Id.Value, RoleName(view), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
             _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled));
     }
 
@@ -406,8 +406,9 @@ internal sealed partial class Replica : GroupRoute
         NoticeLeader();
     }
 
-    private static string RoleName(Role role) => role switch
+    private static string RoleName(ReplicaView view) => view.Role switch
     {
+        _ when view.IsLearner => "learner",
         Role.Leader => "leader",
         Role.Follower => "follower",
         _ => "candidate",
