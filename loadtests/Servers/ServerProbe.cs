@@ -31,6 +31,14 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
     {
         // Processes first: asking for the counters costs them a little.
         var use = processes.Read(cluster.Nodes.Select(node => node.Name));
+        var counters = await CountersAsync(cancellation);
+        return new ServerSample(
+            use?.CpuSeconds, use?.ResidentBytes, counters?.Find(EntriesName), counters?.Find(SyncsName), counters?.Find(CommandsName));
+    }
+
+    /// <summary>Summed over all nodes; null when one does not answer, for half of the counters would be a wrong sum.</summary>
+    public async Task<ServerCounters?> CountersAsync(CancellationToken cancellation)
+    {
         var counters = new ServerCounters();
         foreach (var node in cluster.Nodes)
         {
@@ -40,13 +48,11 @@ internal sealed class ServerProbe(ClusterFile cluster, ServerProcesses processes
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
             {
-                // Half of the servers' counters would be a wrong sum.
-                return new ServerSample(use?.CpuSeconds, use?.ResidentBytes, null, null, null);
+                return null;
             }
         }
 
-        return new ServerSample(
-            use?.CpuSeconds, use?.ResidentBytes, counters.Find(EntriesName), counters.Find(SyncsName), counters.Find(CommandsName));
+        return counters;
     }
 
     /// <summary>True when GET /health/ready answers 200.</summary>

@@ -17,6 +17,7 @@ public class ReferenceTests
         ["ClientLib"] = ["Protocol"],
         ["Cli"] = ["ClientLib", "Protocol"],
         ["LoadTests"] = ["ClientLib", "Protocol"],
+        ["Micro"] = ["Replication", "Storage", "Raft", "Protocol"],
         ["Simulation"] = ["Replication", "Cluster", "Storage", "Raft", "Protocol"],
         ["Simulation.Runner"] = ["Simulation"],
     };
