@@ -97,9 +97,22 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             return;
         }
 
+        OnForwarding(item, to);
+
         // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
         left -= Math.Min(left / 10, ForwardMarginMs);
         Loop.Forward(item, to, item.Request with { HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
+    }
+
+    /// <summary>A write that came without an id gets one before it leaves this node: what is sent twice is then executed once.</summary>
+    protected void AssignId(RequestItem item)
+    {
+        if (item.Request.Id is null)
+        {
+            RequestId id = Loop.Ids.Next();
+            item.OwnSequence = id.Sequence;
+            item.Request = item.Request with { Id = id };
+        }
     }
 
     /// <summary>Another node answered, or its connection broke.</summary>
@@ -114,12 +127,13 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             return;
         }
 
+        OnAnswer(to);
         switch (reply.Code)
         {
             case ErrorCode.WrongNode or ErrorCode.NoLeader or ErrorCode.Starting or ErrorCode.Draining or ErrorCode.Timeout:
                 NodeId hint = Credible(reply.LeaderHint);
                 OnHint(hint);
-                if (!hint.IsNone && hint != to)
+                if (!hint.IsNone && hint != to && !IsSilent(hint))
                 {
                     Forward(item, hint, nowMs);
                     return;
@@ -163,6 +177,19 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     protected abstract void OnHint(NodeId leader);
 
+    /// <summary>A request is about to be passed on.</summary>
+    protected virtual void OnForwarding(RequestItem item, NodeId to)
+    {
+    }
+
+    /// <summary>A node that was asked has said something.</summary>
+    protected virtual void OnAnswer(NodeId from)
+    {
+    }
+
+    /// <summary>The node was asked a moment ago and said nothing.</summary>
+    protected virtual bool IsSilent(NodeId node) => false;
+
     /// <summary>The honest answer to a request whose time is over.</summary>
     protected virtual KvReply DeadlineReply(RequestItem item)
     {
@@ -203,10 +230,19 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     private const int ForwardMarginMs = 50;
 }
 
-/// <summary>A group this node holds no replica of: every request is passed on.</summary>
+/// <summary>
+/// A group this node holds no replica of: every request is passed on. Nothing tells this node that another one has gone silent
+/// (paused, cut off), so it has patience with one attempt only for as long as an election takes, and then asks another replica.
+/// </summary>
 internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
 {
+    private readonly List<Attempt> _attempts = [];
     private NodeId _leader;
+    private NodeId _silent;
+    private long _silentUntilMs;
+
+    /// <summary>A request that was passed on; it may have been answered meanwhile.</summary>
+    private readonly record struct Attempt(RequestItem Item, NodeId To, long SinceMs);
 
     public override NodeId LeaderNode => _leader;
 
@@ -220,7 +256,12 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
     {
         // A strong read or a write is best at the leader; for anything else every replica is as good.
         bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
-        NodeId to = _leader.IsNone || !wantsLeader ? NextOther() : _leader;
+        NodeId to = wantsLeader ? _leader : NodeId.None;
+        for (int tries = 0; tries < 2 && (to.IsNone || IsSilent(to)); tries++)
+        {
+            to = NextOther();
+        }
+
         if (to.IsNone)
         {
             // The placement names this node alone, and its replica has not come yet.
@@ -228,8 +269,56 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
             return;
         }
 
+        if (item.Request.IsWrite)
+        {
+            AssignId(item);
+        }
+
         Forward(item, to, Loop.NowMs);
     }
 
+    public override void OnTick(long nowMs)
+    {
+        long before = nowMs - Loop.Node.Options.ElectionTimeoutMs;
+        List<Attempt> late = _attempts.FindAll(a => !a.Item.IsCompleted && a.SinceMs < before);
+        _attempts.RemoveAll(a => a.Item.IsCompleted || a.SinceMs < before);
+        foreach ((RequestItem item, NodeId to, _) in late)
+        {
+            (_silent, _silentUntilMs) = (to, nowMs + SilenceIntervals * Loop.Node.Options.ElectionTimeoutMs);
+            if (_leader == to)
+            {
+                _leader = NodeId.None;
+            }
+
+            // The first answer counts; its id makes a second copy of a write harmless.
+            item.AttemptVanished |= item.Request.IsWrite;
+            item.MayHaveApplied |= item.AttemptVanished;
+            Accept(item);
+        }
+
+        base.OnTick(nowMs);
+    }
+
+    public override void Abandon()
+    {
+        _attempts.Clear();
+        base.Abandon();
+    }
+
     protected override void OnHint(NodeId leader) => _leader = leader;
+
+    protected override void OnForwarding(RequestItem item, NodeId to) => _attempts.Add(new Attempt(item, to, Loop.NowMs));
+
+    protected override void OnAnswer(NodeId from)
+    {
+        if (from == _silent)
+        {
+            _silent = NodeId.None;
+        }
+    }
+
+    protected override bool IsSilent(NodeId node) => node == _silent && Loop.NowMs < _silentUntilMs;
+
+    /// <summary>Election timeouts for which a node that said nothing is not asked first again.</summary>
+    private const int SilenceIntervals = 2;
 }

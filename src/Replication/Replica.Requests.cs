@@ -197,16 +197,6 @@ internal sealed partial class Replica
 
     private static bool IsOverdue(RequestItem item, long nowMs) => !item.IsCompleted && nowMs >= item.DeadlineMs;
 
-    private void AssignId(RequestItem item)
-    {
-        if (item.Request.Id is null)
-        {
-            RequestId id = Loop.Ids.Next();
-            item.OwnSequence = id.Sequence;
-            item.Request = item.Request with { Id = id };
-        }
-    }
-
     private void ProposeBatch()
     {
         uint revisions = _batch.Revisions;

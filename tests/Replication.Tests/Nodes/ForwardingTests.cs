@@ -41,6 +41,62 @@ public sealed class ForwardingTests
         Assert.Equal((ErrorCode.ConditionFailed, Outcome.NotApplied), (reply.Code, reply.Outcome));
     }
 
+    /// <summary>
+    /// Found by the simulation (seeds 300329, 300379 and 300406 at 0462358): a write at a node without a replica waited for a leader that
+    /// was cut off until its own deadline.
+    /// </summary>
+    [Fact]
+    public void A_node_that_says_nothing_is_asked_once_and_then_another_one_under_the_same_id()
+    {
+        var node = new LoneNode(self: 4, nodes: 5);
+        var client = new WaitingClient();
+        node.Store.Submit(Put with { Id = null }, client);
+        node.Turn();
+        (NodeId silent, KvRequest first, IForwardCompletion late) = Assert.Single(node.Forwarded);
+        for (int i = 0; i < 25 && node.Forwarded.Count == 1; i++)
+        {
+            node.Pass(50);
+            node.Turn();
+        }
+
+        Assert.Equal(2, node.Forwarded.Count);
+        Assert.NotEqual(silent, node.Forwarded[1].To);
+        Assert.NotNull(first.Id);
+        Assert.Equal(first.Id, node.Forwarded[1].Request.Id);
+
+        // Its hint at the silent one is not followed now.
+        node.Forwarded[1].Completion.Replied(Replies.WrongNode(new GroupId(1), silent));
+        node.Turn();
+        node.Pass(50);
+        node.Turn();
+        Assert.Equal(3, node.Forwarded.Count);
+        Assert.NotEqual(silent, node.Forwarded[2].To);
+        node.Forwarded[2].Completion.Replied(new KvReply { Revision = 7 });
+        late.Replied(new KvReply { Revision = 7 });
+        node.Turn();
+        Assert.Equal(7UL, client.Reply!.Revision);
+    }
+
+    [Fact]
+    public void A_node_that_was_silent_and_answers_again_is_trusted_again()
+    {
+        var node = new LoneNode(self: 4, nodes: 5);
+        node.Store.Submit(Put, new WaitingClient());
+        node.Turn();
+        (NodeId silent, _, IForwardCompletion late) = Assert.Single(node.Forwarded);
+        node.Pass(1100);
+        node.Turn();
+        late.Replied(new KvReply { Revision = 7 });
+        node.Turn();
+
+        var client = new WaitingClient();
+        node.Store.Submit(Put with { Id = new RequestId(9, 1, 0, 0, 0) }, client);
+        node.Turn();
+        node.Forwarded[^1].Completion.Replied(Replies.WrongNode(new GroupId(1), silent));
+        node.Turn();
+        Assert.Equal(silent, node.Forwarded[^1].To);
+    }
+
     private static KvReply Refused(ErrorCode code) => new() { Code = code, Outcome = Outcome.NotApplied };
 
     private static KvReply AnswerAfter(Action<IForwardCompletion> endFirst, KvReply second)
