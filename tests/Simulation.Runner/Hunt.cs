@@ -41,6 +41,9 @@ internal static class Hunt
     public static int Run(RunnerOptions options, int seeds)
     {
         var watch = Stopwatch.StartNew();
+
+        // Now, and not at the end: somebody may check out another one meanwhile.
+        string commit = Commit.Current();
         var totals = new Totals();
         long next = 0;
         Thread[] lanes = [.. Enumerable.Range(0, options.Processes).Select(_ => new Thread(() =>
@@ -68,7 +71,7 @@ internal static class Hunt
         }
 
         Console.WriteLine();
-        totals.Print(watch.Elapsed);
+        totals.Print(commit, watch.Elapsed);
         return totals.Violations == 0 ? 0 : 1;
     }
 
@@ -157,10 +160,10 @@ internal static class Hunt
             }
         }
 
-        public void Print(TimeSpan took)
+        public void Print(string commit, TimeSpan took)
         {
             Console.WriteLine(
-                $"commit {Commit.Current()}: {Seeds} seeds, {SimulatedSeconds / 3600.0:F2} simulated hours in {took.TotalHours:F2} hours "
+                $"commit {commit}: {Seeds} seeds, {SimulatedSeconds / 3600.0:F2} simulated hours in {took.TotalHours:F2} hours "
                 + $"({SimulatedSeconds / Math.Max(1, took.TotalSeconds):F1} simulated seconds per second), {Violations} violations");
             foreach ((string figure, long count) in _figures.OrderBy(f => f.Key, StringComparer.Ordinal))
             {
