@@ -123,6 +123,13 @@ public sealed class SessionAcrossNodesTests
     {
         using var folder = new TestCluster(nodes: 3);
         await using var cluster = await RunningCluster.StartAsync(folder, NullLoggerFactory.Instance);
+
+        // A group is in the token once its first entry is applied here: a moment after its leader is known.
+        while ((await cluster.ReadAsync(cluster.Nodes[0], "/v1/session")).ParsedToken.Points.Count < 4)
+        {
+            await Task.Yield();
+        }
+
         for (int i = 0; i < 20; i++)
         {
             // Strong: n1 has applied the write when the token is minted there.

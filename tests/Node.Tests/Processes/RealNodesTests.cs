@@ -114,7 +114,13 @@ public sealed class RealNodesTests : IDisposable
         {
             await UntilAsync(async () => (await _http.GetAsync(new Uri(urls[0], "/health/ready"))).IsSuccessStatusCode);
             Assert.Equal(HttpStatusCode.Created, (await PutAsync(urls[0], "/v1/kv/key", "value")).StatusCode);
-            await UntilAsync(async () => (await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?consistency=eventual"))).IsSuccessStatusCode);
+
+            // Until the survivor-to-be has the value and has been told once how old its data is.
+            await UntilAsync(async () =>
+            {
+                using HttpResponseMessage read = await _http.GetAsync(new Uri(urls[0], "/v1/kv/key?consistency=eventual"));
+                return read.IsSuccessStatusCode && read.Headers.GetValues("Kv-Staleness").Single() != "unknown";
+            });
 
             await nodes[1].KillAsync();
             await nodes[2].KillAsync();
