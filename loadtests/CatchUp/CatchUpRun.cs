@@ -117,9 +117,12 @@ internal sealed class CatchUpRun(CatchUpOptions options, ClusterFile cluster, Cl
             number =>
             {
                 byte[] key = KeySpace.KeyOf(number % options.Keys);
-                return (number + (number / options.Keys)) % DeleteEvery == 0
-                    ? new KvRequest { Operation = KvOperation.Delete, Key = key }
-                    : new KvRequest { Operation = KvOperation.Put, Key = key, Value = values[number % values.Length] };
+                return new KvRequest
+                {
+                    Operation = (number + (number / options.Keys)) % DeleteEvery == 0
+                        ? new Delete(key)
+                        : new Put(key, values[number % values.Length]),
+                };
             },
             $"writing without {_away.Name}", progress);
         return phase.RunAsync(cancellation);

@@ -229,7 +229,7 @@ internal sealed class ChaosRun(
             int process = recorder.NewProcess();
             while (Interlocked.Increment(ref next) is var number && number < total)
             {
-                var request = new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes(keys[number / _names.Length]) };
+                var request = new KvRequest { Operation = new Get(Encoding.ASCII.GetBytes(keys[number / _names.Length])) };
                 long call = recorder.Now;
                 var answer = await client.SendAsync(number % _names.Length, process, request, stayWithNode: true);
                 recorder.Record(process, request, call, answer, final: true);

@@ -101,9 +101,8 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
     {
         var request = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = Encoding.ASCII.GetBytes(keys[group]),
-            Value = Encoding.ASCII.GetBytes($"probe.{Interlocked.Increment(ref _number)}"),
+            Operation = new Put(
+                Encoding.ASCII.GetBytes(keys[group]), Encoding.ASCII.GetBytes($"probe.{Interlocked.Increment(ref _number)}")),
             Id = _ids.Begin(),
             TimeoutMs = TimeoutMs,
         };

@@ -16,6 +16,8 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
     // Below what a follower can prove by itself, about as much, and more.
     private static readonly int[] Bounds = [20, 100, 250, 1000];
 
+    private static readonly ReadTerms SessionTerms = new() { Level = ReadLevel.Session };
+
     private readonly int _process = recorder.NewProcess();
     private readonly Random _random = new(seed);
     private readonly RequestIdSource _ids = RequestIdSource.Random(new Random(seed));
@@ -53,18 +55,20 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
         },
         cancellation);
 
-    private static KvRequest SessionRead(byte[] key) => new() { Operation = KvOperation.Get, Key = key, Level = ReadLevel.Session };
+    private static KvRequest SessionRead(byte[] key) => new() { Operation = new Get(key), Read = SessionTerms };
 
     private KvRequest DrawRead(byte[] key)
     {
         var level = DrawOf([ReadLevel.Strong, ReadLevel.Bounded, ReadLevel.Bounded, ReadLevel.Eventual]);
         return new KvRequest
         {
-            Operation = KvOperation.Get,
-            Key = key,
-            Level = level,
-            MaxStalenessMs = level == ReadLevel.Bounded ? DrawOf(Bounds) : 0,
-            OnUnmet = _random.Next(8) == 0 ? OnUnmet.Serve : OnUnmet.Forward,
+            Operation = new Get(key),
+            Read = new ReadTerms
+            {
+                Level = level,
+                MaxStalenessMs = level == ReadLevel.Bounded ? DrawOf(Bounds) : 0,
+                OnUnmet = _random.Next(8) == 0 ? OnUnmet.Serve : OnUnmet.Forward,
+            },
         };
     }
 
@@ -72,9 +76,7 @@ internal sealed class RecordedProcess(PatientClient client, Recorder recorder, T
     {
         var request = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = Draw(ownKeys),
-            Value = Encoding.ASCII.GetBytes($"p{_process}.{++_lastNumber}"),
+            Operation = new Put(Draw(ownKeys), Encoding.ASCII.GetBytes($"p{_process}.{++_lastNumber}")),
             Id = _ids.Begin(),
         };
         await SendAsync(request, session);

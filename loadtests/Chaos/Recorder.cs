@@ -32,25 +32,27 @@ internal sealed class Recorder(HistoryFile history, IReadOnlyList<string> nodeNa
     public void Record(int process, KvRequest request, long callNs, Answer answer, SessionToken? sent = null, bool final = false)
     {
         long returnNs = Now;
-        var asked = request.Level;
+        var terms = request.Read;
+        var asked = terms.Level;
         var evidence = answer.Reply.Evidence;
         int served = evidence is { } known && !known.Node.IsNone ? (int)known.Node.Value - 1 : answer.AskedNode;
         var met = answer.Outcome == OperationOutcome.Ok && evidence is { } proof ? proof.Level : asked;
         bool found = answer.Outcome == OperationOutcome.Ok && answer.Reply.Code != ErrorCode.KeyNotFound;
+        ReadOnlyMemory<byte> shown = answer.Reply.Result is Found value ? value.Value : default;
         history.Add(new HistoryRecord
         {
             Process = process,
             Op = request.IsWrite ? HistoryRecord.Put : HistoryRecord.Get,
             Key = Encoding.ASCII.GetString(request.Key.Span),
-            Value = request.IsWrite ? Encoding.ASCII.GetString(request.Value.Span) : null,
-            Result = found && !request.IsWrite ? Encoding.UTF8.GetString(answer.Reply.Value.Span) : null,
+            Value = request.Operation is Put put ? Encoding.ASCII.GetString(put.Value.Span) : null,
+            Result = found && !request.IsWrite ? Encoding.UTF8.GetString(shown.Span) : null,
             CallNs = callNs,
             ReturnNs = answer.Outcome == OperationOutcome.Unknown ? null : returnNs,
             Outcome = answer.Outcome,
             Level = request.IsWrite ? null : ReadLevels.NameOf(met),
             Asked = request.IsWrite || met == asked ? null : ReadLevels.NameOf(asked),
-            OnUnmet = request.IsWrite || request.OnUnmet == OnUnmet.Forward ? null : ReadLevels.NameOf(request.OnUnmet),
-            BoundMs = !request.IsWrite && asked == ReadLevel.Bounded ? request.MaxStalenessMs : null,
+            OnUnmet = request.IsWrite || terms.OnUnmet == OnUnmet.Forward ? null : ReadLevels.NameOf(terms.OnUnmet),
+            BoundMs = !request.IsWrite && asked == ReadLevel.Bounded ? terms.MaxStalenessMs : null,
             Session = sent?.Points.ToDictionary(point => point.Key.Value, point => point.Value.Applied),
             Error = answer.Outcome == OperationOutcome.Ok ? null : answer.Reply.Code.ToString(),
             AgeMs = evidence is { AgeMs: not Evidence.AgeUnknown and var age } ? age : null,

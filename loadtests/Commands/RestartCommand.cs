@@ -64,9 +64,7 @@ internal static class RestartCommand
     {
         var request = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = KeySpace.KeyOf(0),
-            Value = "restart"u8.ToArray(),
+            Operation = new Put(KeySpace.KeyOf(0), "restart"u8),
             TimeoutMs = WriteTimeoutMs,
         };
         return (await client.SendAsync(0, 0, request)).Code == ErrorCode.None;

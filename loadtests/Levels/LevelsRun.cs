@@ -41,6 +41,7 @@ internal sealed class LevelsRun(ClusterFile cluster, IStoreClient client, Server
     {
         var random = new Random(unchecked((seed * 31) + index));
         var session = point.Level == ReadLevel.Session ? new ClientSession(cluster.ClusterId) : null;
+        var terms = new ReadTerms { Level = point.Level, MaxStalenessMs = point.MaxStalenessMs };
         byte[] value = new byte[ValueBytes];
         while (!stop.IsCancellationRequested)
         {
@@ -49,18 +50,12 @@ internal sealed class LevelsRun(ClusterFile cluster, IStoreClient client, Server
             {
                 var id = ids.Begin();
                 await client.SendAsync(
-                    node, index, new KvRequest { Operation = KvOperation.Put, Key = keys.Next(random), Value = value, Id = id }, session);
+                    node, index, new KvRequest { Operation = new Put(keys.Next(random), value), Id = id }, session);
                 ids.End(id);
                 continue;
             }
 
-            var read = new KvRequest
-            {
-                Operation = KvOperation.Get,
-                Key = keys.Next(random),
-                Level = point.Level,
-                MaxStalenessMs = point.MaxStalenessMs,
-            };
+            var read = new KvRequest { Operation = new Get(keys.Next(random)), Read = terms };
             tally.Count(await client.SendAsync(node, index, read, session));
         }
     }

@@ -36,11 +36,11 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
     {
         var token = session.Token;
         var group = (ring ?? throw new InvalidOperationException("a session needs the ring")).GroupOf(request.Key.Span);
-        bool needsStrong = request.Level == ReadLevel.Session && token.NeedsStrong(group);
+        bool needsStrong = request.Read.Level == ReadLevel.Session && token.NeedsStrong(group);
         var reply = await line.SendAsync(request with
         {
             Session = token.Find(group),
-            Level = needsStrong ? ReadLevel.Strong : request.Level,
+            Read = needsStrong ? request.Read with { Level = ReadLevel.Strong } : request.Read,
         });
         session.GoOnWith(token.After(reply));
         return reply;
@@ -91,6 +91,7 @@ internal sealed class BinaryClient(IReadOnlyList<NodeAddress> nodes, int connect
         private static KvReply WithoutReply(KvRequest request, RequestResult result) => result switch
         {
             { End: RequestEnd.Full } => new KvReply { Code = ErrorCode.Overloaded, Outcome = Outcome.NotApplied },
+            { End: RequestEnd.Unsupported } => new KvReply { Code = ErrorCode.Unsupported, Outcome = Outcome.NotApplied },
             { NeverSent: true } => new KvReply { Code = ErrorCode.NoLeader, Outcome = Outcome.NotApplied },
             _ when request.IsWrite => new KvReply { Code = ErrorCode.Indeterminate, Outcome = Outcome.Unknown },
             _ => new KvReply { Code = ErrorCode.Timeout },

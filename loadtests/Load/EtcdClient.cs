@@ -27,8 +27,8 @@ internal sealed class EtcdClient(IReadOnlyList<NodeAddress> nodes) : IStoreClien
     public async ValueTask<KvReply> SendAsync(int node, int lane, KvRequest request, ClientSession? session = null)
     {
         string key = Convert.ToBase64String(request.Key.Span);
-        string body = request.IsWrite ? $$"""{"key":"{{key}}","value":"{{Convert.ToBase64String(request.Value.Span)}}"}"""
-            : request.Level == ReadLevel.Strong ? $$"""{"key":"{{key}}"}"""
+        string body = request.Operation is Put put ? $$"""{"key":"{{key}}","value":"{{Convert.ToBase64String(put.Value.Span)}}"}"""
+            : request.Read.Level == ReadLevel.Strong ? $$"""{"key":"{{key}}"}"""
             : $$"""{"key":"{{key}}","serializable":true}""";
         var uri = new Uri(nodes[node].Http, request.IsWrite ? "/v3/kv/put" : "/v3/kv/range");
         using var message = new HttpRequestMessage(HttpMethod.Post, uri) { Content = new ByteArrayContent(Encoding.ASCII.GetBytes(body)) };
@@ -39,7 +39,7 @@ internal sealed class EtcdClient(IReadOnlyList<NodeAddress> nodes) : IStoreClien
             using var response = await _http.SendAsync(message, deadline.Token);
             byte[] answer = await response.Content.ReadAsByteArrayAsync(deadline.Token);
             return response.IsSuccessStatusCode
-                ? new KvReply { Value = answer }
+                ? new KvReply()
                 : new KvReply { Code = ErrorCode.Internal, Outcome = Outcome.Unknown, Detail = Encoding.UTF8.GetString(answer) };
         }
         catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)

@@ -24,7 +24,7 @@ internal sealed class RequestIdSource(UInt128 client)
         lock (_gate)
         {
             _open.Add(++_last);
-            return new RequestId(client, _last, (ulong)DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), _open.Min, Digest: 0);
+            return new RequestId(client, _last, (ulong)DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), _open.Min);
         }
     }
 

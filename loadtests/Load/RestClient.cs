@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Buffers;
 using System.Globalization;
 using System.Net.Http.Headers;
 using System.Text;
@@ -49,7 +49,7 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
             using var response = await _http.SendAsync(message, deadline.Token);
             byte[] body = await response.Content.ReadAsByteArrayAsync(deadline.Token);
             TakeToken(response, session);
-            return ReplyOf(response, body);
+            return ReplyOf(request, response, body);
         }
         catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
         {
@@ -81,12 +81,12 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
 
         if (!request.IsWrite)
         {
-            AddLevel(message, request);
+            AddLevel(message, request.Read);
             return message;
         }
 
-        Debug.Assert(request.Operation == KvOperation.Put, "the load generator writes by put only");
-        message.Content = new ReadOnlyMemoryContent(request.Value);
+        // The load generator writes by put only.
+        message.Content = new ReadOnlyMemoryContent(((Put)request.Operation).Value);
         message.Content.Headers.ContentType = OctetStream;
         if (recording && request.Id is { } id)
         {
@@ -97,18 +97,18 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
         return message;
     }
 
-    private static void AddLevel(HttpRequestMessage message, KvRequest request)
+    private static void AddLevel(HttpRequestMessage message, ReadTerms read)
     {
-        message.Headers.TryAddWithoutValidation(Consistency, ReadLevels.NameOf(request.Level));
-        if (request.Level == ReadLevel.Bounded)
+        message.Headers.TryAddWithoutValidation(Consistency, ReadLevels.NameOf(read.Level));
+        if (read.Level == ReadLevel.Bounded)
         {
             message.Headers.TryAddWithoutValidation(
-                "Kv-Max-Staleness", string.Create(CultureInfo.InvariantCulture, $"{request.MaxStalenessMs}ms"));
+                "Kv-Max-Staleness", string.Create(CultureInfo.InvariantCulture, $"{read.MaxStalenessMs}ms"));
         }
 
-        if (request.OnUnmet != OnUnmet.Forward)
+        if (read.OnUnmet != OnUnmet.Forward)
         {
-            message.Headers.TryAddWithoutValidation("Kv-On-Unmet", ReadLevels.NameOf(request.OnUnmet));
+            message.Headers.TryAddWithoutValidation("Kv-On-Unmet", ReadLevels.NameOf(read.OnUnmet));
         }
     }
 
@@ -123,13 +123,19 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
         session.GoOnWith(session.Parse(text));
     }
 
-    private KvReply ReplyOf(HttpResponseMessage response, byte[] body)
+    private KvReply ReplyOf(KvRequest request, HttpResponseMessage response, byte[] body)
     {
         var evidence = recording ? EvidenceOf(response) : null;
         _ = ulong.TryParse(HeaderOf(response, "Kv-Revision"), NumberStyles.None, CultureInfo.InvariantCulture, out ulong revision);
         if (response.IsSuccessStatusCode)
         {
-            return new KvReply { Value = body, Revision = revision, Evidence = evidence };
+            return new KvReply
+            {
+                Result = request.IsWrite
+                    ? new Written(revision, Created: (int)response.StatusCode == 201)
+                    : new Found(revision, StoredOf(body)),
+                Evidence = evidence,
+            };
         }
 
         // Only an answer that touched a group says who served it; an unknown route is a 404, too.
@@ -138,7 +144,19 @@ internal sealed class RestClient(IReadOnlyList<NodeAddress> nodes, IReadOnlyList
             return new KvReply { Code = ErrorCode.KeyNotFound, Evidence = evidence };
         }
 
-        return ProblemOf(body) with { Revision = revision, Evidence = evidence };
+        // A revision beside a refusal is the current one, beside the rest that of a write which is there all the same.
+        var problem = ProblemOf(body);
+        Result? result = revision == 0 ? null
+            : problem.Outcome == Outcome.Applied ? new Written(revision, Created: false)
+            : new Current(revision);
+        return problem with { Result = result, Evidence = evidence };
+    }
+
+    private static ReadOnlyMemory<byte> StoredOf(byte[] value)
+    {
+        var stored = new ArrayBufferWriter<byte>(StoredValue.LengthOf(null, value));
+        StoredValue.Write(stored, null, value);
+        return stored.WrittenMemory;
     }
 
     private static KvReply ProblemOf(byte[] body)

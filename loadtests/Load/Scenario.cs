@@ -2,8 +2,8 @@ using KvStore.Protocol;
 
 namespace KvStore.LoadTests.Load;
 
-/// <summary>One kind of request of a scenario; weights are relative to each other.</summary>
-internal sealed record Step(string Name, KvOperation Operation, ReadLevel Level, int Weight);
+/// <summary>One kind of request of a scenario: a put, or a get on these terms. Weights are relative to each other.</summary>
+internal sealed record Step(string Name, bool IsWrite, ReadTerms Read, int Weight);
 
 /// <summary>What a virtual user does, over and over: one of the steps, on a key drawn from the key space.</summary>
 internal sealed record Scenario(string Name, IReadOnlyList<Step> Steps, KeySpace Keys, int ValueBytes, int Seed)
@@ -15,14 +15,14 @@ internal sealed record Scenario(string Name, IReadOnlyList<Step> Steps, KeySpace
     {
         "write" => [Write],
         "read-strong" => [ReadStrong],
-        "read-eventual" => [new Step("read-eventual", KvOperation.Get, ReadLevel.Eventual, 1)],
+        "read-eventual" => [new Step("read-eventual", IsWrite: false, ReadTerms.Eventual, 1)],
         "mix" => [ReadStrong, Write],
         _ => throw new ArgumentOutOfRangeException(nameof(workload), workload, "not a workload"),
     };
 
-    private static Step Write => new("write", KvOperation.Put, ReadLevel.Strong, 1);
+    private static Step Write => new("write", IsWrite: true, ReadTerms.Strong, 1);
 
-    private static Step ReadStrong => new("read-strong", KvOperation.Get, ReadLevel.Strong, 1);
+    private static Step ReadStrong => new("read-strong", IsWrite: false, ReadTerms.Strong, 1);
 }
 
 /// <summary>How load arrives, in NBomber's words.</summary>

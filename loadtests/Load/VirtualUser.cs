@@ -68,9 +68,9 @@ internal sealed class VirtualUser(
     private KvRequest RequestOf(Step step)
     {
         byte[] key = scenario.Keys.Next(_random);
-        return step.Operation == KvOperation.Get
-            ? new KvRequest { Operation = KvOperation.Get, Key = key, Level = step.Level, TimeoutMs = RequestTimeoutMs }
-            : new KvRequest { Operation = step.Operation, Key = key, Value = _value, Id = ids.Begin(), TimeoutMs = RequestTimeoutMs };
+        return step.IsWrite
+            ? new KvRequest { Operation = new Put(key, _value), Id = ids.Begin(), TimeoutMs = RequestTimeoutMs }
+            : new KvRequest { Operation = new Get(key), Read = step.Read, TimeoutMs = RequestTimeoutMs };
     }
 
     private static byte[] ValueOf(Scenario scenario, int index)

@@ -26,7 +26,7 @@ internal sealed class WritePhase(IStoreClient client, int count, Func<int, KvReq
         byte[][] values = ValuesOf(valueBytes, seed);
         return new WritePhase(
             client, keys.Count,
-            number => new KvRequest { Operation = KvOperation.Put, Key = KeySpace.KeyOf(number), Value = values[number % values.Length] },
+            number => new KvRequest { Operation = new Put(KeySpace.KeyOf(number), values[number % values.Length]) },
             "filling", progress);
     }
 

@@ -2,6 +2,7 @@ using BenchmarkDotNet.Attributes;
 using KvStore.Node.Hosting;
 using KvStore.Protocol;
 using KvStore.Replication;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Micro;
@@ -47,14 +48,14 @@ public class LocalReadBenchmark : IDisposable
         foreach (var read in _requests)
         {
             open++;
-            _store.Submit(read with { Operation = KvOperation.Put, Value = new byte[ValueBytes] }, new Countdown(() => open--));
+            _store.Submit(read with { Operation = new Put(read.Key.Span, new byte[ValueBytes]) }, new Countdown(() => open--));
             if (open == 1000)
             {
                 TurnUntil(() => open == 0);
             }
         }
 
-        TurnUntil(() => open == 0 && Read() is { Evidence.AgeMs: not Evidence.AgeUnknown, Value.Length: ValueBytes });
+        TurnUntil(() => open == 0 && Read() is { Evidence.AgeMs: not Evidence.AgeUnknown, Result: Found { Value.Length: ValueBytes } });
     }
 
     /// <summary>Everything a reply needs, but nothing about how fresh it is.</summary>
@@ -64,12 +65,9 @@ public class LocalReadBenchmark : IDisposable
         var request = Next();
         var destination = new ExactBuffer();
         _ = _replica.Table.Get(0, request.Key.Span, destination, out var meta, out _);
-        _ = StoredValue.TryRead(destination.Written.Span, out var value, out string? contentType);
         return new KvReply
         {
-            Revision = meta.ModRevision,
-            Value = destination.Written[^value.Length..],
-            ContentType = contentType,
+            Result = new Found(meta.ModRevision, destination.Written),
             Epoch = _store.Routing.Epoch,
         };
     }
@@ -97,9 +95,8 @@ public class LocalReadBenchmark : IDisposable
 
     private static KvRequest RequestOf(int number) => new()
     {
-        Operation = KvOperation.Get,
-        Key = System.Text.Encoding.ASCII.GetBytes($"key:{number:D12}"),
-        Level = ReadLevel.Eventual,
+        Operation = new Get(System.Text.Encoding.ASCII.GetBytes($"key:{number:D12}")),
+        Read = ReadTerms.Eventual,
     };
 
     private KvReply Read()

@@ -116,7 +116,7 @@ public sealed class KvConnection : IAsyncDisposable
             throw new KvException(ErrorCode.InvalidRequest, $"what answered is not a node of this protocol: {answer.Failure}");
         }
 
-        return new KvConnection(RequestChannel.Start(transport, options.Channel, options.Time), ack);
+        return new KvConnection(RequestChannel.Start(transport, options.Channel with { PeerLevel = ack.Level }, options.Time), ack);
     }
 
     private static ErrorCode CodeOf(HelloRefusal reason) => reason switch
@@ -144,6 +144,9 @@ public sealed class KvConnection : IAsyncDisposable
     {
         RequestEnd.Full => new KvException(ErrorCode.Overloaded, "too many requests are waiting on this connection; this one was not sent"),
         RequestEnd.TooLarge => new KvException(ErrorCode.TooLarge, $"the request is above {Limits.MaxRequestBytes} bytes; it was not sent"),
+
+        RequestEnd.Unsupported => new KvException(
+            ErrorCode.Unsupported, "the node is of an older version and does not know this request; it was not sent, upgrade the node"),
 
         // No code of the server's says "nobody was asked"; of those that prove not-applied this is the one that invites another node.
         RequestEnd.NotSent => new KvException(ErrorCode.NoLeader, "the connection ended before the request was sent"),

@@ -41,19 +41,8 @@ public sealed record KvReply
     public ErrorCode Code { get; init; }
     public Outcome Outcome { get; init; }
 
-    /// <summary>
-    /// Revision of the key: of the value read, of the write applied, or the current one on ConditionFailed. 0 when absent.
-    /// </summary>
-    public ulong Revision { get; init; }
-
-    /// <summary>A put that created its key; a delete that removed one.</summary>
-    public bool Changed { get; init; }
-
-    public ReadOnlyMemory<byte> Value { get; init; }
-    public string? ContentType { get; init; }
-
-    /// <summary>The counter after an increment.</summary>
-    public long Number { get; init; }
+    /// <summary>What the operation came to; null when it came to nothing.</summary>
+    public Result? Result { get; init; }
 
     /// <summary>Who served it and how fresh it is; null when no group was touched.</summary>
     public Evidence? Evidence { get; init; }
@@ -78,6 +67,8 @@ public sealed record KvReply
     /// <summary>Routing epoch of the answering node.</summary>
     public ulong Epoch { get; init; }
 
-    /// <summary>Replies to the items of a batch, in order.</summary>
-    public IReadOnlyList<KvReply> Items { get; init; } = [];
+    /// <summary>
+    /// Revision of the key: of the value read, of the write applied, or the current one on ConditionFailed. 0 when absent.
+    /// </summary>
+    public ulong Revision => Result?.Revision ?? 0;
 }

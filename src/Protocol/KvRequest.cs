@@ -1,17 +1,5 @@
 namespace KvStore.Protocol;
 
-/// <summary>What a request asks. Numbers are on the wire.</summary>
-public enum KvOperation : byte
-{
-    Get = 1,
-    Put = 2,
-    Delete = 3,
-    Increment = 4,
-
-    /// <summary>Several writes of one group, applied as one.</summary>
-    Batch = 5,
-}
-
 /// <summary>The promise a read asks for (docs/consistency.md). Numbers are on the wire.</summary>
 public enum ReadLevel : byte
 {
@@ -72,8 +60,8 @@ public readonly record struct KvCondition(ConditionKind Kind, ulong Revision = 0
 /// <param name="Sequence">Counts up from 1 within a client; 0 for a user-chosen key.</param>
 /// <param name="FirstSentMs">Unix milliseconds of the first sending; 0 when unknown (the group's time at first apply is taken).</param>
 /// <param name="AckedBelow">Lowest sequence of this client without a reply; 0 for a user-chosen key.</param>
-/// <param name="Digest">First 8 bytes of SHA-256 of the payload for a user-chosen key, else 0: another payload under the same key is refused.</param>
-public readonly record struct RequestId(UInt128 Client, ulong Sequence, ulong FirstSentMs, ulong AckedBelow, ulong Digest);
+/// <param name="Digest">Of what is asked, for a user-chosen key: another request under the same key is refused. Default: none.</param>
+public readonly record struct RequestId(UInt128 Client, ulong Sequence, ulong FirstSentMs, ulong AckedBelow, RequestDigest Digest = default);
 
 /// <summary>What a session has seen of one group: a replica serves it from this index on, in this history. Default: nothing.</summary>
 /// <param name="Applied">Index of an applied entry.</param>
@@ -83,25 +71,12 @@ public readonly record struct SessionPoint(ulong Applied, uint History)
     public bool IsNone => Applied == 0 || History == 0;
 }
 
-/// <summary>
-/// One request, whatever door it came through: REST, binary, or another node. Immutable; key and value bytes are owned by it
-/// (copied once out of the frame).
-/// </summary>
-public sealed record KvRequest
+/// <summary>What a read must prove, and what happens when this replica cannot.</summary>
+public sealed record ReadTerms
 {
-    public required KvOperation Operation { get; init; }
+    public static readonly ReadTerms Strong = new();
+    public static readonly ReadTerms Eventual = new() { Level = ReadLevel.Eventual };
 
-    /// <summary>1…2,048 bytes. For a batch: the first key, which decides the group and holds the idempotency record.</summary>
-    public required ReadOnlyMemory<byte> Key { get; init; }
-
-    public ReadOnlyMemory<byte> Value { get; init; }
-
-    /// <summary>Stored beside the value, at most 127 ASCII bytes; null means application/octet-stream.</summary>
-    public string? ContentType { get; init; }
-
-    public KvCondition Condition { get; init; }
-    public long Delta { get; init; } = 1;
-    public long Initial { get; init; }
     public ReadLevel Level { get; init; }
 
     /// <summary>Level bounded: the largest age served, milliseconds; 0 when only <see cref="MaxLag"/> bounds it.</summary>
@@ -110,17 +85,44 @@ public sealed record KvRequest
     /// <summary>Level bounded: log entries by which the replica may be behind what it knows to be committed; null when not asked.</summary>
     public ulong? MaxLag { get; init; }
 
+    public OnUnmet OnUnmet { get; init; }
+}
+
+/// <summary>
+/// What a reader must understand of a request before it may do anything with it. A node that finds a bit it does not know answers
+/// Unsupported, not applied. Bits travel only on connections of feature level 2 and above: an older node would pass over them.
+/// </summary>
+[Flags]
+public enum Requirements : ulong
+{
+    None = 0,
+
+    /// <summary>The request names whom it is made for. Reserved.</summary>
+    Principal = 1 << 0,
+
+    /// <summary>The request names a namespace for its keys. Reserved.</summary>
+    Namespace = 1 << 1,
+}
+
+/// <summary>
+/// One request, whatever door it came through: REST, binary, or another node: an operation, and on which terms it is asked.
+/// Immutable; it owns its bytes (copied once out of the frame).
+/// </summary>
+public sealed record KvRequest
+{
+    public required Operation Operation { get; init; }
+
+    /// <summary>Of a read; a write does not look at them.</summary>
+    public ReadTerms Read { get; init; } = ReadTerms.Strong;
+
+    /// <summary>Of a write.</summary>
+    public WriteAck Ack { get; init; }
+
     /// <summary>
     /// What the caller's session has seen of this key's group. A write names it, too, so that a token of another history is
     /// noticed.
     /// </summary>
     public SessionPoint Session { get; init; }
-
-    public OnUnmet OnUnmet { get; init; }
-    public WriteAck Ack { get; init; }
-
-    /// <summary>A read that wants revision, content type and evidence but no value (HEAD, explain).</summary>
-    public bool WithoutValue { get; init; }
 
     /// <summary>Null for reads; a write that has none gets one from the node that received it.</summary>
     public RequestId? Id { get; init; }
@@ -134,8 +136,10 @@ public sealed record KvRequest
     /// <summary>Routing epoch of the sender; 0 when it has none.</summary>
     public ulong Epoch { get; init; }
 
-    /// <summary>Items of a batch (puts, deletes, increments), all in one group; empty otherwise.</summary>
-    public IReadOnlyList<KvRequest> Items { get; init; } = [];
+    /// <summary>Bits that this build does not know are kept as they are, and the request is refused.</summary>
+    public Requirements Requires { get; init; }
 
-    public bool IsWrite => Operation != KvOperation.Get;
+    public ReadOnlyMemory<byte> Key => Operation.Key;
+
+    public bool IsWrite => Operation is WriteOperation;
 }

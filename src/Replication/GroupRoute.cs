@@ -101,17 +101,15 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
         // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
         left -= Math.Min(left / 10, ForwardMarginMs);
-        Loop.Forward(item, to, item.Request with { HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
+        Loop.Forward(item, to, item.Request with { Id = item.Id, HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
     }
 
     /// <summary>A write that came without an id gets one before it leaves this node: what is sent twice is then executed once.</summary>
     protected void AssignId(RequestItem item)
     {
-        if (item.Request.Id is null)
+        if (item.Id is null)
         {
-            RequestId id = Loop.Ids.Next();
-            item.OwnSequence = id.Sequence;
-            item.Request = item.Request with { Id = id };
+            item.AssignId(Loop.Ids.Next());
         }
     }
 
@@ -255,7 +253,7 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
     public override void Accept(RequestItem item)
     {
         // A strong read or a write is best at the leader; for anything else every replica is as good.
-        bool wantsLeader = item.Request.IsWrite || item.Request.Level == ReadLevel.Strong;
+        bool wantsLeader = item.Request.IsWrite || item.Request.Read.Level == ReadLevel.Strong;
         NodeId to = wantsLeader ? _leader : NodeId.None;
         for (int tries = 0; tries < 2 && (to.IsNone || IsSilent(to)); tries++)
         {

@@ -1,6 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
-using KvStore.Storage;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication;
 
@@ -44,7 +44,7 @@ internal sealed partial class Replica
     /// history. False: the level is not proved; the reply is what an eventual read would get, and its evidence has the best age
     /// there is. Any thread.
     /// </summary>
-    /// <param name="request">A get.</param>
+    /// <param name="request">A read that is answered once.</param>
     /// <param name="virtualNode">Of its key.</param>
     /// <param name="path">How the read came to look.</param>
     /// <param name="provedTicks">
@@ -62,8 +62,7 @@ internal sealed partial class Replica
             Loop.Node.BetweenReadSteps?.Invoke();
         }
 
-        var destination = new ExactBuffer();
-        ReadOutcome outcome = GetFromTable(request, virtualNode, destination, out RecordMeta meta, out ulong atIndex, out uint history);
+        Result? found = ReadTable((ReadOperation)request.Operation, virtualNode, out ulong atIndex, out uint history);
         if (path == ServedPath.Local)
         {
             Loop.Node.BetweenReadSteps?.Invoke();
@@ -76,38 +75,22 @@ internal sealed partial class Replica
             return true;
         }
 
-        ReplicaLag? lag = request.MaxLag is null ? null : LagOf(newest, atIndex, provedTicks);
-        bool isMet = request.Level switch
+        ReadTerms terms = request.Read;
+        ReplicaLag? lag = terms.MaxLag is null ? null : LagOf(newest, atIndex, provedTicks);
+        bool isMet = terms.Level switch
         {
             ReadLevel.Strong => provedTicks != Freshness.Unknown,
-            ReadLevel.Bounded => IsWithinBounds(request, ageMs, lag),
+            ReadLevel.Bounded => IsWithinBounds(terms, ageMs, lag),
             ReadLevel.Session => atIndex >= request.Session.Applied,
             _ => true,
         };
-        ReadLevel level = isMet ? request.Level : ReadLevel.Eventual;
+        ReadLevel level = isMet ? terms.Level : ReadLevel.Eventual;
         var evidence = new Evidence(
             level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Loop.Node.Self, view.ServedRole, path);
-        if (outcome == ReadOutcome.Absent)
-        {
-            reply = new KvReply
-            {
-                Code = ErrorCode.KeyNotFound,
-                Evidence = evidence,
-                History = history,
-                Lag = lag,
-                Epoch = Loop.Node.Routing.Epoch,
-            };
-            return isMet;
-        }
-
-        Invariant.Check(
-            StoredValue.TryRead(destination.Written.Span, out ReadOnlySpan<byte> value, out string? contentType),
-            "a stored value carries its content type");
         reply = new KvReply
         {
-            Revision = meta.ModRevision,
-            Value = request.WithoutValue ? default : destination.Written[^value.Length..],
-            ContentType = contentType,
+            Code = found is null ? ErrorCode.KeyNotFound : ErrorCode.None,
+            Result = found,
             Evidence = evidence,
             History = history,
             Lag = lag,
@@ -117,14 +100,14 @@ internal sealed partial class Replica
     }
 
     /// <summary>The refusal of a read whose level this replica cannot prove. Any thread.</summary>
-    public KvReply TooStale(KvRequest request, Evidence best) => Replies.TooStale(
-        request switch
+    public KvReply TooStale(ReadTerms terms, Evidence best) => Replies.TooStale(
+        terms switch
         {
             { Level: ReadLevel.Strong } => $"Only the leader of group {Group} can prove a strong read without asking another node",
             { MaxStalenessMs: > 0, MaxLag: { } entries } =>
-                $"No replica could prove an age of at most {request.MaxStalenessMs} ms and a lag of at most {entries}",
+                $"No replica could prove an age of at most {terms.MaxStalenessMs} ms and a lag of at most {entries}",
             { MaxLag: { } entries } => $"No replica could prove a lag of at most {entries} entries",
-            _ => $"An age of at most {request.MaxStalenessMs} ms could not be proved",
+            _ => $"An age of at most {terms.MaxStalenessMs} ms could not be proved",
         },
         best);
 
@@ -194,19 +177,19 @@ internal sealed partial class Replica
         }
 
         if (TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply local)
-            || item.Request.OnUnmet == OnUnmet.Serve)
+            || item.Request.Read.OnUnmet == OnUnmet.Serve)
         {
             return local;
         }
 
-        return item.Request.Level == ReadLevel.Bounded
-            ? TooStale(item.Request, local.Evidence!.Value)
+        return item.Request.Read.Level == ReadLevel.Bounded
+            ? TooStale(item.Request.Read, local.Evidence!.Value)
             : reply with { Evidence = local.Evidence };
     }
 
-    private static bool IsWithinBounds(KvRequest request, uint ageMs, ReplicaLag? lag) =>
-        (request.MaxStalenessMs == 0 || (ageMs != Evidence.AgeUnknown && ageMs <= request.MaxStalenessMs))
-        && (request.MaxLag is not { } entries || lag?.Entries <= entries);
+    private static bool IsWithinBounds(ReadTerms terms, uint ageMs, ReplicaLag? lag) =>
+        (terms.MaxStalenessMs == 0 || (ageMs != Evidence.AgeUnknown && ageMs <= terms.MaxStalenessMs))
+        && (terms.MaxLag is not { } entries || lag?.Entries <= entries);
 
     private ReplicaLag? LagOf(Confirmation? newest, ulong atIndex, long provedTicks)
     {
@@ -228,13 +211,13 @@ internal sealed partial class Replica
 
         // It is new here, or it is back from the leader's node without an answer.
         item.WasHandedOn = false;
-        if (request.Level == ReadLevel.Strong)
+        if (request.Read.Level == ReadLevel.Strong)
         {
-            bool mayServe = request.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;
-            if (mayServe || (request.OnUnmet == OnUnmet.Fail && !IsLeader))
+            bool mayServe = request.Read.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;
+            if (mayServe || (request.Read.OnUnmet == OnUnmet.Fail && !IsLeader))
             {
                 bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-                Loop.Complete(item, isAnswer || mayServe ? local : TooStale(request, local.Evidence!.Value));
+                Loop.Complete(item, isAnswer || mayServe ? local : TooStale(request.Read, local.Evidence!.Value));
                 return;
             }
         }
@@ -246,7 +229,7 @@ internal sealed partial class Replica
             return;
         }
 
-        if (request.Level == ReadLevel.Session)
+        if (request.Read.Level == ReadLevel.Session)
         {
             if (!item.WaitsForSession)
             {
@@ -254,7 +237,7 @@ internal sealed partial class Replica
                 _sessionReads.Add(item);
             }
 
-            if (request.OnUnmet == OnUnmet.Fail)
+            if (request.Read.OnUnmet == OnUnmet.Fail)
             {
                 // It may wait for what is on its way here, but nobody is asked for it.
                 return;
@@ -271,17 +254,16 @@ internal sealed partial class Replica
         }
     }
 
-    private ReadOutcome GetFromTable(
-        KvRequest request, int virtualNode, ExactBuffer destination, out RecordMeta meta, out ulong atIndex, out uint history)
+    private Result? ReadTable(ReadOperation operation, int virtualNode, out ulong atIndex, out uint history)
     {
         while (true)
         {
             KvStateMachine machine = Volatile.Read(ref _machine);
             try
             {
-                ReadOutcome outcome = machine.Table.Get(virtualNode, request.Key.Span, destination, out meta, out atIndex);
+                Result? found = RuleTable.Read(operation, machine.Table, virtualNode, out atIndex);
                 history = machine.History;
-                return outcome;
+                return found;
             }
             catch (ObjectDisposedException) when (!ReferenceEquals(machine, Volatile.Read(ref _machine)))
             {
@@ -299,7 +281,7 @@ internal sealed partial class Replica
         if (_raft.ReadIndex(context))
         {
             _unproved.Add(context, new ReadBatch(items, Loop.NowMs, askedTicks, 0));
-            Loop.CountStrongReads(items.Count(item => item.Request.Level == ReadLevel.Strong));
+            Loop.CountStrongReads(items.Count(item => item.Request.Read.Level == ReadLevel.Strong));
         }
         else
         {
@@ -324,7 +306,7 @@ internal sealed partial class Replica
                     bool isMet = TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
                     Loop.Complete(
                         item,
-                        isMet || item.Request.OnUnmet == OnUnmet.Serve ? reply : TooStale(item.Request, reply.Evidence!.Value));
+                        isMet || item.Request.Read.OnUnmet == OnUnmet.Serve ? reply : TooStale(item.Request.Read, reply.Evidence!.Value));
                 }
             }
 
@@ -359,7 +341,7 @@ internal sealed partial class Replica
     {
         foreach (RequestItem item in items)
         {
-            if (item.Request.Level == ReadLevel.Session && item.Request.Session.Applied > committed)
+            if (item.Request.Read.Level == ReadLevel.Session && item.Request.Session.Applied > committed)
             {
                 Loop.Complete(item, Replies.TokenFromFuture(Group, item.Request.Session.Applied, committed));
             }
@@ -420,7 +402,7 @@ internal sealed partial class Replica
             foreach (RequestItem item in batch.Items)
             {
                 if (batch.AskedMs < before && !item.IsCompleted && !item.WasHandedOn
-                    && item.Request is { HopsLeft: > 0, OnUnmet: OnUnmet.Forward })
+                    && item.Request is { HopsLeft: > 0, Read.OnUnmet: OnUnmet.Forward })
                 {
                     item.WasHandedOn = true;
                     Forward(item, LeaderNode, nowMs);

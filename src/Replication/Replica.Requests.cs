@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication;
 
@@ -47,13 +48,20 @@ internal sealed partial class Replica
                 return;
             }
 
-            if (_batch.Bytes > 0 && (_batch.Bytes + item.Request.Value.Length > MaxEntryBytes || _batch.Requests >= MaxEntryRequests))
+            var write = (WriteOperation)item.Request.Operation;
+            if (OperationTable.Find(write.Code)!.Level > _machine.Level)
+            {
+                Loop.Complete(item, FinalReply(item, Replies.NotYetSupported(Group, write)));
+                return;
+            }
+
+            if (_batch.Bytes > 0 && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batch.Requests >= MaxEntryRequests))
             {
                 ProposeBatch();
             }
 
             AssignId(item);
-            _batch.Add(item.Request, item.VirtualNode);
+            _batch.Add(write, item.Id, _machine.Level);
             _batchItems.Add(item);
         }
         else if (item.Request.HopsLeft == 0)
@@ -185,7 +193,7 @@ internal sealed partial class Replica
         var ahead = new HashSet<(UInt128 Client, ulong Sequence)>();
         foreach (RequestItem item in _pending.SelectMany(pending => pending.Items))
         {
-            RequestId id = item.Request.Id!.Value;
+            RequestId id = item.Id!.Value;
             bool isCopy = !ahead.Add((id.Client, id.Sequence));
             if (IsOverdue(item, nowMs))
             {
@@ -200,9 +208,10 @@ internal sealed partial class Replica
     private void ProposeBatch()
     {
         uint revisions = _batch.Revisions;
+        ushort level = _batch.Level;
         List<RequestItem> items = _batchItems;
         _batchItems = [];
-        ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, FeatureLevel);
+        ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, level);
         switch (result.Outcome)
         {
             case ProposeOutcome.Accepted:
@@ -313,22 +322,16 @@ internal sealed partial class Replica
         AnswerWrittenByAll();
     }
 
-    private KvReply ToReply(CommandResult result, Evidence? evidence) => new()
+    private KvReply ToReply(CommandResult result, Evidence evidence) => new()
     {
         Code = result.Code,
         Outcome = result.Outcome,
-        Revision = result.Revision,
-        Changed = result.Changed,
-        Number = result.Number,
+        Result = result.Result,
         Detail = result.Detail,
         Evidence = evidence,
-        History = evidence is not null && result.Code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber ? _machine.History : 0,
+        History = result.Code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber ? _machine.History : 0,
         Epoch = Loop.Node.Routing.Epoch,
-        Items = result.Items is { } items ? [.. items.Select(i => ToReply(i, null))] : [],
     };
-
-    /// <summary>Level whose apply rules this build writes.</summary>
-    private const ushort FeatureLevel = 1;
 
     /// <summary>Value bytes gathered into one entry; a single larger request still travels alone.</summary>
     private const int MaxEntryBytes = 256 * 1024;

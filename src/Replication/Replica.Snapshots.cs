@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication;
@@ -262,7 +263,7 @@ internal sealed partial class Replica
         ulong index = _machine.AppliedIndex;
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);
         var header = new SnapshotHeader(
-            Group.Value, Loop.Node.Routing.Epoch, FeatureLevel, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
+            Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
         Loop.Node.Snapshots.Add(
             new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
     }

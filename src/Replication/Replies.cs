@@ -28,6 +28,11 @@ internal static class Replies
         hint,
         retryAfterMs: 500);
 
+    /// <summary>A member of the group runs a build that could not execute it.</summary>
+    public static KvReply NotYetSupported(GroupId group, Operation operation) => Refused(
+        ErrorCode.Unsupported,
+        $"Not every member of group {group} knows the operation {OperationTable.Find(operation.Code)?.Name}; upgrade all nodes, then try again.");
+
     public static KvReply WrongNode(GroupId group, NodeId hint) => Refused(
         ErrorCode.WrongNode,
         hint.IsNone ? $"This node does not lead group {group}." : $"This node does not lead group {group}; node {hint} does.",

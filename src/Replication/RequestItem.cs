@@ -7,8 +7,10 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
 {
     private bool _completed;
 
-    /// <summary>As asked; a write that came without an id has one once its loop has seen it.</summary>
-    public KvRequest Request { get; set; } = request;
+    public KvRequest Request => request;
+
+    /// <summary>Of the request; a write that came without one has one once its loop has seen it.</summary>
+    public RequestId? Id { get; private set; } = request.Id;
 
     public GroupId Group => group;
     public int VirtualNode => virtualNode;
@@ -41,6 +43,8 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     public ulong OwnSequence { get; set; }
 
     public bool IsCompleted => _completed;
+
+    public void AssignId(RequestId id) => (Id, OwnSequence) = (id, id.Sequence);
 
     public void Complete(KvReply reply)
     {

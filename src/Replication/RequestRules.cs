@@ -11,108 +11,61 @@ internal sealed class RequestRules(RequestLimits limits, RoutingTable routing)
     /// <summary>Null when the request is well formed; otherwise the refusal.</summary>
     public KvReply? Violation(KvRequest request)
     {
-        if (request.Operation is < KvOperation.Get or > KvOperation.Batch)
+        Refusal? violation = Envelope(request) ?? request.Operation.Violation(limits) ?? Placement(request.Operation);
+        return violation is { } refusal ? Replies.Refused(refusal.Code, refusal.Detail) : null;
+    }
+
+    private static Refusal? Envelope(KvRequest request)
+    {
+        if (request.Requires != Requirements.None)
         {
-            return Invalid($"There is no operation {(byte)request.Operation}.");
+            return new Refusal(ErrorCode.Unsupported, $"This node cannot do what the request requires (bits {(ulong)request.Requires:x}).");
         }
 
         if (request.TimeoutMs is < 1 or > Limits.MaxTimeoutMs)
         {
-            return Invalid($"The timeout must be 1 to {Limits.MaxTimeoutMs} ms.");
+            return Refusal.Invalid($"The timeout must be 1 to {Limits.MaxTimeoutMs} ms.");
         }
 
-        if (request.MaxStalenessMs is < 0 or > Limits.MaxStalenessMs)
+        if (request.Read.MaxStalenessMs is < 0 or > Limits.MaxStalenessMs)
         {
-            return Invalid($"The largest staleness must be 1 to {Limits.MaxStalenessMs} ms.");
+            return Refusal.Invalid($"The largest staleness must be 1 to {Limits.MaxStalenessMs} ms.");
         }
 
-        if (request is { Operation: KvOperation.Get, Level: ReadLevel.Bounded, MaxStalenessMs: 0, MaxLag: null })
+        if (!request.IsWrite && request.Read is { Level: ReadLevel.Bounded, MaxStalenessMs: 0, MaxLag: null })
         {
-            return Invalid("A bounded read names its largest staleness, its largest lag, or both.");
+            return Refusal.Invalid("A bounded read names its largest staleness, its largest lag, or both.");
         }
 
-        if (request.Id is { Sequence: > 0 } id && id.AckedBelow > id.Sequence)
+        if (OperationTable.Find(request.Operation.Code) is { Answer: AnswerForm.InParts } row)
         {
-            return Invalid("The field ackedBelow must not pass the request's own sequence.");
+            return Refusal.Invalid($"The operation {row.Name} is answered in parts and needs a stream.");
         }
 
-        return request.Operation == KvOperation.Batch ? BatchViolation(request) : ItemViolation(request);
+        return request.Id is { Sequence: > 0 } id && id.AckedBelow > id.Sequence
+            ? Refusal.Invalid("The field ackedBelow must not pass the request's own sequence.")
+            : null;
     }
 
-    private KvReply? BatchViolation(KvRequest request)
+    /// <summary>All keys of a write lie in one group.</summary>
+    private Refusal? Placement(Operation operation)
     {
-        if (request.Items.Count is 0 or > Limits.MaxBatchItems)
+        if (operation is not WriteOperation { KeyCount: > 1 } write)
         {
-            return Invalid($"A batch has 1 to {Limits.MaxBatchItems} items.");
+            return null;
         }
 
-        if (!request.Key.Span.SequenceEqual(request.Items[0].Key.Span))
+        GroupId group = routing.GroupOf(write.Key.Span);
+        for (int i = 1; i < write.KeyCount; i++)
         {
-            return Invalid("The key of a batch is the key of its first item.");
+            GroupId other = routing.GroupOf(write.KeyAt(i).Span);
+            if (other != group)
+            {
+                return new Refusal(
+                    ErrorCode.CrossGroupTransaction, $"The keys lie in groups {group} and {other}; give them one hash tag {{…}}.");
+            }
         }
 
-        GroupId group = routing.GroupOf(request.Items[0].Key.Span);
-        long bytes = 0;
-        foreach (KvRequest item in request.Items)
-        {
-            if (item.Operation is not (KvOperation.Put or KvOperation.Delete or KvOperation.Increment))
-            {
-                return Invalid("A batch holds puts, deletes and increments.");
-            }
-
-            if (ItemViolation(item) is { } refusal)
-            {
-                return refusal;
-            }
-
-            if (routing.GroupOf(item.Key.Span) != group)
-            {
-                return Replies.Refused(
-                    ErrorCode.CrossGroupTransaction,
-                    $"The keys lie in groups {group} and {routing.GroupOf(item.Key.Span)}; give them one hash tag {{…}}.");
-            }
-
-            bytes += item.Key.Length + item.Value.Length;
-        }
-
-        return bytes > limits.RequestBytes ? TooLarge("batch", bytes, "requestBytes", limits.RequestBytes) : null;
+        return null;
     }
-
-    private KvReply? ItemViolation(KvRequest request)
-    {
-        if (request.Key.Length == 0)
-        {
-            return Invalid("The key is empty.");
-        }
-
-        if (request.Key.Length > limits.KeyBytes)
-        {
-            return TooLarge("key", request.Key.Length, "keyBytes", limits.KeyBytes);
-        }
-
-        if (request.Value.Length > limits.ValueBytes)
-        {
-            return TooLarge("value", request.Value.Length, "valueBytes", limits.ValueBytes);
-        }
-
-        if (request.ContentType is { } type)
-        {
-            if (type.Length > Limits.MaxContentTypeBytes)
-            {
-                return TooLarge("content type", type.Length, "contentTypeBytes", Limits.MaxContentTypeBytes);
-            }
-
-            if (!System.Text.Ascii.IsValid(type))
-            {
-                return Invalid("The content type must be ASCII.");
-            }
-        }
-
-        return request.Condition.Kind > ConditionKind.Absent ? Invalid("There is no such condition.") : null;
-    }
-
-    private static KvReply Invalid(string detail) => Replies.Refused(ErrorCode.InvalidRequest, detail);
-
-    private static KvReply TooLarge(string what, long bytes, string limitName, int limit) =>
-        Replies.Refused(ErrorCode.TooLarge, $"The {what} has {bytes} bytes; the limit {limitName} is {limit}.");
 }

@@ -1,4 +1,5 @@
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication;

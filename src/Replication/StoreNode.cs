@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication;
@@ -180,7 +181,7 @@ public sealed class StoreNode : IDisposable
 
         int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
         GroupId group = Routing.GroupOf(virtualNode);
-        if (request is { Operation: KvOperation.Get, Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out Replica? replica)
+        if (request is { IsWrite: false, Read.Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out Replica? replica)
             && replica.HasState && TryAnswerHere(replica, request, virtualNode) is { } answer)
         {
             Interlocked.Increment(ref _localReads);
@@ -425,13 +426,14 @@ public sealed class StoreNode : IDisposable
     {
         try
         {
-            if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply) || request.OnUnmet == OnUnmet.Serve)
+            if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply)
+                || request.Read.OnUnmet == OnUnmet.Serve)
             {
                 return reply;
             }
 
             // A session read that may not ask anybody still waits for what is on its way here.
-            return request is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request, reply.Evidence!.Value) : null;
+            return request.Read is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request.Read, reply.Evidence!.Value) : null;
         }
         catch (ObjectDisposedException) when (replica.HasLeft)
         {
@@ -440,16 +442,8 @@ public sealed class StoreNode : IDisposable
         }
     }
 
-    private static long ChargedBytes(KvRequest request)
-    {
-        long bytes = request.Key.Length + request.Value.Length;
-        foreach (KvRequest item in request.Items)
-        {
-            bytes += item.Key.Length + item.Value.Length;
-        }
-
-        return bytes;
-    }
+    private static long ChargedBytes(KvRequest request) =>
+        request.Operation is WriteOperation write ? write.DataBytes : request.Key.Length;
 
     internal ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
 

@@ -74,17 +74,3 @@ public sealed record StoreNodeOptions
 
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }
-
-/// <summary>
-/// Largest sizes taken, bytes; larger ones are refused as TooLarge. At most what the protocol allows
-/// (<see cref="KvStore.Protocol.Limits"/>). What was written under larger limits stays and can be read.
-/// </summary>
-public sealed record RequestLimits
-{
-    public int KeyBytes { get; init; } = Protocol.Limits.MaxKeyBytes;
-
-    public int ValueBytes { get; init; } = Protocol.Limits.MaxValueBytes;
-
-    /// <summary>All keys and values of a batch.</summary>
-    public int RequestBytes { get; init; } = Protocol.Limits.MaxRequestBytes;
-}

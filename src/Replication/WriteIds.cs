@@ -17,7 +17,7 @@ internal sealed class WriteIds(UInt128 client)
     {
         ulong sequence = ++_last;
         _unanswered.Add(sequence);
-        return new RequestId(client, sequence, FirstSentMs: 0, AckedBelow: _ackedBelow, Digest: 0);
+        return new RequestId(client, sequence, FirstSentMs: 0, AckedBelow: _ackedBelow);
     }
 
     /// <summary>The request was answered, whatever the answer: it will not be retried, so its record may go.</summary>

@@ -12,13 +12,14 @@ public class ReferenceTests
         ["Protocol"] = [],
         ["Cluster"] = ["Protocol"],
         ["Storage"] = ["Raft"],
-        ["Replication"] = ["Raft", "Cluster", "Protocol", "Storage"],
+        ["StateMachine"] = ["Raft", "Protocol", "Storage"],
+        ["Replication"] = ["Raft", "StateMachine", "Cluster", "Protocol", "Storage"],
         ["Node"] = ["Replication", "Storage", "Cluster", "Protocol"],
         ["ClientLib"] = ["Protocol"],
         ["Cli"] = ["ClientLib", "Protocol"],
         ["LoadTests"] = ["ClientLib", "Protocol"],
-        ["Micro"] = ["Replication", "Storage", "Raft", "Protocol"],
-        ["Simulation"] = ["Replication", "Cluster", "Storage", "Raft", "Protocol"],
+        ["Micro"] = ["Replication", "StateMachine", "Storage", "Raft", "Protocol"],
+        ["Simulation"] = ["Replication", "StateMachine", "Cluster", "Storage", "Raft", "Protocol"],
         ["Simulation.Runner"] = ["Simulation"],
     };
 
@@ -32,7 +33,8 @@ public class ReferenceTests
 
     public static TheoryData<string> ProjectFiles => [.. Repository.Files("*.csproj")];
 
-    public static TheoryData<string> ProductAssemblies => ["Raft", "Protocol", "Cluster", "Storage", "Replication", "Node", "ClientLib"];
+    public static TheoryData<string> ProductAssemblies =>
+        ["Raft", "Protocol", "Cluster", "Storage", "StateMachine", "Replication", "Node", "ClientLib"];
 
     [Theory]
     [MemberData(nameof(ProjectFiles))]

@@ -9,14 +9,18 @@ namespace KvStore.Client.Tests;
 internal sealed class FakeNode : IAsyncDisposable
 {
     private readonly Action<KvRequest, ReplyTicket> _handler;
+    private readonly ushort _level;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _connections = [];
     private readonly Task _accepting;
 
-    public FakeNode(Action<KvRequest, ReplyTicket> handler)
+    /// <param name="handler">Answers.</param>
+    /// <param name="level">Feature level it says it is of.</param>
+    public FakeNode(Action<KvRequest, ReplyTicket> handler, ushort level = FeatureLevel.Max)
     {
         _handler = handler;
+        _level = level;
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen();
         _accepting = AcceptAsync();
@@ -37,7 +41,10 @@ internal sealed class FakeNode : IAsyncDisposable
     public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
 
     public static async Task<ConnectionEnd> ServeAsync(
-        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default)
+        IDuplexPipe transport,
+        Action<KvRequest, ReplyTicket> handler,
+        ushort level = FeatureLevel.Max,
+        CancellationToken stopping = default)
     {
         var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
         if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))
@@ -46,7 +53,7 @@ internal sealed class FakeNode : IAsyncDisposable
             return await RequestServer.ServeAsync(transport, handler, stopping: new CancellationToken(canceled: true));
         }
 
-        await Handshake.AcknowledgeAsync(transport.Output, Ack, stopping);
+        await Handshake.AcknowledgeAsync(transport.Output, Ack with { Level = level }, stopping);
         return await RequestServer.ServeAsync(transport, handler, stopping: stopping);
     }
 
@@ -66,7 +73,7 @@ internal sealed class FakeNode : IAsyncDisposable
             while (true)
             {
                 var socket = await _listener.AcceptAsync(_stopping.Token);
-                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _stopping.Token));
+                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _level, _stopping.Token));
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)

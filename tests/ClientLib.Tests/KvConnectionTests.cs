@@ -11,11 +11,13 @@ public sealed class KvConnectionTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    [Fact]
-    public async Task A_put_and_a_get_over_a_real_socket()
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task A_put_and_a_get_over_a_real_socket(ushort level)
     {
         var store = new ConcurrentDictionary<string, byte[]>();
-        await using var node = new FakeNode((request, ticket) => Answer(store, request, ticket));
+        await using var node = new FakeNode((request, ticket) => Answer(store, request, ticket), level);
         await using var connection = await KvConnection.ConnectAsync(node.EndPoint);
         Assert.Equal("n1", connection.Server.NodeName);
         Assert.True(connection.IsOpen);
@@ -27,11 +29,13 @@ public sealed class KvConnectionTests
         Assert.Equal(ErrorCode.KeyNotFound, (await connection.SendAsync(Get("absent"))).Code);
     }
 
-    [Fact]
-    public async Task Thousands_of_pipelined_requests_with_large_values_over_a_real_socket()
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task Thousands_of_pipelined_requests_with_large_values_over_a_real_socket(ushort level)
     {
         var store = new ConcurrentDictionary<string, byte[]>();
-        await using var node = new FakeNode((request, ticket) => Answer(store, request, ticket));
+        await using var node = new FakeNode((request, ticket) => Answer(store, request, ticket), level);
         await using var connection = await KvConnection.ConnectAsync("127.0.0.1", node.EndPoint.Port);
         var random = new Random(4_711);
         var values = Enumerable.Range(0, 2_000)
@@ -44,6 +48,44 @@ public sealed class KvConnectionTests
         {
             Assert.Equal(values[i], Encoding.UTF8.GetString(replies[i].Value.Span));
         }
+    }
+
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task A_node_is_asked_in_the_form_of_its_level(ushort level)
+    {
+        var (near, far) = DuplexPipe.Create();
+        var connecting = KvConnection.ConnectAsync(near);
+        var hello = await Handshake.ReceiveAsync(far.Input, CancellationToken.None);
+        Assert.Equal(FeatureLevel.Max, hello.Client!.Level);
+        await Handshake.AcknowledgeAsync(far.Output, FakeNode.Ack with { Level = level }, CancellationToken.None);
+        await using var connection = await connecting.WaitAsync(Patience);
+        _ = connection.SendAsync(Get("k")).AsTask();
+        var read = await far.Input.ReadAtLeastAsync(FrameHeader.SizeBytes + 2).AsTask().WaitAsync(Patience);
+
+        // The first element of a request is a number at level 1 and an array since.
+        Assert.Equal(level == FeatureLevel.First ? 0x01 : 0x92, read.Buffer.Slice(FrameHeader.SizeBytes + 1).FirstSpan[0]);
+        far.Input.AdvanceTo(read.Buffer.End);
+    }
+
+    [Fact]
+    public async Task What_an_older_node_does_not_know_is_an_exception_that_proves_nothing_was_sent()
+    {
+        int handled = 0;
+        await using var node = new FakeNode(
+            (_, ticket) =>
+            {
+                handled++;
+                ticket.TryComplete(new KvReply());
+            },
+            FeatureLevel.First);
+        await using var connection = await KvConnection.ConnectAsync(node.EndPoint);
+        var request = Put("k", "v") with { Requires = Requirements.Principal };
+        var e = await Assert.ThrowsAsync<KvException>(async () => await connection.SendAsync(request));
+        Assert.Equal((ErrorCode.Unsupported, Outcome.NotApplied, false), (e.Code, e.Outcome, e.Retryable));
+        Assert.Equal(ErrorCode.None, (await connection.SendAsync(Put("k", "v"))).Code);
+        Assert.Equal(1, handled);
     }
 
     [Fact]
@@ -110,7 +152,7 @@ public sealed class KvConnectionTests
             }
         });
         var connection = await KvConnection.ConnectAsync(near);
-        var id = new RequestId(new UInt128(0, 1), 2, 3, 2, 0);
+        var id = new RequestId(new UInt128(0, 1), 2, 3, 2);
         var write = connection.SendAsync(Put("k", "v") with { Id = id }).AsTask();
         var read = connection.SendAsync(Get("k")).AsTask();
         await arrived.Task.WaitAsync(Patience);
@@ -162,14 +204,14 @@ public sealed class KvConnectionTests
     private static void Answer(ConcurrentDictionary<string, byte[]> store, KvRequest request, ReplyTicket ticket)
     {
         string key = Encoding.UTF8.GetString(request.Key.Span);
-        if (request.Operation == KvOperation.Put)
+        if (request.Operation is Put put)
         {
-            store[key] = request.Value.ToArray();
-            ticket.TryComplete(new KvReply { Outcome = Outcome.Applied, Revision = 1 });
+            store[key] = put.Stored.ToArray();
+            ticket.TryComplete(new KvReply { Outcome = Outcome.Applied, Result = new Written(1, Created: true) });
         }
-        else if (store.TryGetValue(key, out byte[]? value))
+        else if (store.TryGetValue(key, out byte[]? stored))
         {
-            ticket.TryComplete(new KvReply { Value = value, Revision = 1 });
+            ticket.TryComplete(new KvReply { Result = new Found(1, stored) });
         }
         else
         {
@@ -177,8 +219,8 @@ public sealed class KvConnectionTests
         }
     }
 
-    private static KvRequest Get(string key) => new() { Operation = KvOperation.Get, Key = Encoding.UTF8.GetBytes(key) };
+    private static KvRequest Get(string key) => new() { Operation = new Get(Encoding.UTF8.GetBytes(key)) };
 
     private static KvRequest Put(string key, string value) =>
-        new() { Operation = KvOperation.Put, Key = Encoding.UTF8.GetBytes(key), Value = Encoding.UTF8.GetBytes(value) };
+        new() { Operation = new Put(Encoding.UTF8.GetBytes(key), Encoding.UTF8.GetBytes(value)) };
 }

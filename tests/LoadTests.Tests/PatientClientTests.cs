@@ -33,13 +33,13 @@ public sealed class PatientClientTests
     {
         var script = new Script(new KvReply { Code = ErrorCode.InvalidRequest });
         var client = new PatientClient(script, TimeSpan.FromSeconds(1), new ImpatientClock());
-        var answer = await client.SendAsync(1, 0, new KvRequest { Operation = KvOperation.Get, Key = "k"u8.ToArray() });
+        var answer = await client.SendAsync(1, 0, new KvRequest { Operation = new Get("k"u8) });
         Assert.Equal(OperationOutcome.Fail, answer.Outcome);
     }
 
     private static Task<Answer> PutAsync(Script script)
     {
-        var request = new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Id = new RequestIdSource(1).Begin() };
+        var request = new KvRequest { Operation = new Put("k"u8, []), Id = new RequestIdSource(1).Begin() };
         return new PatientClient(script, TimeSpan.FromSeconds(30), new ImpatientClock()).SendAsync(1, 0, request);
     }
 

@@ -26,12 +26,13 @@ public sealed class ConnectionChaosTests
             bool sendAfterwards = round % 3 == 2;
             int repliesHere = 0;
             var (near, far) = DuplexPipe.Create(pauseAt: random.Next(2) == 0 ? 64 : 64 << 10);
-            await using var channel = RequestChannel.Start(near, new RequestChannelOptions { MaxInFlight = 500 });
+            ushort peerLevel = round % 2 == 0 ? FeatureLevel.First : FeatureLevel.Max;
+            await using var channel = RequestChannel.Start(near, new RequestChannelOptions { MaxInFlight = 500, PeerLevel = peerLevel });
             var enough = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             var serving = RequestServer.ServeAsync(far, (request, ticket) =>
             {
                 handled.TryAdd(Encoding.UTF8.GetString(request.Key.Span), true);
-                ticket.TryComplete(new KvReply { Value = request.Key });
+                ticket.TryComplete(new KvReply { Result = Samples.Found(request.Key.Span) });
                 if (handled.Count == closeAfter && !closeByReplies)
                 {
                     enough.TrySetResult();
@@ -91,7 +92,7 @@ public sealed class ConnectionChaosTests
         for (int round = 0; round < 1_000; round++)
         {
             byte[] stream = [.. Enumerable.Range(1, 5).SelectMany(id =>
-                FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, (ulong)id, CodecTests.Encode(Samples.RandomRequest(random))))];
+                FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, (ulong)id, RandomBody(random)))];
             int at = random.Next(stream.Length);
             stream[at] ^= (byte)(1 << random.Next(8));
             var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
@@ -115,4 +116,8 @@ public sealed class ConnectionChaosTests
             Assert.InRange(handled, 0, 4);
         }
     }
+
+    private static byte[] RandomBody(Random random) => random.Next(2) == 0
+        ? CodecTests.Encode(Samples.RandomRequest(random))
+        : CodecTests.EncodeFlat(Samples.RandomFlatRequest(random));
 }

@@ -10,12 +10,14 @@ public sealed class RequestChannelTests
     // A deadline for a test that hangs; nothing waits for it.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    [Fact]
-    public async Task A_reply_finds_its_request()
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task A_reply_finds_its_request(ushort peerLevel)
     {
         var (near, far) = DuplexPipe.Create();
-        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(new KvReply { Value = request.Key }));
-        await using var channel = RequestChannel.Start(near);
+        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(Echo(request.Key)));
+        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { PeerLevel = peerLevel });
         var result = await channel.SendAsync(Get("a")).AsTask().WaitAsync(Patience);
         Assert.Equal(RequestEnd.Replied, result.End);
         Assert.Equal("a", Encoding.UTF8.GetString(result.Reply!.Value.Span));
@@ -24,16 +26,18 @@ public sealed class RequestChannelTests
         Assert.Equal(ConnectionEndReason.Closed, (await channel.Completion.WaitAsync(Patience)).Reason);
     }
 
-    [Fact]
-    public async Task Ten_thousand_pipelined_requests_from_several_threads_each_get_their_own_reply()
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task Ten_thousand_pipelined_requests_from_several_threads_each_get_their_own_reply(ushort peerLevel)
     {
         var (near, far) = DuplexPipe.Create();
-        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(new KvReply { Value = request.Value }));
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { MaxInFlight = 10_000 });
+        var serving = RequestServer.ServeAsync(far, (request, ticket) => ticket.TryComplete(Echo(request.Key)));
+        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { MaxInFlight = 10_000, PeerLevel = peerLevel });
         var senders = Enumerable.Range(0, 4).Select(sender => Task.Run(async () =>
         {
             var texts = Enumerable.Range(0, 2_500).Select(i => $"{sender}/{i}");
-            var sent = texts.Select(text => (Text: text, Result: channel.SendAsync(Samples.Put("k", text)).AsTask())).ToArray();
+            var sent = texts.Select(text => (Text: text, Result: channel.SendAsync(Get(text)).AsTask())).ToArray();
             foreach (var (text, pending) in sent)
             {
                 var result = await pending;
@@ -265,6 +269,54 @@ public sealed class RequestChannelTests
     }
 
     [Fact]
+    public async Task A_request_leaves_in_the_form_that_the_other_side_knows()
+    {
+        foreach (var (options, isFlat) in new[]
+        {
+            (new RequestChannelOptions(), true),
+            (new RequestChannelOptions { PeerLevel = FeatureLevel.Max }, false),
+            (new RequestChannelOptions { PeerLevel = ushort.MaxValue }, false),
+        })
+        {
+            var (near, far) = DuplexPipe.Create();
+            await using var channel = RequestChannel.Start(near, options);
+            Assert.Equal(options.PeerLevel, channel.PeerLevel);
+            _ = channel.SendAsync(Samples.Put("k", "v")).AsTask();
+            var (_, payload) = await ReadPayloadAsync(far.Input);
+            Assert.Equal(isFlat, KvRequestCodec.IsFlat(payload));
+            Assert.Equal(DecodeResult.Ok, KvRequestCodec.TryDecode(payload, out var request));
+            Samples.AssertSame(Samples.Put("k", "v"), request!, $"level {options.PeerLevel}");
+        }
+    }
+
+    [Fact]
+    public async Task What_the_other_side_does_not_know_is_never_sent_and_harms_nobody()
+    {
+        var (near, far) = DuplexPipe.Create();
+        int handled = 0;
+        var serving = RequestServer.ServeAsync(far, (_, ticket) =>
+        {
+            handled++;
+            ticket.TryComplete(new KvReply());
+        });
+        await using var channel = RequestChannel.Start(near);
+        var unknown = new KvRequest { Operation = new UnknownOperation(200, new byte[] { 0x90 }) };
+        foreach (var request in new[] { unknown, Get("k") with { Requires = Requirements.Principal } })
+        {
+            var result = await channel.SendAsync(request);
+            Assert.Equal(RequestEnd.Unsupported, result.End);
+            Assert.True(result.NeverSent);
+            Assert.Null(result.Reply);
+        }
+
+        Assert.Equal(0, channel.InFlight);
+        Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get("k")).AsTask().WaitAsync(Patience)).End);
+        Assert.Equal(1, handled);
+        await channel.DisposeAsync();
+        await serving.WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task A_ping_is_answered_by_either_side()
     {
         var (near, far) = DuplexPipe.Create();
@@ -288,18 +340,20 @@ public sealed class RequestChannelTests
         release.Wait();
     }
 
-    internal static KvRequest Get(string key) => new() { Operation = KvOperation.Get, Key = Encoding.UTF8.GetBytes(key) };
+    internal static KvRequest Get(string key) => new() { Operation = new Get(Encoding.UTF8.GetBytes(key)) };
+
+    private static KvReply Echo(ReadOnlyMemory<byte> value) => new() { Result = Samples.Found(value.Span) };
 
     internal static async Task<FrameHeader> ReadFrameAsync(PipeReader input) => (await ReadPayloadAsync(input)).Header;
 
-    internal static async Task<(FrameHeader Header, KvReply Reply)> ReadReplyAsync(PipeReader input)
+    internal static async Task<(FrameHeader Header, KvReply Reply)> ReadReplyAsync(PipeReader input, Operation asked)
     {
         var (header, payload) = await ReadPayloadAsync(input);
-        Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, out var reply));
+        Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, asked, out var reply));
         return (header, reply!);
     }
 
-    private static async Task<(FrameHeader Header, byte[] Payload)> ReadPayloadAsync(PipeReader input)
+    internal static async Task<(FrameHeader Header, byte[] Payload)> ReadPayloadAsync(PipeReader input)
     {
         while (true)
         {
@@ -318,7 +372,7 @@ public sealed class RequestChannelTests
     }
 
     private static async Task WriteReplyAsync(PipeWriter output, ulong id) =>
-        await output.WriteAsync(FrameTests.FrameOf(FrameKind.Reply, FrameFlags.None, id, CodecTests.Encode(new KvReply())));
+        await output.WriteAsync(FrameTests.FrameOf(FrameKind.Reply, FrameFlags.None, id, CodecTests.EncodeFlat(new KvReply())));
 
     /// <summary>Counts flushes and can hold the first one back.</summary>
     private sealed class CountingWriter(PipeWriter inner) : PipeWriter

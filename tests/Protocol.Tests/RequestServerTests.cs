@@ -37,13 +37,13 @@ public sealed class RequestServerTests
     {
         var (near, far) = DuplexPipe.Create(pauseAt: 1 << 10);
         var handled = new Handled(expected: 1);
-        var value = new byte[10_000];
+        var value = Samples.Found(new byte[10_000]);
         var serving = RequestServer.ServeAsync(
             far,
             (request, ticket) =>
             {
                 handled.Add(request, ticket);
-                ticket.TryComplete(new KvReply { Value = value });
+                ticket.TryComplete(new KvReply { Result = value });
             },
             new RequestServerOptions { MaxInFlight = 1_000_000, MaxWaitingBytes = 50_000 });
 
@@ -85,7 +85,7 @@ public sealed class RequestServerTests
         await handled.ReachedAsync(Patience);
         foreach (var ticket in handled.Tickets)
         {
-            ticket.TryComplete(new KvReply { Value = new byte[9_000], Outcome = Outcome.Applied });
+            ticket.TryComplete(new KvReply { Result = Samples.Found(new byte[9_000]), Outcome = Outcome.Applied });
         }
 
         var replies = (await Task.WhenAll(reads).WaitAsync(Patience)).Select(result => result.Reply!).ToArray();
@@ -101,12 +101,68 @@ public sealed class RequestServerTests
     {
         var (near, far) = DuplexPipe.Create();
         var serving = RequestServer.ServeAsync(far, (_, ticket) => ticket.TryComplete(new KvReply()));
-        await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 5, [0xC1]));
-        var (header, reply) = await RequestChannelTests.ReadReplyAsync(near.Input);
-        Assert.Equal((5ul, ErrorCode.InvalidRequest, Outcome.NotApplied), (header.Sequence, reply.Code, reply.Outcome));
+        byte[] older = CodecTests.EncodeFlat(RequestChannelTests.Get("k"));
+        byte[] newer = CodecTests.Encode(RequestChannelTests.Get("k"));
+        foreach (byte[] body in new byte[][] { [0xC1], older[..^1], [0x9E, .. older.AsSpan(1)], newer[..^1], [0x9A, .. newer.AsSpan(1)] })
+        {
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 5, body));
+            var (header, reply) = await RequestChannelTests.ReadReplyAsync(near.Input, Samples.FullGet);
+            Assert.Equal((5ul, ErrorCode.InvalidRequest, Outcome.NotApplied), (header.Sequence, reply.Code, reply.Outcome));
+        }
+
         await using var channel = RequestChannel.Start(near);
         Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(RequestChannelTests.Get("a")).AsTask().WaitAsync(Patience)).End);
         await channel.DisposeAsync();
+        await serving.WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task A_request_is_answered_in_the_form_it_came_in()
+    {
+        var (near, far) = DuplexPipe.Create();
+        var result = Samples.Found("v"u8, "a/b", 9);
+        var serving = RequestServer.ServeAsync(far, (_, ticket) => ticket.TryComplete(new KvReply { Result = result }));
+        byte[] older = CodecTests.EncodeFlat(RequestChannelTests.Get("k"));
+        byte[] newer = CodecTests.Encode(RequestChannelTests.Get("k"));
+
+        // What cannot be read is answered in the form it is likeliest to be in.
+        (byte[] Body, bool IsFlat, bool IsReadable)[] requests =
+        [
+            (older, true, true), (newer, false, true),
+            ([0x9E, .. older.AsSpan(1)], true, false), ([0x9A, .. newer.AsSpan(1)], false, false),
+        ];
+        foreach (var (body, isFlat, isReadable) in requests)
+        {
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 5, body));
+            var (_, payload) = await RequestChannelTests.ReadPayloadAsync(near.Input);
+            Assert.Equal(isFlat, KvRequestCodec.IsFlat(payload));
+            Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, Samples.FullGet, out var reply));
+            Samples.AssertSame(isReadable ? result : null, reply!.Result, $"flat {isFlat}");
+        }
+
+        await near.Output.CompleteAsync();
+        await serving.WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task A_reply_above_the_frame_limit_is_replaced_by_one_that_says_so()
+    {
+        var (near, far) = DuplexPipe.Create();
+        var result = Samples.Found(new byte[2_000]);
+        var serving = RequestServer.ServeAsync(
+            far,
+            (_, ticket) => ticket.TryComplete(new KvReply { Result = result, Epoch = 3 }),
+            new RequestServerOptions { MaxFrameBytes = 1_000 });
+        foreach (ushort level in new[] { FeatureLevel.First, FeatureLevel.Max })
+        {
+            byte[] body = FuzzTests.Encoded(buffer => KvRequestCodec.TryEncode(buffer, RequestChannelTests.Get("k"), level));
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 5, body));
+            var (_, reply) = await RequestChannelTests.ReadReplyAsync(near.Input, Samples.FullGet);
+            Assert.Equal((ErrorCode.Internal, Outcome.Unknown, 3ul), (reply.Code, reply.Outcome, reply.Epoch));
+            Assert.Null(reply.Result);
+        }
+
+        await near.Output.CompleteAsync();
         await serving.WaitAsync(Patience);
     }
 

@@ -5,38 +5,46 @@ namespace KvStore.Protocol.Tests;
 /// <summary>Requests and replies with every field away from its default, and seeded random ones.</summary>
 internal static class Samples
 {
+    public static Get FullGet => new("{user}.name"u8, withoutValue: true);
+
+    public static Put FullPut => new(
+        "{user}.a"u8, [1, 2, 3], "text/plain; charset=utf-8", new KvCondition(ConditionKind.RevisionIs, 0x0198_7654_3210_0001));
+
+    public static Delete FullDelete => new("{user}.b"u8, new KvCondition(ConditionKind.Exists, ulong.MaxValue));
+
+    public static Increment FullIncrement => new("{user}.c"u8, -7, long.MinValue, new KvCondition(ConditionKind.Absent, 1));
+
+    public static Batch FullBatch => new(FullPut, FullDelete, FullIncrement);
+
+    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch];
+
     public static KvRequest FullRequest => new()
     {
-        Operation = KvOperation.Batch,
-        Key = Encoding.UTF8.GetBytes("{user}.name"),
-        Value = new byte[] { 1, 2, 3 },
-        ContentType = "text/plain; charset=utf-8",
-        Condition = new KvCondition(ConditionKind.RevisionIs, 0x0198_7654_3210_0001),
-        Delta = -7,
-        Initial = long.MinValue,
-        Level = ReadLevel.Session,
-        MaxStalenessMs = 750,
-        MaxLag = ulong.MaxValue,
+        Operation = FullBatch,
+        Read = new ReadTerms { Level = ReadLevel.Session, MaxStalenessMs = 750, MaxLag = ulong.MaxValue, OnUnmet = OnUnmet.Serve },
         Session = new SessionPoint(ulong.MaxValue, uint.MaxValue),
-        OnUnmet = OnUnmet.Serve,
         Ack = WriteAck.All,
-        WithoutValue = true,
-        Id = new RequestId(new UInt128(1, 2), 3, 1_700_000_000_000, 2, 0xDEAD_BEEF),
+        Id = new RequestId(new UInt128(1, 2), 3, 1_700_000_000_000, 2, new RequestDigest(DigestAlgorithm.Fields, 0xDEAD_BEEF)),
         TimeoutMs = 1234,
         HopsLeft = 0,
         Epoch = 42,
-        Items = [Put("{user}.a", "1"), Put("{user}.b", "2")],
+        Requires = Requirements.Namespace | (Requirements)(1ul << 63),
     };
+
+    /// <summary>As far as feature level 1 can say it.</summary>
+    public static KvRequest FullFlatRequest => FullRequest with { Requires = Requirements.None };
 
     public static KvReply FullReply => new()
     {
         Code = ErrorCode.ConditionFailed,
         Outcome = Outcome.NotApplied,
-        Revision = ulong.MaxValue,
-        Changed = true,
-        Value = new byte[] { 9, 8, 7 },
-        ContentType = "application/json",
-        Number = -1,
+        Result = new BatchResult(
+            ulong.MaxValue,
+            [
+                new ItemResult(ErrorCode.None, Outcome.Applied, null, new Written(1, Created: true)),
+                new ItemResult(ErrorCode.ConditionFailed, Outcome.NotApplied, "the key has another revision", new Current(ulong.MaxValue)),
+                new ItemResult(ErrorCode.None, Outcome.Unknown, "because", new Counted(256, -1)),
+            ]),
         Evidence = LargestEvidence,
         LeaderHint = new NodeId(3),
         Detail = "the key has another revision",
@@ -44,8 +52,20 @@ internal static class Samples
         Epoch = 7,
         History = 0xCAFE_F00D,
         Lag = new ReplicaLag(12, 340),
-        Items = [new KvReply { Revision = 1 }, new KvReply { Code = ErrorCode.KeyNotFound }],
     };
+
+    /// <summary>Every result, and the operation it answers.</summary>
+    public static IReadOnlyList<(Operation Asked, KvReply Reply)> FullReplies =>
+    [
+        (FullBatch, FullReply),
+        (FullGet, FullReply with { Code = ErrorCode.None, Result = Found([9, 8, 7], "application/json", ulong.MaxValue) }),
+        (FullPut, FullReply with { Code = ErrorCode.None, Result = new Written(ulong.MaxValue, Created: true) }),
+        (FullDelete, FullReply with { Code = ErrorCode.None, Result = new Deleted(ulong.MaxValue, Existed: true) }),
+        (FullIncrement, FullReply with { Code = ErrorCode.None, Result = new Counted(ulong.MaxValue, long.MinValue) }),
+        (FullPut, FullReply with { Result = new Current(ulong.MaxValue) }),
+        (FullIncrement, FullReply with { Code = ErrorCode.NotANumber, Result = new Current(ulong.MaxValue) }),
+        (FullGet, FullReply with { Code = ErrorCode.KeyNotFound, Result = null }),
+    ];
 
     public static Evidence LargestEvidence => new(
         ReadLevel.Eventual, uint.MaxValue, new GroupId(uint.MaxValue), ulong.MaxValue, ulong.MaxValue, new NodeId(uint.MaxValue),
@@ -53,60 +73,141 @@ internal static class Samples
 
     public static KvRequest Put(string key, string value) => new()
     {
-        Operation = KvOperation.Put,
-        Key = Encoding.UTF8.GetBytes(key),
-        Value = Encoding.UTF8.GetBytes(value),
+        Operation = new Put(Encoding.UTF8.GetBytes(key), Encoding.UTF8.GetBytes(value)),
     };
 
-    public static KvRequest RandomRequest(Random random, bool isItem = false) => new()
+    public static Found Found(ReadOnlySpan<byte> value, string? contentType = null, ulong revision = 1) =>
+        new(revision, StoredValue.Of(contentType, value));
+
+    public static KvRequest RandomRequest(Random random) => RandomFlatRequest(random) with
     {
-        Operation = (KvOperation)random.Next(1, 6),
-        Key = Bytes(random, 40),
-        Value = Bytes(random, 300),
-        ContentType = random.Next(3) == 0 ? "text/" + new string('x', random.Next(40)) : null,
-        Condition = new KvCondition((ConditionKind)random.Next(4), Number(random)),
-        Delta = (long)Number(random),
-        Initial = (long)Number(random),
-        Level = (ReadLevel)random.Next(4),
-        MaxStalenessMs = (int)Number(random),
-        MaxLag = random.Next(2) == 0 ? null : Number(random),
+        Id = random.Next(2) == 0 ? null : RandomId(random, new RequestDigest((DigestAlgorithm)random.Next(256), Number(random))),
+        Requires = (Requirements)Number(random),
+    };
+
+    /// <summary>One that feature level 1 can express.</summary>
+    public static KvRequest RandomFlatRequest(Random random) => new()
+    {
+        Operation = RandomOperation(random),
+        Read = new ReadTerms
+        {
+            Level = (ReadLevel)random.Next(4),
+            MaxStalenessMs = (int)Number(random),
+            MaxLag = random.Next(2) == 0 ? null : Number(random),
+            OnUnmet = (OnUnmet)random.Next(3),
+        },
         Session = new SessionPoint(Number(random), (uint)Number(random)),
-        OnUnmet = (OnUnmet)random.Next(3),
         Ack = (WriteAck)random.Next(2),
-        WithoutValue = random.Next(2) == 0,
-        Id = random.Next(2) == 0 ? null : new RequestId(
-            new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), Number(random)),
+        Id = random.Next(2) == 0 ? null : RandomId(random, RequestDigest.OfFlat(Number(random))),
         TimeoutMs = (int)Number(random),
         HopsLeft = (byte)random.Next(256),
         Epoch = Number(random),
-        Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomRequest(random, isItem: true))],
     };
 
-    public static KvReply RandomReply(Random random, bool isItem = false) => new()
+    public static Operation RandomOperation(Random random) => random.Next(5) switch
     {
-        Code = (ErrorCode)random.Next(26),
-        Outcome = (Outcome)random.Next(4),
-        Revision = Number(random),
-        Changed = random.Next(2) == 0,
-        Value = Bytes(random, 300),
-        ContentType = random.Next(3) == 0 ? "a/" + new string('é', random.Next(40)) : null,
-        Number = (long)Number(random),
+        0 => new Get(Bytes(random, 40), random.Next(2) == 0),
+        1 => new Batch([.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomKeyWrite(random))]),
+        _ => RandomKeyWrite(random),
+    };
+
+    public static KvReply RandomReply(Random random)
+    {
+        var code = RandomCode(random);
+        var result = random.Next(8) switch
+        {
+            0 => null,
+            1 => new BatchResult(
+                Number(random),
+                [.. Enumerable.Range(0, random.Next(5)).Select(_ => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
+            _ => RandomKeyResult(random),
+        };
+        return Envelope(random, RandomItem(random, code, result));
+    }
+
+    /// <summary>A reply that the form of feature level 1 can express: its result is one of the operation asked for.</summary>
+    public static KvReply RandomFlatReply(Random random, Operation asked)
+    {
+        var code = RandomCode(random);
+        return Envelope(random, RandomItem(random, code, RandomResultOf(random, asked, code)));
+    }
+
+    private static KeyWrite RandomKeyWrite(Random random)
+    {
+        byte[] key = Bytes(random, 40);
+        var condition = new KvCondition((ConditionKind)random.Next(4), Number(random));
+        return random.Next(3) switch
+        {
+            0 => new Put(key, Bytes(random, 300), RandomContentType(random), condition),
+            1 => new Delete(key, condition),
+            _ => new Increment(key, (long)Number(random), (long)Number(random), condition),
+        };
+    }
+
+    private static RequestId RandomId(Random random, RequestDigest digest) => new(
+        new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), digest);
+
+    private static Result RandomKeyResult(Random random) => random.Next(5) switch
+    {
+        0 => Found(Bytes(random, 300), RandomContentType(random), Number(random)),
+        1 => new Written(Number(random), random.Next(2) == 0),
+        2 => new Deleted(Number(random), random.Next(2) == 0),
+        3 => new Counted(Number(random), (long)Number(random)),
+        _ => new Current(Number(random)),
+    };
+
+    private static Result? RandomResultOf(Random random, Operation asked, ErrorCode code)
+    {
+        bool success = code is ErrorCode.None or ErrorCode.NotOnAll;
+        if (!success && code is not (ErrorCode.ConditionFailed or ErrorCode.NotANumber))
+        {
+            return null;
+        }
+
+        return asked switch
+        {
+            Batch batch => new BatchResult(Number(random), [.. batch.Items.Select(item =>
+            {
+                var itemCode = RandomCode(random);
+                return RandomItem(random, itemCode, RandomResultOf(random, item, itemCode));
+            })]),
+            _ when !success => new Current(Number(random)),
+            Get => Found(Bytes(random, 300), RandomContentType(random), Number(random)),
+            Protocol.Put => new Written(Number(random), random.Next(2) == 0),
+            Delete => new Deleted(Number(random), random.Next(2) == 0),
+            _ => new Counted(Number(random), (long)Number(random)),
+        };
+    }
+
+    private static ItemResult RandomItem(Random random, ErrorCode code, Result? result) => new(
+        code, (Outcome)random.Next(4), random.Next(2) == 0 ? null : "because" + new string('é', random.Next(40)), result);
+
+    private static KvReply Envelope(Random random, ItemResult item) => new()
+    {
+        Code = item.Code,
+        Outcome = item.Outcome,
+        Detail = item.Detail,
+        Result = item.Result,
         Evidence = random.Next(2) == 0 ? null : new Evidence(
             (ReadLevel)random.Next(4), (uint)Number(random), new GroupId((uint)Number(random)), Number(random), Number(random),
             new NodeId((uint)Number(random)), (ServedRole)random.Next(1, 4), (ServedPath)random.Next(3)),
         LeaderHint = new NodeId((uint)Number(random)),
-        Detail = random.Next(2) == 0 ? null : "because",
         RetryAfterMs = random.Next(),
         Epoch = Number(random),
         History = (uint)Number(random),
         Lag = random.Next(2) == 0 ? null : new ReplicaLag(Number(random), (uint)Number(random)),
-        Items = [.. Enumerable.Range(0, ItemCount(random, isItem)).Select(_ => RandomReply(random, isItem: true))],
     };
+
+    // Half of them one of those that executed, which are the ones with a result.
+    private static ErrorCode RandomCode(Random random) => random.Next(2) == 0
+        ? (ErrorCode)random.Next((int)ErrorCode.Superseded + 1)
+        : new[] { ErrorCode.None, ErrorCode.NotOnAll, ErrorCode.ConditionFailed, ErrorCode.NotANumber }[random.Next(4)];
+
+    // What is stored beside a value is ASCII; text that is not stands in details.
+    private static string? RandomContentType(Random random) => random.Next(3) == 0 ? "text/" + new string('x', random.Next(40)) : null;
 
     /// <summary>Uniform in length of the number, so that every form of an integer occurs.</summary>
     private static ulong Number(Random random) => (ulong)random.NextInt64(long.MinValue, long.MaxValue) >> random.Next(64);
-
-    private static int ItemCount(Random random, bool isItem) => isItem || random.Next(3) != 0 ? 0 : random.Next(1, 5);
 
     private static byte[] Bytes(Random random, int below)
     {
@@ -117,25 +218,77 @@ internal static class Samples
 
     public static void AssertSame(KvRequest expected, KvRequest actual, string because)
     {
-        Assert.True(
-            expected.Key.Span.SequenceEqual(actual.Key.Span) && expected.Value.Span.SequenceEqual(actual.Value.Span)
-            && expected.Items.Count == actual.Items.Count, because);
-        // Records compare every other field at once; the three that compare by reference are taken out first.
-        var restOfExpected = expected with { Key = default, Value = default, Items = [] };
-        Assert.True(restOfExpected == (actual with { Key = default, Value = default, Items = [] }), because);
-        for (int i = 0; i < expected.Items.Count; i++)
+        AssertSame(expected.Operation, actual.Operation, because);
+        Assert.True(expected == actual, because);
+    }
+
+    /// <summary>Operations are equal when their bytes are; here what a reader found in the bytes is looked at, too.</summary>
+    public static void AssertSame(Operation expected, Operation actual, string because)
+    {
+        Assert.True(expected.Code == actual.Code && expected.GetType() == actual.GetType(), because);
+        Assert.True(expected.Body.Span.SequenceEqual(actual.Body.Span) && expected.Equals(actual), because);
+        Assert.True(expected.Key.Span.SequenceEqual(actual.Key.Span), because);
+        switch (expected, actual)
         {
-            AssertSame(expected.Items[i], actual.Items[i], because);
+            case (Get get, Get other):
+                Assert.True(get.WithoutValue == other.WithoutValue, because);
+                break;
+            case (Batch batch, Batch other):
+                Assert.True(batch.Items.Count == other.Items.Count, because);
+                for (int i = 0; i < batch.Items.Count; i++)
+                {
+                    AssertSame(batch.Items[i], other.Items[i], because);
+                }
+
+                break;
+            case (KeyWrite write, KeyWrite other):
+                Assert.True(write.Condition == other.Condition, because);
+                if (write is Put put)
+                {
+                    Assert.True(put.Value.Span.SequenceEqual(((Put)other).Value.Span), because);
+                    Assert.True(put.ContentType == ((Put)other).ContentType, because);
+                }
+                else if (write is Increment increment)
+                {
+                    var (delta, initial) = (((Increment)other).Delta, ((Increment)other).Initial);
+                    Assert.True((increment.Delta, increment.Initial) == (delta, initial), because);
+                }
+
+                break;
+            default:
+                Assert.True(expected is UnknownOperation, because);
+                break;
         }
     }
 
     public static void AssertSame(KvReply expected, KvReply actual, string because)
     {
-        Assert.True(expected.Value.Span.SequenceEqual(actual.Value.Span) && expected.Items.Count == actual.Items.Count, because);
-        Assert.True((expected with { Value = default, Items = [] }) == (actual with { Value = default, Items = [] }), because);
-        for (int i = 0; i < expected.Items.Count; i++)
+        AssertSame(expected.Result, actual.Result, because);
+
+        // Records compare every other field at once; the results, whose bytes and items compare by reference, are taken out first.
+        Assert.True((expected with { Result = null }) == (actual with { Result = null }), because);
+    }
+
+    public static void AssertSame(Result? expected, Result? actual, string because)
+    {
+        switch (expected, actual)
         {
-            AssertSame(expected.Items[i], actual.Items[i], because);
+            case (Found found, Found other):
+                Assert.True(found.Stored.Span.SequenceEqual(other.Stored.Span), because);
+                Assert.True(found with { Stored = default } == other with { Stored = default }, because);
+                break;
+            case (BatchResult batch, BatchResult other):
+                Assert.True(batch.Items.Count == other.Items.Count && batch.Revision == other.Revision, because);
+                for (int i = 0; i < batch.Items.Count; i++)
+                {
+                    AssertSame(batch.Items[i].Result, other.Items[i].Result, because);
+                    Assert.True(batch.Items[i] with { Result = null } == other.Items[i] with { Result = null }, because);
+                }
+
+                break;
+            default:
+                Assert.True(expected == actual, because);
+                break;
         }
     }
 }

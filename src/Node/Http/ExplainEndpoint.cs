@@ -22,7 +22,8 @@ internal sealed class ExplainEndpoint(FrontDoor door)
     {
         byte[] key = [];
         string rawTarget = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
-        Problem? problem = RequestOptions.Read(context.Request, RequestKinds.Explain, door.Config, out RequestOptions options)
+        Problem? problem = RequestOptions.Read(
+                context.Request, RequestKinds.Explain, "explain", door.Config, out RequestOptions options)
             ?? KeyInUrl.Read(rawTarget, PrefixSegments, options.KeyForm, door.Config.Limits.KeyBytes, out key);
         if (problem is not null)
         {
@@ -39,7 +40,7 @@ internal sealed class ExplainEndpoint(FrontDoor door)
         RoutingTable routing = store.Routing();
         int virtualNode = routing.VirtualNodeOf(key);
         GroupId group = routing.GroupOf(virtualNode);
-        KvRequest read = door.ReadRequest(key, options);
+        KvRequest read = door.ReadRequest(new Get(key, withoutValue: true), options, hopsLeft: 0);
         ReplicaAnswer[] replicas = await Task.WhenAll(
             routing.ReplicasOf(group).Select(placement => AskAsync(store, placement.Node, read, context.RequestAborted)));
 
@@ -48,8 +49,8 @@ internal sealed class ExplainEndpoint(FrontDoor door)
             isText ? Encoding.UTF8.GetString(key) : Base64Url.EncodeToString(key), isText ? "utf8" : "base64url",
             Slot.Of(key), virtualNode, group.Value, door.NodeName,
             new ExplainedRead(
-                KvHeaders.NameOf(read.Level), read.MaxStalenessMs > 0 ? read.MaxStalenessMs : null, read.MaxLag,
-                read.Session.IsNone ? null : read.Session.Applied, read.OnUnmet.ToString().ToLowerInvariant()),
+                KvHeaders.NameOf(read.Read.Level), read.Read.MaxStalenessMs > 0 ? read.Read.MaxStalenessMs : null, read.Read.MaxLag,
+                read.Session.IsNone ? null : read.Session.Applied, read.Read.OnUnmet.ToString().ToLowerInvariant()),
             new ReadForecast(read, replicas, store.Nodes, store.Nodes.NumberOf(door.NodeName)).Foresee(),
             [.. replicas.Select(replica => Describe(replica, read, store.Nodes))]);
         context.Response.Headers.CacheControl = "no-store";
@@ -67,11 +68,13 @@ internal sealed class ExplainEndpoint(FrontDoor door)
             node,
             read with
             {
-                Level = read.MaxLag is null ? ReadLevel.Eventual : ReadLevel.Bounded,
-                MaxStalenessMs = 0,
+                Read = new ReadTerms
+                {
+                    Level = read.Read.MaxLag is null ? ReadLevel.Eventual : ReadLevel.Bounded,
+                    MaxLag = read.Read.MaxLag,
+                    OnUnmet = OnUnmet.Serve,
+                },
                 Session = default,
-                OnUnmet = OnUnmet.Serve,
-                WithoutValue = true,
                 TimeoutMs = ReplicaLimitMs,
                 HopsLeft = 0,
             },

@@ -57,18 +57,27 @@ internal sealed class FrontDoor
 
     public ValueTask<KvReply> SubmitAsync(KvRequest request) => PendingReply.SubmitAsync(_pending, this, request);
 
-    /// <summary>A read of one key on the terms its caller named.</summary>
-    public KvRequest ReadRequest(byte[] key, in RequestOptions options) => new()
+    /// <summary>A read on the terms its caller named.</summary>
+    public KvRequest ReadRequest(ReadOperation operation, in RequestOptions options, byte hopsLeft) => new()
     {
-        Operation = KvOperation.Get,
-        Key = key,
-        Level = LevelOf(key, options),
-        MaxStalenessMs = options.MaxStalenessMs,
-        MaxLag = options.MaxLag,
-        Session = SessionPointOf(key, options),
-        OnUnmet = options.OnUnmet,
+        Operation = operation,
+        Read = TermsOf(LevelOf(operation.Key.Span, options), options),
+        Session = SessionPointOf(operation.Key.Span, options),
         TimeoutMs = options.TimeoutMs,
+        HopsLeft = hopsLeft,
     };
+
+    /// <summary>Most reads name no bounds, and share their terms.</summary>
+    private static ReadTerms TermsOf(ReadLevel level, in RequestOptions options) =>
+        options is { MaxStalenessMs: 0, MaxLag: null, OnUnmet: OnUnmet.Forward } && level is ReadLevel.Strong or ReadLevel.Eventual
+            ? level == ReadLevel.Strong ? ReadTerms.Strong : ReadTerms.Eventual
+            : new ReadTerms
+            {
+                Level = level,
+                MaxStalenessMs = options.MaxStalenessMs,
+                MaxLag = options.MaxLag,
+                OnUnmet = options.OnUnmet,
+            };
 
     /// <summary>
     /// A token that dropped groups cannot say what the session saw of an absent one; a strong read shows it, whatever it was.

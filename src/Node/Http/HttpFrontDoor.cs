@@ -49,7 +49,7 @@ public static class HttpFrontDoor
         {
             if (route.Handler is { } handler)
             {
-                app.MapMethods(route.Pattern, MethodsOf(route), new RequestDelegate(handler)).ExcludeFromDescription();
+                app.MapMethods(route.Pattern, MethodsOf(route), (HttpContext context) => handler(context, route)).ExcludeFromDescription();
             }
         }
 

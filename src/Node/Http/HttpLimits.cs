@@ -17,9 +17,6 @@ internal static class HttpLimits
     /// <summary>Full: 431.</summary>
     public const int MaxRequestHeaderCount = 64;
 
-    /// <summary>Body of POST /v1/incr: two numbers in JSON. Full: 413 TooLarge.</summary>
-    public const int MaxIncrementBodyBytes = 1024;
-
     /// <summary>
     /// Handlers refuse a body at their own limit, naming it, long before this. What a client had already sent by then is read and
     /// dropped, or a reset would overtake the answer; a body declared larger than this is not even that.

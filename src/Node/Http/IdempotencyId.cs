@@ -14,16 +14,16 @@ internal static class IdempotencyId
     /// <summary>Until requests are authenticated everybody is the same, nameless principal.</summary>
     private const string Anonymous = "";
 
-    /// <param name="request">The write, complete but for its Id.</param>
+    /// <param name="operation">What is asked: the digest covers all of it.</param>
     /// <param name="method">HTTP method.</param>
     /// <param name="idempotencyKey">The key without the quotes of its structured form.</param>
     /// <param name="firstSentMs">Kv-First-Sent; 0 when absent.</param>
-    public static RequestId Of(KvRequest request, string method, string idempotencyKey, ulong firstSentMs) => new(
-        Client: BinaryPrimitives.ReadUInt128BigEndian(Name(method, request.Key.Span, idempotencyKey)),
+    public static RequestId Of(WriteOperation operation, string method, string idempotencyKey, ulong firstSentMs) => new(
+        Client: BinaryPrimitives.ReadUInt128BigEndian(Name(method, operation.Key.Span, idempotencyKey)),
         Sequence: 0,
         FirstSentMs: firstSentMs != 0 ? firstSentMs : TimeOfUuid7(idempotencyKey),
         AckedBelow: 0,
-        Digest: Digest(request));
+        Digest: RequestDigest.OfBody(operation));
 
     /// <summary>Milliseconds inside a version 7 UUID (RFC 9562 5.7): the first 48 bits. 0 for anything else.</summary>
     public static ulong TimeOfUuid7(string text) =>
@@ -39,23 +39,6 @@ internal static class IdempotencyId
         Append(hash, key);
         Append(hash, Encoding.ASCII.GetBytes(idempotencyKey));
         return hash.GetHashAndReset();
-    }
-
-    // 0 means "no digest", so a digest that happens to be 0 becomes 1.
-    private static ulong Digest(KvRequest request)
-    {
-        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Span<byte> numbers = stackalloc byte[26];
-        numbers[0] = (byte)request.Operation;
-        numbers[1] = (byte)request.Condition.Kind;
-        BinaryPrimitives.WriteUInt64BigEndian(numbers[2..], request.Condition.Revision);
-        BinaryPrimitives.WriteInt64BigEndian(numbers[10..], request.Delta);
-        BinaryPrimitives.WriteInt64BigEndian(numbers[18..], request.Initial);
-        hash.AppendData(numbers);
-        Append(hash, Encoding.ASCII.GetBytes(request.ContentType ?? ""));
-        Append(hash, request.Value.Span);
-        ulong digest = BinaryPrimitives.ReadUInt64BigEndian(hash.GetHashAndReset());
-        return digest == 0 ? 1 : digest;
     }
 
     // Each part behind its length: ("a", "bc") and ("ab", "c") must not meet.

@@ -34,7 +34,7 @@ internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> 
         }
 
         NodeId leader = Leader;
-        return read.Level == ReadLevel.Strong && !leader.IsNone
+        return read.Read.Level == ReadLevel.Strong && !leader.IsNone
             ? new ExplainedService(Name(leader), Forwards, $"{Self} has no replica of the group and passes a strong read on to the leader.")
             : new ExplainedService(null, Forwards, $"{Self} has no replica of the group and passes the read on to each of them in turn.");
     }
@@ -42,7 +42,7 @@ internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> 
     private ExplainedService ForeseeHere(ReplicaAnswer here)
     {
         bool canServe = here.Judge(read).CanServe;
-        if (read.Level == ReadLevel.Strong)
+        if (read.Read.Level == ReadLevel.Strong)
         {
             return here.Leads
                 ? new ExplainedService(Self, Waits, $"{Self} leads: it waits for a round of heartbeats that starts after the read.")
@@ -54,7 +54,7 @@ internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> 
             return new ExplainedService(Self, Local, $"{Self} answers at once from its own replica.");
         }
 
-        if (read.Level == ReadLevel.Session)
+        if (read.Read.Level == ReadLevel.Session)
         {
             return here.Reply is { History: not 0 } reply && reply.History != read.Session.History
                 ? new ExplainedService(null, Fails, "The token is of another history of the group: SessionTokenInvalid.")
@@ -68,11 +68,11 @@ internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> 
     }
 
     /// <summary>What its caller asked for in this case; <paramref name="otherwise"/> is the default.</summary>
-    private ExplainedService Unmet(string what, ExplainedService otherwise) => read.OnUnmet switch
+    private ExplainedService Unmet(string what, ExplainedService otherwise) => read.Read.OnUnmet switch
     {
-        OnUnmet.Serve when read.Level != ReadLevel.Strong || Leader.IsNone =>
+        OnUnmet.Serve when read.Read.Level != ReadLevel.Strong || Leader.IsNone =>
             new ExplainedService(Self, Local, $"{Self} cannot prove {what} and answers all the same, as an eventual read."),
-        OnUnmet.Fail when read.Level == ReadLevel.Session =>
+        OnUnmet.Fail when read.Read.Level == ReadLevel.Session =>
             new ExplainedService(Self, Waits, $"{Self} waits until it has applied entry {read.Session.Applied} and asks nobody."),
         OnUnmet.Fail => new ExplainedService(null, Fails, $"{Self} cannot prove {what} and may ask nobody: TooStale."),
         _ => otherwise,
@@ -80,7 +80,7 @@ internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> 
 
     private ExplainedService NeedsProof() => Leader is { IsNone: false } leader
         ? new ExplainedService(Self, AsksLeader, $"{Self} asks the leader {Name(leader)} for a fresh proof and then answers itself.")
-        : new ExplainedService(null, Fails, $"No leader can be reached: {(read.Level == ReadLevel.Strong ? "NoLeader" : "TooStale")}.");
+        : new ExplainedService(null, Fails, $"No leader can be reached: {(read.Read.Level == ReadLevel.Strong ? "NoLeader" : "TooStale")}.");
 
     private string Name(NodeId node) => nodes.NameOf(node) ?? node.ToString();
 }

@@ -20,18 +20,18 @@ internal readonly record struct ReplicaAnswer(NodeId Node, KvReply? Reply)
             return (false, Reply is null ? "It did not answer within a second." : $"It could not say: {Reply.Code}.");
         }
 
-        return read.Level switch
+        return read.Read.Level switch
         {
             ReadLevel.Strong when evidence.Role == ServedRole.Leader =>
                 (true, "It leads: a round of heartbeats that starts after the read proves that nothing is missing."),
             ReadLevel.Strong => (false, "It does not lead: only the leader's word proves that nothing is missing."),
-            ReadLevel.Bounded => JudgeBounded(read, evidence),
+            ReadLevel.Bounded => JudgeBounded(read.Read, evidence),
             ReadLevel.Session => JudgeSession(read.Session, evidence),
             _ => (true, "Any replica may answer an eventual read."),
         };
     }
 
-    private (bool CanServe, string Reason) JudgeBounded(KvRequest read, in Evidence evidence)
+    private (bool CanServe, string Reason) JudgeBounded(ReadTerms read, in Evidence evidence)
     {
         if (read.MaxStalenessMs > 0)
         {

@@ -6,7 +6,7 @@ namespace KvStore.Node.Http;
 /// <summary>How long the store took for the requests of both doors, as histograms by operation, level and outcome.</summary>
 internal sealed class RequestMeter
 {
-    private static readonly string[] Operations = ["get", "put", "delete", "incr", "batch"];
+    private static readonly string[] Operations = [.. OperationTable.All.Select(row => row.Name)];
     private static readonly string[] Outcomes = ["ok", "refused", "unknown"];
 
     /// <summary>Upper ends in seconds: from a local read to the longest deadline.</summary>
@@ -24,13 +24,13 @@ internal sealed class RequestMeter
 
     public void Record(KvRequest request, KvReply reply, long started)
     {
-        int operation = (int)request.Operation - 1;
+        int operation = request.Operation.Code - 1;
         if (operation < 0 || operation >= Operations.Length)
         {
             return; // a binary client's invention; the store has refused it
         }
 
-        int level = request.IsWrite ? (int)ReadLevel.Strong : Math.Min((int)request.Level, KvHeaders.LevelCount - 1);
+        int level = request.IsWrite ? (int)ReadLevel.Strong : Math.Min((int)request.Read.Level, KvHeaders.LevelCount - 1);
         int outcome = reply.Outcome == Outcome.Unknown ? 2 : IsExecuted(reply.Code) ? 0 : 1;
         long ticks = Stopwatch.GetTimestamp() - started;
         int bucket = 0;

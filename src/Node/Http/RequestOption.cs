@@ -6,16 +6,27 @@ namespace KvStore.Node.Http;
 internal enum RequestKinds : byte
 {
     None = 0,
-    Get = 1,
-    Put = 2,
-    Delete = 4,
-    Increment = 8,
-    Write = Put | Delete | Increment,
-    Any = Get | Write,
 
-    /// <summary>GET /v1/explain: a read that is talked about, not made.</summary>
-    Explain = 16,
-    Read = Get | Explain,
+    /// <summary>It answers with what is stored.</summary>
+    Read = 1,
+
+    /// <summary>It goes through the log.</summary>
+    Write = 2,
+
+    /// <summary>A read that is talked about, not made (GET /v1/explain).</summary>
+    Explain = 4,
+
+    /// <summary>It takes If-Match.</summary>
+    Match = 8,
+
+    /// <summary>It takes If-None-Match: a write to create only, a read to be told whether something has changed.</summary>
+    Create = 16,
+
+    /// <summary>It leaves nothing behind.</summary>
+    Remove = 32,
+
+    ReadOrWrite = Read | Write,
+    ReadOrExplain = Read | Explain,
 }
 
 internal enum OptionId : byte
@@ -57,33 +68,33 @@ internal sealed record RequestOption(
 
     public static readonly RequestOption[] All =
     [
-        new(OptionId.Consistency, "Kv-Consistency", "consistency", RequestKinds.Read, "strong, bounded, session, eventual",
+        new(OptionId.Consistency, "Kv-Consistency", "consistency", RequestKinds.ReadOrExplain, "strong, bounded, session, eventual",
             "What the read must prove. strong: nothing acknowledged before it is missing; bounded: nothing acknowledged longer ago than "
                 + "Kv-Max-Staleness; session: nothing its Kv-Session token has seen; eventual: no proof. Absent: the cluster's default.")
             { Example = "bounded" },
-        new(OptionId.MaxStaleness, "Kv-Max-Staleness", "maxStaleness", RequestKinds.Read,
+        new(OptionId.MaxStaleness, "Kv-Max-Staleness", "maxStaleness", RequestKinds.ReadOrExplain,
             "a duration from 1ms to 24h, like 500ms, 5s or 1m",
             "How old the answer of a bounded read may be. A bound without Kv-Consistency asks for bounded.") { Example = "500ms" },
-        new(OptionId.MaxLag, "Kv-Max-Lag", "maxLag", RequestKinds.Read, "a number of log entries, 0 or more",
+        new(OptionId.MaxLag, "Kv-Max-Lag", "maxLag", RequestKinds.ReadOrExplain, "a number of log entries, 0 or more",
             "By how many log entries of its group the answering replica of a bounded read may be behind; with Kv-Max-Staleness both hold.")
             { Example = "100" },
-        new(OptionId.Session, "Kv-Session", "session", RequestKinds.Any | RequestKinds.Explain,
+        new(OptionId.Session, "Kv-Session", "session", RequestKinds.ReadOrWrite | RequestKinds.Explain,
             "a token exactly as a Kv-Session header or GET /v1/session gave it; none begins a session",
             "What the session has seen. The answer's Kv-Session is this token and what the answer adds to it: send that one next."),
-        new(OptionId.OnUnmet, "Kv-On-Unmet", "onUnmet", RequestKinds.Read, "forward, fail, serve",
+        new(OptionId.OnUnmet, "Kv-On-Unmet", "onUnmet", RequestKinds.ReadOrExplain, "forward, fail, serve",
             "What happens when this node cannot prove the level asked for: it asks the leader or another replica (forward, the default), "
                 + "gives up at once (fail), or answers all the same (serve; the answer's Kv-Consistency says which level it met).")
             { Example = "fail" },
-        new(OptionId.Timeout, "Kv-Timeout", "timeout", RequestKinds.Any, "a duration like 500ms, 5s or 1m, at most 60s",
+        new(OptionId.Timeout, "Kv-Timeout", "timeout", RequestKinds.ReadOrWrite, "a duration like 500ms, 5s or 1m, at most 60s",
             "How long the node may take; 5s when absent.") { Example = "2s" },
-        new(OptionId.Route, "Kv-Route", "route", RequestKinds.Any, "proxy, redirect, strict",
+        new(OptionId.Route, "Kv-Route", "route", RequestKinds.ReadOrWrite, "proxy, redirect, strict",
             "What a node does that cannot answer itself: pass the request on (proxy), answer 307 (redirect) or 421 (strict)."),
         new(OptionId.Ack, "Kv-Ack", "ack", RequestKinds.Write, "majority, all",
             "Who has made the write durable before the answer: a majority of the replicas (the default), or every one of them.")
             { Example = "all" },
-        new(OptionId.IfMatch, "If-Match", "ifMatch", RequestKinds.Get | RequestKinds.Put | RequestKinds.Delete, "one strong ETag, or *",
+        new(OptionId.IfMatch, "If-Match", "ifMatch", RequestKinds.Match, "one strong ETag, or *",
             "Only if the key has this ETag; * means any."),
-        new(OptionId.IfNoneMatch, "If-None-Match", "ifNoneMatch", RequestKinds.Get | RequestKinds.Put,
+        new(OptionId.IfNoneMatch, "If-None-Match", "ifNoneMatch", RequestKinds.Create,
             "* to create only; on GET ETags or *",
             "PUT: only if the key does not exist. GET: 304 when the key still has this ETag."),
         new(OptionId.IdempotencyKey, "Idempotency-Key", "idempotencyKey", RequestKinds.Write,
@@ -92,13 +103,13 @@ internal sealed record RequestOption(
             { Example = "order-17" },
         new(OptionId.FirstSent, "Kv-First-Sent", "firstSent", RequestKinds.Write, "unix milliseconds, together with Idempotency-Key",
             "When the request was sent for the first time: a duplicate that comes too late is refused instead of executed."),
-        new(OptionId.Format, null, "format", RequestKinds.Get, "json, raw",
+        new(OptionId.Format, null, "format", RequestKinds.Read, "json, raw",
             "json wraps the value in an envelope, like Accept: application/json."),
-        new(OptionId.Strict, null, "strict", RequestKinds.Delete, "true, false, or nothing, which means true",
+        new(OptionId.Strict, null, "strict", RequestKinds.Remove, "true, false, or nothing, which means true",
             "404 when there was nothing to delete."),
         new(OptionId.KeyEncoding, null, "keyEncoding", RequestKinds.Explain, "text, base64url",
             "base64url: the key in the path is written as after /v1/b64/."),
-        new(OptionId.Ttl, "Kv-Ttl", "ttl", RequestKinds.Any, "", "", Offered: false),
+        new(OptionId.Ttl, "Kv-Ttl", "ttl", RequestKinds.ReadOrWrite, "", "", Offered: false),
     ];
 
     public static readonly FrozenDictionary<string, RequestOption> ByHeader =

@@ -56,7 +56,13 @@ internal struct RequestOptions
     /// <summary>How an explained key is written.</summary>
     public KeyForm KeyForm { get; private set; }
 
-    public static Problem? Read(HttpRequest request, RequestKinds kind, ClusterConfig config, out RequestOptions options)
+    /// <param name="request">Headers and query.</param>
+    /// <param name="kind">Which options it takes.</param>
+    /// <param name="noun">What messages call it.</param>
+    /// <param name="config">Defaults and limits.</param>
+    /// <param name="options">Valid when null is returned.</param>
+    public static Problem? Read(
+        HttpRequest request, RequestKinds kind, string noun, ClusterConfig config, out RequestOptions options)
     {
         options = new RequestOptions { Level = config.Reads.Default, TimeoutMs = DefaultTimeoutMs };
         Problem? problem = OptionValues.Read(request, out OptionValues values);
@@ -77,7 +83,7 @@ internal struct RequestOptions
                 return Problem.Invalid($"{option.Name} is not available yet in this build.");
             }
 
-            problem = (option.Kinds & kind) != 0 ? options.Take(option, value, kind, config) : ConditionElsewhere(option, kind);
+            problem = (option.Kinds & kind) != 0 ? options.Take(option, value, kind, config) : ConditionElsewhere(option, noun);
             if (problem is not null)
             {
                 return problem;
@@ -171,17 +177,8 @@ internal struct RequestOptions
     }
 
     // Ignoring a condition would execute a request its sender wanted refused; every other option may be sent with anything.
-    private static Problem? ConditionElsewhere(RequestOption option, RequestKinds kind) =>
-        option.Id is OptionId.IfMatch or OptionId.IfNoneMatch
-            ? Problem.Invalid($"{option.Name} is not offered on {NameOf(kind)}.")
-            : null;
-
-    private static string NameOf(RequestKinds kind) => kind switch
-    {
-        RequestKinds.Increment => "an increment",
-        RequestKinds.Explain => "explain",
-        _ => "a delete",
-    };
+    private static Problem? ConditionElsewhere(RequestOption option, string noun) =>
+        option.Id is OptionId.IfMatch or OptionId.IfNoneMatch ? Problem.Invalid($"{option.Name} is not offered on {noun}.") : null;
 
     /// <summary>
     /// A bound says what the reader can live with, so it asks for bounded on its own; beside another level one of the two was not
@@ -284,7 +281,7 @@ internal struct RequestOptions
                 OnUnmet = value switch { "fail" => OnUnmet.Fail, "serve" => OnUnmet.Serve, _ => OnUnmet.Forward };
                 return value is "forward" or "fail" or "serve" ? null : option.Refuse(value);
 
-            case OptionId.IfMatch when kind == RequestKinds.Get:
+            case OptionId.IfMatch when (kind & RequestKinds.Read) != 0:
                 ReadIfMatch = value;
                 return ETag.IsStrongOrAny(value) ? null : option.Refuse(value);
 
@@ -299,14 +296,14 @@ internal struct RequestOptions
                     : new KvCondition(ConditionKind.RevisionIs, ETag.RevisionOf(value));
                 return null;
 
-            case OptionId.IfNoneMatch when kind == RequestKinds.Get:
+            case OptionId.IfNoneMatch when (kind & RequestKinds.Read) != 0:
                 ReadIfNoneMatch = value;
                 return ETag.IsList(value) ? null : option.Refuse(value);
 
             case OptionId.IfNoneMatch:
                 if (value != "*")
                 {
-                    return Problem.Invalid($"{option.Name} on PUT takes only *: it creates the key and never replaces it.");
+                    return Problem.Invalid($"{option.Name} on a write takes only *: it creates the key and never replaces it.");
                 }
 
                 Condition = new KvCondition(ConditionKind.Absent);

@@ -8,9 +8,9 @@ namespace KvStore.Node.Http;
 /// <param name="OperationId">What generated clients call the method; never changes once it has been published.</param>
 /// <param name="Area">Heading in the document.</param>
 /// <param name="Summary">One line.</param>
-/// <param name="Handler">Null: the framework's own endpoint answers.</param>
+/// <param name="Handler">Is given the route it answers for. Null: the framework's own endpoint answers.</param>
 internal sealed record Route(
-    string Method, string Path, string OperationId, string Area, string Summary, Func<HttpContext, Task>? Handler)
+    string Method, string Path, string OperationId, string Area, string Summary, Func<HttpContext, Route, Task>? Handler)
 {
     /// <summary>Which options of <see cref="RequestOption"/> it takes.</summary>
     public RequestKinds Options { get; init; }
@@ -25,7 +25,7 @@ internal sealed record Route(
     public IReadOnlyList<RouteAnswer> Answers { get; init; } = [];
 
     /// <summary>It reads or writes: an answer that executed something says what it is worth.</summary>
-    public bool HasEvidence => (Options & RequestKinds.Any) != 0;
+    public bool HasEvidence => (Options & (RequestKinds.Read | RequestKinds.Write)) != 0;
 
     public bool TakesKey => Path.EndsWith("{key}", StringComparison.Ordinal);
 
@@ -41,6 +41,36 @@ internal sealed record Route(
 /// <param name="MediaType">Null: no body.</param>
 internal readonly record struct RouteAnswer(int Status, string Description, string? MediaType = null)
 {
+    private static readonly RouteAnswer[] EveryRequest =
+    [
+        Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable, ErrorCode.SessionTokenInvalid),
+        Problem(414, ErrorCode.TooLarge),
+        Problem(421, ErrorCode.WrongNode),
+        Problem(429, ErrorCode.Overloaded),
+        new(431, "TooLarge: the session token.", "application/problem+json"),
+        new(307, "Kv-Route: redirect, and another node leads: Location names the same path there."),
+    ];
+
+    public static readonly RouteAnswer[] EveryRead =
+    [
+        .. EveryRequest,
+        Problem(503, ErrorCode.NoLeader, ErrorCode.TooStale, ErrorCode.Starting, ErrorCode.Draining),
+        Problem(504, ErrorCode.Timeout),
+    ];
+
+    public static readonly RouteAnswer[] EveryWrite =
+    [
+        .. EveryRequest,
+        Problem(409, ErrorCode.NotANumber, ErrorCode.IdempotencyInFlight, ErrorCode.IdempotencyExpired),
+        Problem(413, ErrorCode.TooLarge),
+        Problem(422, ErrorCode.IdempotencyReused),
+        Problem(503, ErrorCode.NoLeader, ErrorCode.Starting, ErrorCode.Draining),
+        Problem(504, ErrorCode.Indeterminate, ErrorCode.NotOnAll),
+        Problem(507, ErrorCode.DiskFull),
+    ];
+
+    public static readonly RouteAnswer ConditionFailed = Problem(412, ErrorCode.ConditionFailed);
+
     public static RouteAnswer Problem(int status, params ReadOnlySpan<ErrorCode> codes)
     {
         string names = "";
@@ -51,4 +81,12 @@ internal readonly record struct RouteAnswer(int Status, string Description, stri
 
         return new RouteAnswer(status, names, "application/problem+json");
     }
+}
+
+/// <summary>Headings of the document.</summary>
+internal static class Area
+{
+    public const string Data = "Data";
+    public const string Topology = "Topology";
+    public const string Operations = "Operations";
 }

@@ -6,45 +6,12 @@ namespace KvStore.Node.Http;
 /// <summary>Every route of a node, once: the router and the OpenAPI document are both made from this table.</summary>
 internal static class Routes
 {
-    private const string Data = "Data";
-    private const string Topology = "Topology";
-    private const string Operations = "Operations";
     private const string Json = "application/json";
     private const string ProblemJson = "application/problem+json";
 
-    private static readonly RouteAnswer[] EveryRequest =
-    [
-        RouteAnswer.Problem(400, ErrorCode.InvalidRequest, ErrorCode.KeyNotAddressable, ErrorCode.SessionTokenInvalid),
-        RouteAnswer.Problem(414, ErrorCode.TooLarge),
-        RouteAnswer.Problem(421, ErrorCode.WrongNode),
-        RouteAnswer.Problem(429, ErrorCode.Overloaded),
-        new(431, "TooLarge: the session token.", ProblemJson),
-        new(307, "Kv-Route: redirect, and another node leads: Location names the same path there."),
-    ];
-
-    private static readonly RouteAnswer[] EveryRead =
-    [
-        .. EveryRequest,
-        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.TooStale, ErrorCode.Starting, ErrorCode.Draining),
-        RouteAnswer.Problem(504, ErrorCode.Timeout),
-    ];
-
-    private static readonly RouteAnswer[] EveryWrite =
-    [
-        .. EveryRequest,
-        RouteAnswer.Problem(409, ErrorCode.NotANumber, ErrorCode.IdempotencyInFlight, ErrorCode.IdempotencyExpired),
-        RouteAnswer.Problem(413, ErrorCode.TooLarge),
-        RouteAnswer.Problem(422, ErrorCode.IdempotencyReused),
-        RouteAnswer.Problem(503, ErrorCode.NoLeader, ErrorCode.Starting, ErrorCode.Draining),
-        RouteAnswer.Problem(504, ErrorCode.Indeterminate, ErrorCode.NotOnAll),
-        RouteAnswer.Problem(507, ErrorCode.DiskFull),
-    ];
-
-    private static readonly RouteAnswer ConditionFailed = RouteAnswer.Problem(412, ErrorCode.ConditionFailed);
-
     public static IReadOnlyList<Route> Of(FrontDoor door, BinaryDoor binary)
     {
-        KvEndpoints kv = new(door);
+        IReadOnlyList<OperationRoute> operations = OperationsOf(door);
         TopologyEndpoints topology = new(door);
         HealthEndpoints health = new(door);
         MetricsEndpoint metrics = new(door, binary);
@@ -52,25 +19,10 @@ internal static class Routes
         ExplainEndpoint explain = new(door);
         return
         [
-            .. KeyRoutes(kv, "/v1/kv/{key}", KeyForm.Text, suffix: ""),
-            .. KeyRoutes(kv, "/v1/b64/{key}", KeyForm.Base64Url, suffix: "ByBase64Key"),
-            new(HttpMethods.Post, "/v1/incr/{key}", "IncrementCounter", Data,
-                "Add to a counter", context => kv.IncrementAsync(context, KeyForm.Text))
-            {
-                Options = RequestKinds.Increment,
-                RequestMediaTypes = [Json],
-                RequestDescription =
-                    """{"delta": 1, "initial": 0}; members and body may be left out. An absent key becomes initial + delta.""",
-                Answers =
-                [
-                    new(200, """{"value": number, "etag": text, "revision": text}""", Json),
-                    new(415, "The body is not JSON.", ProblemJson),
-                    .. EveryWrite,
-                ],
-            },
+            .. operations.SelectMany(operation => operation.Routes),
 
-            new(HttpMethods.Get, "/v1/locate/{key}", "LocateKey", Topology,
-                "Where a key lives: slot, group, leader, replicas", topology.LocateAsync)
+            new(HttpMethods.Get, "/v1/locate/{key}", "LocateKey", Area.Topology,
+                "Where a key lives: slot, group, leader, replicas", Plain(topology.LocateAsync))
             {
                 Answers =
                 [
@@ -80,8 +32,8 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/explain/{key}", "ExplainRead", Topology, "Who could serve a read of this key now, and who would",
-                explain.ExplainAsync)
+            new(HttpMethods.Get, "/v1/explain/{key}", "ExplainRead", Area.Topology, "Who could serve a read of this key now, and who would",
+                Plain(explain.ExplainAsync))
             {
                 Options = RequestKinds.Explain,
                 Answers =
@@ -97,7 +49,7 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/session", "MintSession", Data, "A session token of what this node has applied now", session.MintAsync)
+            new(HttpMethods.Get, "/v1/session", "MintSession", Area.Data, "A session token of what this node has applied now", Plain(session.MintAsync))
             {
                 Answers =
                 [
@@ -108,26 +60,26 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/cluster", "GetCluster", Topology, "The cluster and its nodes", topology.ClusterAsync)
+            new(HttpMethods.Get, "/v1/cluster", "GetCluster", Area.Topology, "The cluster and its nodes", Plain(topology.ClusterAsync))
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/nodes", "ListNodes", Topology,
-                "The nodes and how many replicas each holds", topology.NodesAsync)
+            new(HttpMethods.Get, "/v1/cluster/nodes", "ListNodes", Area.Topology,
+                "The nodes and how many replicas each holds", Plain(topology.NodesAsync))
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/ring", "GetRing", Topology,
-                "The ring: arcs of slots and the group that owns each", topology.RingAsync)
+            new(HttpMethods.Get, "/v1/cluster/ring", "GetRing", Area.Topology,
+                "The ring: arcs of slots and the group that owns each", Plain(topology.RingAsync))
             {
                 Answers = [new(200, "ETag is the ring epoch.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups", "ListGroups", Topology,
-                "Every group, and this node's replica of it", topology.GroupsAsync)
+            new(HttpMethods.Get, "/v1/cluster/groups", "ListGroups", Area.Topology,
+                "Every group, and this node's replica of it", Plain(topology.GroupsAsync))
             {
                 Answers = [new(200, "Changes with every write, so it has no ETag.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups/{id}", "GetGroup", Topology, "One group", topology.GroupAsync)
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}", "GetGroup", Area.Topology, "One group", Plain(topology.GroupAsync))
             {
                 Answers =
                 [
@@ -136,9 +88,9 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting),
                 ],
             },
-            new(HttpMethods.Get, "/v1/cluster/groups/{id}/hash", "GetGroupHash", Topology,
+            new(HttpMethods.Get, "/v1/cluster/groups/{id}/hash", "GetGroupHash", Area.Topology,
                 "The hash of all that this node's replica of a group holds",
-                topology.StateHashAsync)
+                Plain(topology.StateHashAsync))
             {
                 Answers =
                 [
@@ -154,15 +106,15 @@ internal static class Routes
                 ],
             },
 
-            new(HttpMethods.Get, "/health/live", "CheckLive", Operations, "The process answers", HealthEndpoints.LiveAsync)
+            new(HttpMethods.Get, "/health/live", "CheckLive", Area.Operations, "The process answers", Plain(HealthEndpoints.LiveAsync))
             {
                 Answers = [new(200, "Always.", Json)],
             },
-            new(HttpMethods.Get, "/health/startup", "CheckStarted", Operations, "The log has been read", health.StartupAsync)
+            new(HttpMethods.Get, "/health/startup", "CheckStarted", Area.Operations, "The log has been read", Plain(health.StartupAsync))
             {
                 Answers = [new(200, "From then on.", Json), RouteAnswer.Problem(503, ErrorCode.Starting)],
             },
-            new(HttpMethods.Get, "/health/ready", "CheckReady", Operations, "Send requests here", health.ReadyAsync)
+            new(HttpMethods.Get, "/health/ready", "CheckReady", Area.Operations, "Send requests here", Plain(health.ReadyAsync))
             {
                 Answers =
                 [
@@ -170,74 +122,36 @@ internal static class Routes
                     RouteAnswer.Problem(503, ErrorCode.Starting, ErrorCode.NoLeader),
                 ],
             },
-            new(HttpMethods.Get, "/metrics", "GetMetrics", Operations, "Counters and gauges for Prometheus", metrics.WriteAsync)
+            new(HttpMethods.Get, "/metrics", "GetMetrics", Area.Operations, "Counters and gauges for Prometheus", Plain(metrics.WriteAsync))
             {
                 Answers = [new(200, "Text format 0.0.4.", "text/plain")],
             },
-            new(HttpMethods.Get, "/openapi/v1.json", "GetOpenApi", Operations, "This document", null)
+            new(HttpMethods.Get, "/openapi/v1.json", "GetOpenApi", Area.Operations, "This document", null)
             {
                 Answers = [new(200, "OpenAPI 3.1.", Json)],
             },
-            new(HttpMethods.Get, "/docs", "OpenDocs", Operations, "This document as a page to try requests on", DocsPage.RedirectAsync)
+            new(HttpMethods.Get, "/docs", "OpenDocs", Area.Operations, "This document as a page to try requests on", Plain(DocsPage.RedirectAsync))
             {
                 Answers = [new(302, "To the page.")],
             },
-            new(HttpMethods.Get, "/", "OpenHome", Operations, "A page of links", WelcomePage.WriteAsync)
+            new(HttpMethods.Get, "/", "OpenHome", Area.Operations, "A page of links", Plain(WelcomePage.WriteAsync))
             {
                 Answers = [new(200, "Where to go from here.", "text/html")],
             },
         ];
     }
 
-    /// <param name="kv">What answers.</param>
-    /// <param name="path">With {key} at its end.</param>
-    /// <param name="form">How the key is written there.</param>
-    /// <param name="suffix">Tells the names of the same operations on another path apart.</param>
-    private static IEnumerable<Route> KeyRoutes(KvEndpoints kv, string path, KeyForm form, string suffix) =>
+    /// <summary>
+    /// The REST side of every operation that has one, in the order of <see cref="OperationTable"/>: found by its type, so that an
+    /// operation's route is one file.
+    /// </summary>
+    internal static IReadOnlyList<OperationRoute> OperationsOf(FrontDoor door) =>
     [
-        new(HttpMethods.Get, path, "GetValue" + suffix, Data, "Read a value", context => kv.GetAsync(context, form))
-        {
-            Options = RequestKinds.Get,
-            KeyForm = form,
-            Answers =
-            [
-                new(
-                    200,
-                    "The bytes with the Content-Type they were stored with, or the JSON envelope. "
-                        + "Kv-Served-By, Kv-Consistency and Kv-Staleness say what the answer is worth.",
-                    "*/*"),
-                new(304, "If-None-Match names the version the key still has."),
-                RouteAnswer.Problem(404, ErrorCode.KeyNotFound),
-                ConditionFailed,
-                .. EveryRead,
-            ],
-        },
-        new(HttpMethods.Put, path, "PutValue" + suffix, Data, "Write a value", context => kv.PutAsync(context, form))
-        {
-            Options = RequestKinds.Put,
-            KeyForm = form,
-            RequestMediaTypes = ["text/plain", "application/octet-stream", Json],
-            RequestDescription = "The value, as it is. Any Content-Type will do; it is stored with the value.",
-            Answers =
-            [
-                new(201, "Created. ETag and Kv-Revision name the new version."),
-                new(204, "Replaced. ETag and Kv-Revision name the new version."),
-                ConditionFailed,
-                new(415, "Content-Encoding is not stored.", ProblemJson),
-                .. EveryWrite,
-            ],
-        },
-        new(HttpMethods.Delete, path, "DeleteValue" + suffix, Data, "Delete a key", context => kv.DeleteAsync(context, form))
-        {
-            Options = RequestKinds.Delete,
-            KeyForm = form,
-            Answers =
-            [
-                new(204, "It is not there any more. Kv-Revision is the revision of the delete."),
-                new(404, "KeyNotFound: with ?strict, when there was nothing to delete.", ProblemJson),
-                ConditionFailed,
-                .. EveryWrite,
-            ],
-        },
+        .. typeof(OperationRoute).Assembly.GetTypes()
+            .Where(type => type.IsSubclassOf(typeof(OperationRoute)) && !type.IsAbstract)
+            .Select(type => (OperationRoute)Activator.CreateInstance(type, door)!)
+            .OrderBy(route => route.Code),
     ];
+
+    private static Func<HttpContext, Route, Task> Plain(Func<HttpContext, Task> handler) => (context, _) => handler(context);
 }

@@ -78,7 +78,11 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
         }
         finally
         {
-            if (reply is not null)
+            if (end == RequestEnd.Unsupported)
+            {
+                completion.Replied(NotKnownThere);
+            }
+            else if (reply is not null)
             {
                 completion.Replied(reply);
             }
@@ -90,6 +94,13 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
             Release();
         }
     }
+
+    private static KvReply NotKnownThere { get; } = new()
+    {
+        Code = ErrorCode.Unsupported,
+        Outcome = Outcome.NotApplied,
+        Detail = "The node that would have to answer is of an older version and does not know this request; upgrade all nodes.",
+    };
 
     private async Task<RequestChannel?> ConnectAsync()
     {
@@ -124,7 +135,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
             var answer = await Handshake.DialAsync(connection, hello, timeout.Token).ConfigureAwait(false);
             if (answer.Ack?.NodeName == peer.Id)
             {
-                channel = RequestChannel.Start(connection);
+                channel = RequestChannel.Start(connection, new RequestChannelOptions { PeerLevel = answer.Ack.Level });
             }
         }
         catch (Exception e) when (e is SocketException or IOException or PeerProtocolException or OperationCanceledException)

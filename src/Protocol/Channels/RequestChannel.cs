@@ -56,6 +56,9 @@ public sealed class RequestChannel : IAsyncDisposable
         }
     }
 
+    /// <summary>Feature level the other side said in its ack.</summary>
+    public ushort PeerLevel => _options.PeerLevel;
+
     /// <summary>Requests sent and not answered, those whose caller has given up included.</summary>
     public int InFlight
     {
@@ -85,7 +88,7 @@ public sealed class RequestChannel : IAsyncDisposable
             return ValueTask.FromCanceled<RequestResult>(cancellationToken);
         }
 
-        var pending = new PendingRequest(cancellationToken);
+        var pending = new PendingRequest(request.Operation, cancellationToken);
         lock (_gate)
         {
             var refusal = TryEnqueue(request, pending);
@@ -123,7 +126,11 @@ public sealed class RequestChannel : IAsyncDisposable
         try
         {
             frames.Begin(FrameKind.Request, FrameFlags.None, _lastId + 1);
-            KvRequestCodec.Encode(frames, request);
+            if (!KvRequestCodec.TryEncode(frames, request, PeerLevel))
+            {
+                return RequestEnd.Unsupported;
+            }
+
             if (!frames.TryEnd(_options.MaxFrameBytes))
             {
                 return RequestEnd.TooLarge;
@@ -209,7 +216,8 @@ public sealed class RequestChannel : IAsyncDisposable
         switch (frame.Kind)
         {
             case FrameKind.Reply:
-                return KvReplyCodec.TryDecode(frame.PayloadSpan(ref scratch), out var reply) == DecodeResult.Ok
+                return AskedBy(frame.Sequence) is { } asked
+                    && KvReplyCodec.TryDecode(frame.PayloadSpan(ref scratch), asked, out var reply) == DecodeResult.Ok
                     && OnReply(frame.Sequence, reply!);
             case FrameKind.Ping:
                 return OnPing(frame.Sequence);
@@ -233,6 +241,14 @@ public sealed class RequestChannel : IAsyncDisposable
 
         _outbound.Wake();
         return true;
+    }
+
+    private Operation? AskedBy(ulong id)
+    {
+        lock (_gate)
+        {
+            return _inFlight.TryGetValue(id, out PendingRequest? pending) ? pending.Asked : null;
+        }
     }
 
     private bool OnReply(ulong id, KvReply reply)
@@ -343,11 +359,13 @@ public sealed class RequestChannel : IAsyncDisposable
     private long Ticks(long milliseconds) => milliseconds * _time.TimestampFrequency / 1000;
 
     /// <summary>One request on its way: the awaitable of its caller. Whoever completes it first decides; the others do nothing.</summary>
-    private sealed class PendingRequest(CancellationToken cancellationToken) : IValueTaskSource<RequestResult>
+    private sealed class PendingRequest(Operation asked, CancellationToken cancellationToken) : IValueTaskSource<RequestResult>
     {
         private ManualResetValueTaskSourceCore<RequestResult> _core = new() { RunContinuationsAsynchronously = true };
         private CancellationTokenRegistration _cancellation;
         private int _completed;
+
+        public Operation Asked => asked;
 
         public ulong Id { get; set; }
 

@@ -19,11 +19,14 @@ public enum RequestEnd : byte
 
     /// <summary>No reply in time; the request may have arrived.</summary>
     TimedOut = 5,
+
+    /// <summary>Never sent: the other side is of a feature level that does not know the operation, or something the request requires.</summary>
+    Unsupported = 6,
 }
 
 /// <summary>Reply is set when End is Replied and only then.</summary>
 public readonly record struct RequestResult(RequestEnd End, KvReply? Reply)
 {
     /// <summary>A proof that the other side never saw the request.</summary>
-    public bool NeverSent => End is RequestEnd.Full or RequestEnd.TooLarge or RequestEnd.NotSent;
+    public bool NeverSent => End is RequestEnd.Full or RequestEnd.TooLarge or RequestEnd.NotSent or RequestEnd.Unsupported;
 }

@@ -18,11 +18,15 @@ public sealed class RequestServer
     private readonly Lock _gate = new();
     private readonly OutboundFrames _outbound;
 
-    // Requests handed to the handler and not answered; true for writes.
-    private readonly Dictionary<ulong, bool> _open = [];
+    // Requests handed to the handler and not answered.
+    private readonly Dictionary<ulong, OpenRequest> _open = [];
     private bool _waitingForRoom;
     private bool _stopping;
     private ConnectionEnd? _end;
+
+    /// <param name="IsWrite">Its reply is never dropped.</param>
+    /// <param name="IsFlat">It came in the form of feature level 1, and so must its reply.</param>
+    private readonly record struct OpenRequest(bool IsWrite, bool IsFlat);
 
     private RequestServer(IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions options)
     {
@@ -61,13 +65,13 @@ public sealed class RequestServer
     {
         lock (_gate)
         {
-            if (!_open.Remove(id, out bool isWrite) || _end is not null)
+            if (!_open.Remove(id, out OpenRequest open) || _end is not null)
             {
                 return false;
             }
 
             bool drowning = _outbound.WaitingBytes >= 2L * _options.MaxWaitingBytes;
-            Collect(id, drowning && !isWrite && !reply.Value.IsEmpty ? NotRead : reply);
+            Collect(id, drowning && !open.IsWrite && reply.Result is { HeldBytes: > 0 } ? NotRead : reply, open.IsFlat);
             WakeReader();
         }
 
@@ -204,7 +208,7 @@ public sealed class RequestServer
         bool readable = KvRequestCodec.TryDecode(body, out var request) == DecodeResult.Ok;
         lock (_gate)
         {
-            if (!_open.TryAdd(id, request?.IsWrite ?? false))
+            if (!_open.TryAdd(id, new OpenRequest(request?.IsWrite ?? false, KvRequestCodec.IsFlat(body))))
             {
                 return false;
             }
@@ -230,23 +234,22 @@ public sealed class RequestServer
         Detail = $"the body is not a request of protocol version {ProtocolVersion.Max}, or has more than {Limits.MaxBatchItems} items",
     };
 
-    private void Collect(ulong id, KvReply reply)
+    private void Collect(ulong id, KvReply reply, bool flat)
     {
         var frames = _outbound.Collecting;
         frames.Begin(FrameKind.Reply, FrameFlags.None, id);
-        KvReplyCodec.Encode(frames, reply);
+        KvReplyCodec.Encode(frames, reply, flat);
         if (!frames.TryEnd(_options.MaxFrameBytes))
         {
             frames.Begin(FrameKind.Reply, FrameFlags.None, id);
-            KvReplyCodec.Encode(frames, reply with
+            KvReply tooLarge = reply with
             {
                 Code = ErrorCode.Internal,
                 Outcome = Outcome.Unknown,
-                Value = default,
-                Items = [],
-                ContentType = null,
+                Result = null,
                 Detail = $"the reply is above the frame limit of {_options.MaxFrameBytes} bytes",
-            });
+            };
+            KvReplyCodec.Encode(frames, tooLarge, flat);
             frames.TryEnd(_options.MaxFrameBytes);
         }
     }

@@ -5,115 +5,145 @@ namespace KvStore.Protocol;
 /// <summary>
 /// Body of a Request frame: a MessagePack array with fields by position.
 /// <code>
-/// [operation, key bin, value bin, contentType str|nil, conditionKind, conditionRevision, delta, initial, level,
-///  id nil|[client bin16, sequence, firstSentMs, ackedBelow, digest], timeoutMs, hopsLeft, epoch, [item, …],
-///  terms nil|[maxStalenessMs, maxLag|nil, sessionApplied, sessionHistory, onUnmet, ack, withoutValue]]
+/// [[code, body bin], id nil|[client bin16, sequence, firstSentMs, ackedBelow, digestAlgorithm, digest], timeoutMs, hopsLeft, epoch,
+///  read nil|[level, maxStalenessMs, maxLag|nil, onUnmet], ack, session nil|[applied, history], requires, principal nil, namespace nil]
 /// </code>
-/// An item has the same form and no items of its own. A reader takes the fields it knows and passes over what follows them.
-/// Sizes of keys and values are not judged here but by the request handler, which can answer TooLarge; the frame bounds them.
+/// A reader takes the fields it knows and passes over what follows them: only a hint may be added there. What changes the meaning of a
+/// request sets a bit of <c>requires</c>. Sizes are not judged here but by the request's handler, which can answer TooLarge; the
+/// frame bounds them. The form of feature level 1 (<see cref="FlatRequestCodec"/>) is read, too, and written to whoever is at it.
 /// </summary>
 public static class KvRequestCodec
 {
-    private const int Fields = 15;
-    private const int IdFields = 5;
-    private const int TermsFields = 7;
+    private const int Fields = 11;
+    private const int OperationFields = 2;
+    private const int IdFields = 6;
+    private const int ReadFields = 4;
+    private const int SessionFields = 2;
 
-    private static readonly KvRequest Blank = new() { Operation = KvOperation.Get, Key = default };
+    private static readonly Operation None = new UnknownOperation(0, default);
+
+    /// <summary>False: a node of that level does not know this operation, or would pass over what the request requires. Nothing is written.</summary>
+    /// <param name="output">Receives the body.</param>
+    /// <param name="request">What is asked.</param>
+    /// <param name="level">Feature level of whoever will read it.</param>
+    public static bool TryEncode(IBufferWriter<byte> output, KvRequest request, ushort level)
+    {
+        if (level < OperationTable.BodiesSince)
+        {
+            if (request.Requires != Requirements.None || request.Operation.Flat is not { } flat)
+            {
+                return false;
+            }
+
+            FlatRequestCodec.Encode(output, request, flat);
+            return true;
+        }
+
+        if (OperationTable.Find(request.Operation.Code) is { } row && row.Level > level)
+        {
+            return false;
+        }
+
+        Encode(output, request);
+        return true;
+    }
 
     public static void Encode(IBufferWriter<byte> output, KvRequest request)
     {
         var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(Fields);
-        writer.Write((int)request.Operation);
-        writer.Write(request.Key.Span);
-        writer.Write(request.Value.Span);
-        writer.Write(request.ContentType);
-        writer.Write((int)request.Condition.Kind);
-        writer.Write(request.Condition.Revision);
-        writer.Write(request.Delta);
-        writer.Write(request.Initial);
-        writer.Write((int)request.Level);
-        if (request.Id is { } id)
-        {
-            writer.WriteArrayHeader(IdFields);
-            writer.Write(id.Client);
-            writer.Write(id.Sequence);
-            writer.Write(id.FirstSentMs);
-            writer.Write(id.AckedBelow);
-            writer.Write(id.Digest);
-        }
-        else
+        writer.WriteArrayHeader(OperationFields);
+        writer.Write((uint)request.Operation.Code);
+        writer.Write(request.Operation.Body.Span);
+        RequestIdCodec.Write(writer, request.Id);
+        writer.Write(request.TimeoutMs);
+        writer.Write((uint)request.HopsLeft);
+        writer.Write(request.Epoch);
+        WriteRead(writer, request.Read);
+        writer.Write((uint)request.Ack);
+        if (request.Session == default)
         {
             writer.WriteNil();
         }
-
-        writer.Write(request.TimeoutMs);
-        writer.Write((int)request.HopsLeft);
-        writer.Write(request.Epoch);
-        writer.WriteArrayHeader(request.Items.Count);
-        foreach (var item in request.Items)
+        else
         {
-            Encode(output, item);
+            writer.WriteArrayHeader(SessionFields);
+            writer.Write(request.Session.Applied);
+            writer.Write(request.Session.History);
         }
 
-        EncodeTerms(writer, request);
+        writer.Write((ulong)request.Requires);
+        writer.WriteNil();
+        writer.WriteNil();
     }
 
-    /// <summary>The bytes of key and value are copied: the request owns what it holds.</summary>
+    /// <summary>The bytes are copied: the request owns what it holds.</summary>
     public static DecodeResult TryDecode(ReadOnlySpan<byte> payload, out KvRequest? request)
     {
         var reader = new MessagePackReader(payload);
-        return TryDecode(ref reader, isItem: false, out request) ? DecodeResult.Ok : Reason(in reader);
+        if (IsFlat(payload) ? FlatRequestCodec.TryDecode(ref reader, out request) : TryDecode(ref reader, out request))
+        {
+            return DecodeResult.Ok;
+        }
+
+        // A check of ours that failed (range, field count) leaves the reader content: then the body is malformed.
+        request = null;
+        return reader.Result == DecodeResult.Ok ? DecodeResult.Malformed : reader.Result;
     }
 
-    private static bool TryDecode(ref MessagePackReader reader, bool isItem, out KvRequest? request)
+    /// <summary>The first element of a request or reply is an array in the form of today, and a number in that of feature level 1.</summary>
+    internal static bool IsFlat(ReadOnlySpan<byte> payload)
+    {
+        var reader = new MessagePackReader(payload);
+        return reader.TryReadArrayHeader(out _) && !reader.AtEnd && !reader.TryReadArrayHeader(out _);
+    }
+
+    private static bool TryDecode(ref MessagePackReader reader, out KvRequest? request)
     {
         request = null;
         if (!reader.TryReadArrayHeader(out int fields) || fields < Fields
-            || !reader.TryRead(out byte operation) || operation is < (byte)KvOperation.Get or > (byte)KvOperation.Batch
-            || !reader.TryReadBin(int.MaxValue, out var key) || !reader.TryReadBin(int.MaxValue, out var value)
-            || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? contentType)
-            || !reader.TryRead(out byte conditionKind) || conditionKind > (byte)ConditionKind.Absent
-            || !reader.TryRead(out ulong conditionRevision) || !reader.TryRead(out long delta) || !reader.TryRead(out long initial)
-            || !reader.TryRead(out byte level) || level > (byte)ReadLevel.Eventual
-            || !TryReadId(ref reader, out var id) || !reader.TryRead(out int timeoutMs) || !reader.TryRead(out byte hopsLeft)
-            || !reader.TryRead(out ulong epoch) || !TryReadItems(ref reader, isItem, out var items)
-            || !TryReadTerms(ref reader, out var terms) || !reader.TrySkip(fields - Fields))
+            || !reader.TryReadArrayHeader(out int operationFields) || operationFields != OperationFields
+            || !reader.TryRead(out byte code) || !reader.TryReadBin(int.MaxValue, out ReadOnlySpan<byte> body)
+            || !RequestIdCodec.TryRead(ref reader, out RequestId? id) || !reader.TryRead(out int timeoutMs)
+            || !reader.TryRead(out byte hopsLeft) || !reader.TryRead(out ulong epoch) || !TryReadRead(ref reader, out ReadTerms read)
+            || !reader.TryRead(out byte ack) || ack > (byte)WriteAck.All
+            || !TryReadSession(ref reader, out SessionPoint session) || !reader.TryRead(out ulong requires)
+            || !TrySkipReserved(ref reader, Requirements.Principal, ref requires)
+            || !TrySkipReserved(ref reader, Requirements.Namespace, ref requires)
+            || !reader.TrySkip(fields - Fields)
+            || OperationTable.TryRead(code, body.ToArray()) is not { } operation)
         {
             return false;
         }
 
-        request = terms with
+        request = new KvRequest
         {
-            Operation = (KvOperation)operation,
-            Key = key.ToArray(),
-            Value = value.ToArray(),
-            ContentType = contentType,
-            Condition = new KvCondition((ConditionKind)conditionKind, conditionRevision),
-            Delta = delta,
-            Initial = initial,
-            Level = (ReadLevel)level,
+            Operation = operation,
             Id = id,
             TimeoutMs = timeoutMs,
             HopsLeft = hopsLeft,
             Epoch = epoch,
-            Items = items,
+            Read = read,
+            Ack = (WriteAck)ack,
+            Session = session,
+            Requires = (Requirements)requires,
         };
         return true;
     }
 
     /// <summary>Most requests are on the default terms: one byte then.</summary>
-    private static void EncodeTerms(MessagePackWriter writer, KvRequest request)
+    private static void WriteRead(MessagePackWriter writer, ReadTerms read)
     {
-        if (request is { MaxStalenessMs: 0, MaxLag: null, Session: (0, 0), OnUnmet: OnUnmet.Forward, Ack: WriteAck.Majority, WithoutValue: false })
+        if (read is { Level: ReadLevel.Strong, MaxStalenessMs: 0, MaxLag: null, OnUnmet: OnUnmet.Forward })
         {
             writer.WriteNil();
             return;
         }
 
-        writer.WriteArrayHeader(TermsFields);
-        writer.Write(request.MaxStalenessMs);
-        if (request.MaxLag is { } maxLag)
+        writer.WriteArrayHeader(ReadFields);
+        writer.Write((uint)read.Level);
+        writer.Write(read.MaxStalenessMs);
+        if (read.MaxLag is { } maxLag)
         {
             writer.Write(maxLag);
         }
@@ -122,17 +152,12 @@ public static class KvRequestCodec
             writer.WriteNil();
         }
 
-        writer.Write(request.Session.Applied);
-        writer.Write(request.Session.History);
-        writer.Write((int)request.OnUnmet);
-        writer.Write((int)request.Ack);
-        writer.Write(request.WithoutValue);
+        writer.Write((uint)read.OnUnmet);
     }
 
-    /// <summary>A request that has its terms and nothing else yet.</summary>
-    private static bool TryReadTerms(ref MessagePackReader reader, out KvRequest request)
+    private static bool TryReadRead(ref MessagePackReader reader, out ReadTerms read)
     {
-        request = Blank;
+        read = ReadTerms.Strong;
         if (!reader.TryReadNil(out bool areDefault))
         {
             return false;
@@ -144,31 +169,29 @@ public static class KvRequestCodec
         }
 
         ulong maxLag = 0;
-        if (!reader.TryReadArrayHeader(out int fields) || fields < TermsFields
-            || !reader.TryRead(out int maxStalenessMs) || !reader.TryReadNil(out bool anyLag) || (!anyLag && !reader.TryRead(out maxLag))
-            || !reader.TryRead(out ulong applied) || !reader.TryRead(out uint history)
-            || !reader.TryRead(out byte onUnmet) || onUnmet > (byte)OnUnmet.Serve
-            || !reader.TryRead(out byte ack) || ack > (byte)WriteAck.All
-            || !reader.TryRead(out bool withoutValue) || !reader.TrySkip(fields - TermsFields))
+        if (!reader.TryReadArrayHeader(out int fields) || fields < ReadFields
+            || !reader.TryRead(out byte level) || level > (byte)ReadLevel.Eventual || !reader.TryRead(out int maxStalenessMs)
+            || !reader.TryReadNil(out bool anyLag) || (!anyLag && !reader.TryRead(out maxLag))
+            || !reader.TryRead(out byte onUnmet) || onUnmet > (byte)OnUnmet.Serve || !reader.TrySkip(fields - ReadFields))
         {
             return false;
         }
 
-        request = Blank with
-        {
-            MaxStalenessMs = maxStalenessMs,
-            MaxLag = anyLag ? null : maxLag,
-            Session = new SessionPoint(applied, history),
-            OnUnmet = (OnUnmet)onUnmet,
-            Ack = (WriteAck)ack,
-            WithoutValue = withoutValue,
-        };
+        read = level == (byte)ReadLevel.Eventual && maxStalenessMs == 0 && anyLag && onUnmet == (byte)OnUnmet.Forward
+            ? ReadTerms.Eventual
+            : new ReadTerms
+            {
+                Level = (ReadLevel)level,
+                MaxStalenessMs = maxStalenessMs,
+                MaxLag = anyLag ? null : maxLag,
+                OnUnmet = (OnUnmet)onUnmet,
+            };
         return true;
     }
 
-    private static bool TryReadId(ref MessagePackReader reader, out RequestId? id)
+    private static bool TryReadSession(ref MessagePackReader reader, out SessionPoint session)
     {
-        id = null;
+        session = default;
         if (!reader.TryReadNil(out bool none))
         {
             return false;
@@ -179,47 +202,25 @@ public static class KvRequestCodec
             return true;
         }
 
-        if (!reader.TryReadArrayHeader(out int fields) || fields < IdFields
-            || !reader.TryRead(out UInt128 client) || !reader.TryRead(out ulong sequence) || !reader.TryRead(out ulong firstSentMs)
-            || !reader.TryRead(out ulong ackedBelow) || !reader.TryRead(out ulong digest)
-            || !reader.TrySkip(fields - IdFields))
+        if (!reader.TryReadArrayHeader(out int fields) || fields < SessionFields || !reader.TryRead(out ulong applied)
+            || !reader.TryRead(out uint history) || !reader.TrySkip(fields - SessionFields))
         {
             return false;
         }
 
-        id = new RequestId(client, sequence, firstSentMs, ackedBelow, digest);
+        session = new SessionPoint(applied, history);
         return true;
     }
 
-    private static bool TryReadItems(ref MessagePackReader reader, bool isItem, out IReadOnlyList<KvRequest> items)
+    /// <summary>A reserved field that holds something asks for what this build does not do, whether its sender said so or not.</summary>
+    private static bool TrySkipReserved(ref MessagePackReader reader, Requirements requirement, ref ulong requires)
     {
-        items = [];
-        if (!reader.TryReadArrayHeader(out int count) || count > (isItem ? 0 : Limits.MaxBatchItems))
+        if (!reader.TryReadNil(out bool isEmpty))
         {
             return false;
         }
 
-        if (count == 0)
-        {
-            return true;
-        }
-
-        var list = new KvRequest[count];
-        for (int i = 0; i < count; i++)
-        {
-            if (!TryDecode(ref reader, isItem: true, out var item) || item is null)
-            {
-                return false;
-            }
-
-            list[i] = item;
-        }
-
-        items = list;
-        return true;
+        requires |= isEmpty ? 0 : (ulong)requirement;
+        return isEmpty || reader.TrySkip();
     }
-
-    // A check of ours that failed (range, field count) leaves the reader content: then the body is malformed.
-    private static DecodeResult Reason(in MessagePackReader reader) =>
-        reader.Result == DecodeResult.Ok ? DecodeResult.Malformed : reader.Result;
 }

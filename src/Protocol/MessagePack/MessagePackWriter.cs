@@ -186,7 +186,8 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
         _output.Advance(WriteLength(span, length, MessagePackCode.Str8, MessagePackCode.Str16, MessagePackCode.Str32));
     }
 
-    private void WriteBinHeader(int length) =>
+    /// <summary>The header of a bin whose bytes follow, by <see cref="WriteRaw"/>.</summary>
+    public void WriteBinHeader(int length) =>
         _output.Advance(WriteLength(_output.GetSpan(5), length, MessagePackCode.Bin8, MessagePackCode.Bin16, MessagePackCode.Bin32));
 
     private void WriteHeader(int count, byte fix, int maxFix, byte code16, byte code32)

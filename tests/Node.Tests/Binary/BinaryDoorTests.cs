@@ -9,7 +9,7 @@ namespace KvStore.Node.Tests.Binary;
 
 public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedDoor>
 {
-    private static readonly KvRequest Get = new() { Operation = KvOperation.Get, Key = "key"u8.ToArray() };
+    private static readonly KvRequest Read = new() { Operation = new Get("key"u8) };
 
     [Fact]
     public async Task A_client_is_greeted_with_name_identity_and_epoch()
@@ -22,38 +22,46 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
         Assert.Equal(5ul, result.Ack.Incarnation);
         Assert.Equal(7ul, result.Ack.Epoch);
         Assert.Equal(ProtocolVersion.Max, result.Ack.Protocol);
+        Assert.Equal(FeatureLevel.Max, result.Ack.Level);
     }
 
-    [Fact]
-    public async Task Requests_reach_the_same_store_as_REST_and_replies_find_their_request()
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task Requests_reach_the_same_store_as_REST_and_replies_find_their_request(ushort level)
     {
         door.Reset();
         door.CompleteLater = true;
         door.Answer = request => ScriptedDoor.Found(request.Key.ToArray(), "text/plain");
         using Dialled dialled = await DialAsync();
         await dialled.GreetAsync(new ClientHello());
-        await using RequestChannel channel = RequestChannel.Start(dialled);
+        await using RequestChannel channel = StartChannel(dialled, level);
         await Task.WhenAll(Enumerable.Range(0, 200).Select(async i =>
         {
             byte[] key = BitConverter.GetBytes(i);
-            RequestResult result = await channel.SendAsync(Get with { Key = key });
+            RequestResult result = await channel.SendAsync(Read with { Operation = new Get(key) });
             Assert.Equal(RequestEnd.Replied, result.End);
-            Assert.Equal(key, result.Reply!.Value.ToArray());
+            Found found = Assert.IsType<Found>(result.Reply!.Result);
+            Assert.Equal(key, found.Value.ToArray());
+            Assert.Equal("text/plain", found.ContentType);
             Assert.Equal(ScriptedDoor.Evidence(), result.Reply.Evidence);
         }));
     }
 
     [Theory]
-    [InlineData(0, 0)]
-    [InlineData(1, 1)]
-    [InlineData(255, 1)]
-    public async Task A_request_is_passed_on_once_at_most(byte hopsLeft, byte submitted)
+    [InlineData(0, 0, FeatureLevel.First)]
+    [InlineData(1, 1, FeatureLevel.First)]
+    [InlineData(255, 1, FeatureLevel.First)]
+    [InlineData(0, 0, FeatureLevel.Max)]
+    [InlineData(1, 1, FeatureLevel.Max)]
+    [InlineData(255, 1, FeatureLevel.Max)]
+    public async Task A_request_is_passed_on_once_at_most(byte hopsLeft, byte submitted, ushort level)
     {
         door.Reset();
         using Dialled dialled = await DialAsync();
         await dialled.GreetAsync(new ClientHello());
-        await using RequestChannel channel = RequestChannel.Start(dialled);
-        await channel.SendAsync(Get with { HopsLeft = hopsLeft });
+        await using RequestChannel channel = StartChannel(dialled, level);
+        await channel.SendAsync(Read with { HopsLeft = hopsLeft });
         Assert.Equal(submitted, door.Asked!.HopsLeft);
     }
 
@@ -145,6 +153,10 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
             await Task.Yield();
         }
     }
+
+    // What is sent is in the form of this feature level, and so must the answer be.
+    private static RequestChannel StartChannel(Dialled dialled, ushort level) =>
+        RequestChannel.Start(dialled, new RequestChannelOptions { PeerLevel = level });
 
     private BinaryCounters Counters => door.Services.GetRequiredService<BinaryDoor>().Counters;
 

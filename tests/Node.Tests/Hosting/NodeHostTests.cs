@@ -88,21 +88,23 @@ public class NodeHostTests
             deviate: (_, config) => config with { Limits = new LimitSettings { KeyBytes = 8, ValueBytes = 16, RequestBytes = 24 } });
         var node = cluster.Nodes[0];
         await using var connection = await KvConnection.ConnectAsync(node.Endpoints.Binary);
-        var put = new KvRequest { Operation = KvOperation.Put, Key = new byte[8], Value = new byte[16] };
-        Assert.Equal(ErrorCode.None, (await connection.TrySendAsync(put)).Reply!.Code);
+        var put = new Put(new byte[8], new byte[16]);
+        Assert.Equal(ErrorCode.None, (await SendAsync(put)).Code);
 
-        var longKey = (await connection.TrySendAsync(put with { Key = new byte[9] })).Reply!;
+        var longKey = await SendAsync(new Put(new byte[9], new byte[16]));
         Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (longKey.Code, longKey.Outcome));
         Assert.Equal("The key has 9 bytes; the limit keyBytes is 8.", longKey.Detail);
-        var longValue = (await connection.TrySendAsync(put with { Value = new byte[17] })).Reply!;
+        var longValue = await SendAsync(new Put(new byte[8], new byte[17]));
         Assert.Equal("The value has 17 bytes; the limit valueBytes is 16.", longValue.Detail);
-        var batch = new KvRequest { Operation = KvOperation.Batch, Key = put.Key, Items = [put, put] };
         Assert.Equal(
-            "The batch has 48 bytes; the limit requestBytes is 24.", (await connection.TrySendAsync(batch)).Reply!.Detail);
+            "The batch has 48 bytes; the limit requestBytes is 24.", (await SendAsync(new Batch(put, put))).Detail);
 
         using var content = new ByteArrayContent(new byte[17]);
         using var refused = await cluster.Http.PutAsync(RunningCluster.Url(node, "/v1/kv/key"), content);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, refused.StatusCode);
+
+        async Task<KvReply> SendAsync(Operation operation) =>
+            (await connection.TrySendAsync(new KvRequest { Operation = operation })).Reply!;
     }
 
     [Fact]

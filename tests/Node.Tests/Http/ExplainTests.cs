@@ -121,7 +121,7 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     [InlineData(ReadLevel.Eventual, true, null)]
     public void A_node_without_a_replica_passes_reads_on(ReadLevel level, bool isLed, string? node)
     {
-        KvRequest read = new() { Operation = KvOperation.Get, Key = "key"u8.ToArray(), Level = level };
+        KvRequest read = new() { Operation = new Get("key"u8), Read = new ReadTerms { Level = level } };
         ReplicaAnswer[] replicas = [new(N2, isLed ? ScriptedDoor.ReplicaOf(N2, read) : null), new(N3, ScriptedDoor.ReplicaOf(N3, read))];
         ExplainedService would = new ReadForecast(read, replicas, new NodeDirectory(door.Config.Nodes), N1).Foresee();
         Assert.Equal((node, "forwards"), (would.Node, would.How));
@@ -145,8 +145,8 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Equal(3, asked.Count);
         Assert.All(asked, request =>
         {
-            Assert.Equal((KvOperation.Get, ReadLevel.Eventual, (byte)0), (request.Operation, request.Level, request.HopsLeft));
-            Assert.True(request.WithoutValue);
+            Assert.True(Assert.IsType<Get>(request.Operation).WithoutValue);
+            Assert.Equal((ReadLevel.Eventual, (byte)0), (request.Read.Level, request.HopsLeft));
         });
     }
 

@@ -204,7 +204,7 @@ public sealed class KeyInUrlTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         door.Reset();
         await door.GetRawAsync("/v1/kv/key?consistency=eventual");
         Assert.Equal("key", Encoding.UTF8.GetString(door.Asked!.Key.Span));
-        Assert.Equal(ReadLevel.Eventual, door.Asked.Level);
+        Assert.Equal(ReadLevel.Eventual, door.Asked.Read.Level);
     }
 
     [Fact]

@@ -113,7 +113,13 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_missing_key_has_evidence_and_no_revision()
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Code = ErrorCode.KeyNotFound, Evidence = ScriptedDoor.Evidence(), Epoch = 7, Revision = 99 };
+        door.Answer = _ => new KvReply
+        {
+            Code = ErrorCode.KeyNotFound,
+            Result = new Current(99),
+            Evidence = ScriptedDoor.Evidence(),
+            Epoch = 7,
+        };
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key");
         ProblemDocument problem = await ProblemDocument.ReadAsync(response, 404, "KeyNotFound");
         Assert.Equal(3u, problem.Group);
@@ -187,9 +193,9 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Equal(ScriptedDoor.ETagText, response.Headers.ETag!.ToString());
         Assert.Equal("1172000000001", Header(response, "Kv-Revision"));
         Assert.StartsWith("node=n2; role=leader", Header(response, "Kv-Served-By"), StringComparison.Ordinal);
-        Assert.Equal(KvOperation.Put, door.Asked!.Operation);
-        Assert.Equal(new byte[] { 1, 0, 255 }, door.Asked.Value.ToArray());
-        Assert.Equal("text/plain; charset=utf-8", door.Asked.ContentType);
+        Put put = Assert.IsType<Put>(door.Asked!.Operation);
+        Assert.Equal(new byte[] { 1, 0, 255 }, put.Value.ToArray());
+        Assert.Equal("text/plain; charset=utf-8", put.ContentType);
         Assert.Null(door.Asked.Id);
     }
 
@@ -199,8 +205,9 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         door.Reset();
         using HttpResponseMessage response = await door.SendAsync("PUT", "/v1/kv/key");
         Assert.True(response.IsSuccessStatusCode);
-        Assert.Equal(0, door.Asked!.Value.Length);
-        Assert.Null(door.Asked.ContentType);
+        Put put = Assert.IsType<Put>(door.Asked!.Operation);
+        Assert.Equal(0, put.Value.Length);
+        Assert.Null(put.ContentType);
     }
 
     [Fact]
@@ -209,7 +216,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         door.Reset();
         door.Answer = _ => ScriptedDoor.Refused(ErrorCode.ConditionFailed) with
         {
-            Revision = ScriptedDoor.Revision,
+            Result = new Current(ScriptedDoor.Revision),
             Evidence = ScriptedDoor.Evidence(),
         };
         using HttpResponseMessage response = await door.PutAsync("/v1/kv/key", [1], null, ("If-Match", "\"5\""));
@@ -264,7 +271,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_delete_is_204_and_only_strict_asks_whether_there_was_something(string query, bool removed, int status)
     {
         door.Reset();
-        door.Answer = _ => ScriptedDoor.Written(removed);
+        door.Answer = _ => ScriptedDoor.Deleted(removed);
         using HttpResponseMessage response = await door.SendAsync("DELETE", "/v1/kv/key" + query);
         Assert.Equal(status, (int)response.StatusCode);
         if (status == 404)
@@ -272,7 +279,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
             Assert.Null((await ProblemDocument.ReadAsync(response, 404, "KeyNotFound")).Outcome);
         }
 
-        Assert.Equal(KvOperation.Delete, door.Asked!.Operation);
+        Assert.IsType<Delete>(door.Asked!.Operation);
         Assert.StartsWith("node=n2", Header(response, "Kv-Served-By"), StringComparison.Ordinal);
         Assert.Equal(status == 204, response.Headers.Contains("Kv-Revision"));
         Assert.Null(response.Headers.ETag);
@@ -287,14 +294,15 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task An_increment_takes_delta_and_initial(string? body, long delta, long initial)
     {
         door.Reset();
-        door.Answer = _ => new KvReply { Revision = ScriptedDoor.Revision, Number = 42, Evidence = ScriptedDoor.Evidence(), Epoch = 7 };
+        door.Answer = _ => ScriptedDoor.Counted(42);
         using HttpResponseMessage response = await IncrementAsync(body);
         Assert.Equal(200, (int)response.StatusCode);
         Assert.Equal(
             """{"value":42,"etag":"\"1172000000001\"","revision":"1172000000001"}""", await response.Content.ReadAsStringAsync());
         Assert.Equal(ScriptedDoor.ETagText, response.Headers.ETag!.ToString());
-        Assert.Equal(delta, door.Asked!.Delta);
-        Assert.Equal(initial, door.Asked.Initial);
+        Increment increment = Assert.IsType<Increment>(door.Asked!.Operation);
+        Assert.Equal(delta, increment.Delta);
+        Assert.Equal(initial, increment.Initial);
     }
 
     [Theory]
@@ -341,7 +349,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         door.Reset();
         using HttpResponseMessage fits = await door.PutAsync("/v1/kv/key", new byte[1 << 20]);
         Assert.True(fits.IsSuccessStatusCode);
-        Assert.Equal(1 << 20, door.Asked!.Value.Length);
+        Assert.Equal(1 << 20, Assert.IsType<Put>(door.Asked!.Operation).Value.Length);
         door.Reset();
         string answer = await door.SendRawAsync(
             $"PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nContent-Length: {(1 << 20) + 1}\r\n\r\n", until: "}");
@@ -380,7 +388,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
             "PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
             + "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 204", answer, StringComparison.Ordinal);
-        Assert.Equal("abcde", Encoding.ASCII.GetString(door.Asked!.Value.Span));
+        Assert.Equal("abcde", Encoding.ASCII.GetString(Assert.IsType<Put>(door.Asked!.Operation).Value.Span));
     }
 
     [Fact]
@@ -420,7 +428,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         string route, string level, ServedRole role, int status)
     {
         door.Reset();
-        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Level, role: role) };
+        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Read.Level, role: role) };
         using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/key?route={route}&consistency={level}");
         Assert.Equal(status, (int)response.StatusCode);
         if (status != 200)

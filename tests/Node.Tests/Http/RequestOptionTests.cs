@@ -109,12 +109,12 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     {
         door.Reset();
         await door.SendAsync("GET", "/v1/kv/key", ("Kv-Consistency", "eventual"), ("Kv-Timeout", "250ms"), ("Kv-Route", "strict"));
-        Assert.Equal(ReadLevel.Eventual, door.Asked!.Level);
+        Assert.Equal(ReadLevel.Eventual, door.Asked!.Read.Level);
         Assert.Equal(250, door.Asked.TimeoutMs);
         Assert.Equal(0, door.Asked.HopsLeft);
 
         await door.SendAsync("GET", "/v1/kv/key?timeout=1m&route=proxy");
-        Assert.Equal(ReadLevel.Strong, door.Asked.Level);
+        Assert.Equal(ReadLevel.Strong, door.Asked.Read.Level);
         Assert.Equal(60_000, door.Asked.TimeoutMs);
         Assert.Equal(1, door.Asked.HopsLeft);
     }
@@ -134,7 +134,8 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
         door.Reset();
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?" + query);
         Assert.Equal(200, (int)response.StatusCode);
-        Assert.Equal((level, maxStalenessMs, maxLag), (door.Asked!.Level, door.Asked.MaxStalenessMs, door.Asked.MaxLag));
+        ReadTerms terms = door.Asked!.Read;
+        Assert.Equal((level, maxStalenessMs, maxLag), (terms.Level, terms.MaxStalenessMs, terms.MaxLag));
         Assert.True(door.Asked.Session.IsNone);
     }
 
@@ -153,7 +154,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
         };
         await other.InitializeAsync();
         using HttpResponseMessage response = await other.SendAsync("GET", "/v1/kv/key" + query);
-        Assert.Equal((level, maxStalenessMs), (other.Asked!.Level, other.Asked.MaxStalenessMs));
+        Assert.Equal((level, maxStalenessMs), (other.Asked!.Read.Level, other.Asked.Read.MaxStalenessMs));
         await other.DisposeAsync();
     }
 
@@ -176,7 +177,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     {
         door.Reset();
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key", ("Kv-On-Unmet", value));
-        Assert.Equal(expected, door.Asked!.OnUnmet);
+        Assert.Equal(expected, door.Asked!.Read.OnUnmet);
     }
 
     [Theory]
@@ -197,7 +198,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
     {
         door.Reset();
         await door.SendAsync("GET", "/v1/kv/key");
-        Assert.Equal(ReadLevel.Strong, door.Asked!.Level);
+        Assert.Equal(ReadLevel.Strong, door.Asked!.Read.Level);
         Assert.Equal(5000, door.Asked.TimeoutMs);
         Assert.Equal(1, door.Asked.HopsLeft);
         Assert.Null(door.Asked.Id);
@@ -219,7 +220,7 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
             return;
         }
 
-        Assert.Equal(new KvCondition(kind, revision), door.Asked!.Condition);
+        Assert.Equal(new KvCondition(kind, revision), Assert.IsType<Put>(door.Asked!.Operation).Condition);
     }
 
     [Fact]
@@ -233,6 +234,24 @@ public sealed class RequestOptionTests(ScriptedDoor door) : IClassFixture<Script
         await door.SendAsync("PUT", "/v1/kv/key?idempotencyKey=order-17");
         Assert.Equal(id.Client, door.Asked!.Id!.Value.Client);
         Assert.NotEqual(id.Digest, door.Asked.Id.Value.Digest);
+    }
+
+    [Fact]
+    public async Task What_a_retry_may_change_is_not_in_the_digest()
+    {
+        door.Reset();
+        SessionPoint seen = new(4, 5);
+        GroupId group = new(1 + ((uint)Slot.Of("key"u8) / 4096));
+        SessionToken token = SessionToken.Empty("test").With(group, seen, coversAll: false);
+        await door.PutAsync("/v1/kv/key", [1], null, ("Idempotency-Key", "order-17"));
+        KvRequest first = door.Asked!;
+        await door.PutAsync(
+            "/v1/kv/key", [1], null, ("Idempotency-Key", "order-17"), ("Kv-Timeout", "17ms"), ("Kv-Route", "strict"), ("Kv-Ack", "all"),
+            ("Kv-Session", token.ToString()));
+        KvRequest retry = door.Asked!;
+        Assert.Equal((17, (byte)0, WriteAck.All, seen), (retry.TimeoutMs, retry.HopsLeft, retry.Ack, retry.Session));
+        Assert.NotNull(first.Id);
+        Assert.Equal(first.Id, retry.Id);
     }
 
     [Theory]

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -42,7 +43,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
     public ClusterConfig Config { get; set; } = new() { ClusterId = "test", Nodes = Nodes, VirtualNodes = 16, Groups = 4 };
 
     /// <summary>What the store says.</summary>
-    public Func<KvRequest, KvReply> Answer { get; set; } = _ => Found("value"u8.ToArray());
+    public Func<KvRequest, KvReply> Answer { get; set; } = Success;
 
     /// <summary>What each node's replica says when it alone is asked; null: nothing, ever.</summary>
     public Func<NodeId, KvRequest, KvReply?> AnswerOf { get; set; } = (_, _) => null;
@@ -76,29 +77,35 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     public static KvReply Found(byte[] value, string? contentType = null) => new()
     {
-        Revision = Revision,
-        Value = value,
-        ContentType = contentType,
+        Result = new Found(Revision, StoredOf(contentType, value)),
         Evidence = Evidence(),
         Epoch = 7,
     };
 
-    public static KvReply Written(bool changed, ServedRole role = ServedRole.Follower) => new()
+    public static KvReply Written(bool created, ServedRole role = ServedRole.Follower) =>
+        Applied(new Written(Revision, created)) with { Evidence = Evidence(role: role) };
+
+    public static KvReply Deleted(bool existed) => Applied(new Deleted(Revision, existed));
+
+    public static KvReply Counted(long number) => Applied(new Counted(Revision, number));
+
+    /// <summary>The value is "value", a write replaces one, a delete finds nothing, a counter stands at 0.</summary>
+    public static KvReply Success(KvRequest request) => request.Operation switch
     {
-        Outcome = Outcome.Applied,
-        Revision = Revision,
-        Changed = changed,
-        Evidence = Evidence(role: role),
-        Epoch = 7,
+        Get => Found("value"u8.ToArray()),
+        Put => Written(created: false),
+        Delete => Deleted(existed: false),
+        Increment => Counted(0),
+        Operation other => throw new NotSupportedException($"no answer to operation {other.Code} is written here"),
     };
 
     /// <summary>n2 leads, the others follow; all have applied entry 100 and are 50 ms old at most.</summary>
     public static KvReply ReplicaOf(NodeId node, KvRequest request, uint ageMs = 50, ulong applied = 100, ulong lag = 0) => new()
     {
         Evidence = new Evidence(
-            request.MaxLag < lag ? ReadLevel.Eventual : request.Level, ageMs, new GroupId(3), Term: 9, applied, node,
+            request.Read.MaxLag < lag ? ReadLevel.Eventual : request.Read.Level, ageMs, new GroupId(3), Term: 9, applied, node,
             node.Value == 2 ? ServedRole.Leader : ServedRole.Follower, ServedPath.Local),
-        Lag = request.MaxLag is null ? null : new ReplicaLag(lag, ageMs),
+        Lag = request.Read.MaxLag is null ? null : new ReplicaLag(lag, ageMs),
         History = 77,
         Epoch = 7,
     };
@@ -171,7 +178,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
     /// <summary>Back to a node that has everything; fixtures are shared by the tests of a class.</summary>
     public void Reset()
     {
-        Answer = _ => Found("value"u8.ToArray());
+        Answer = Success;
         AnswerOf = (node, request) => ReplicaOf(node, request);
         SessionPoints = [];
         Asked = null;
@@ -248,6 +255,21 @@ public sealed class ScriptedDoor : IAsyncLifetime
         id, Loopback(port), Loopback(port + 100), Loopback(port + 200), "a", 1);
 
     private static IPEndPoint Loopback(int port) => new(IPAddress.Loopback, port);
+
+    private static KvReply Applied(Result result) => new()
+    {
+        Outcome = Outcome.Applied,
+        Result = result,
+        Evidence = Evidence(),
+        Epoch = 7,
+    };
+
+    private static ReadOnlyMemory<byte> StoredOf(string? contentType, byte[] value)
+    {
+        ArrayBufferWriter<byte> stored = new();
+        StoredValue.Write(stored, contentType, value);
+        return stored.WrittenMemory;
+    }
 
     private void Submit(KvRequest request, IReplySink sink)
     {

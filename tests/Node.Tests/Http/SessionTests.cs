@@ -31,7 +31,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task Every_executed_reply_begins_or_continues_a_session(string method, string query, ErrorCode code, int status)
     {
         door.Reset();
-        door.Answer = _ => Reply(code);
+        door.Answer = request => Reply(code, request);
         using HttpResponseMessage first = await door.SendAsync(method, PathOf(method) + query);
         Assert.Equal(status, (int)first.StatusCode);
         Assert.Equal(new SessionPoint(88123, History), TokenOf(first).Find(KeysGroup));
@@ -50,7 +50,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_group_that_holds_nothing_yet_adds_nothing_and_takes_nothing()
     {
         door.Reset();
-        door.Answer = _ => Reply(ErrorCode.KeyNotFound) with { History = 0 };
+        door.Answer = request => Reply(ErrorCode.KeyNotFound, request) with { History = 0 };
         SessionToken before = Empty().With(OtherGroup, new SessionPoint(5, History), coversAll: false);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key", ("Kv-Session", before.ToString()));
         Assert.Equal(before.ToString(), response.Headers.GetValues("Kv-Session").Single());
@@ -77,7 +77,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_session_never_goes_back()
     {
         door.Reset();
-        door.Answer = _ => Reply(ErrorCode.None);
+        door.Answer = request => Reply(ErrorCode.None, request);
         SessionToken ahead = Empty().With(KeysGroup, new SessionPoint(90000, History), coversAll: false);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?consistency=eventual&session=" + ahead);
         Assert.Equal(new SessionPoint(90000, History), TokenOf(response).Find(KeysGroup));
@@ -90,7 +90,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_token_that_dropped_groups_makes_session_reads_of_absent_ones_strong(string level, ReadLevel asked)
     {
         // Only a cluster of more than 64 groups makes such tokens.
-        ScriptedDoor large = new() { Config = door.Config with { Groups = 256 }, Answer = _ => Reply(ErrorCode.None) };
+        ScriptedDoor large = new() { Config = door.Config with { Groups = 256 }, Answer = request => Reply(ErrorCode.None, request) };
         await large.InitializeAsync();
         SessionToken token = Empty();
         for (uint group = 0; group <= SessionToken.MaxGroups; group++)
@@ -102,14 +102,14 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         using HttpResponseMessage response = await large.SendAsync(
             "GET", "/v1/kv/key", ("Kv-Consistency", level), ("Kv-Session", token.ToString()));
         Assert.Equal(200, (int)response.StatusCode);
-        Assert.Equal(asked, large.Asked!.Level);
+        Assert.Equal(asked, large.Asked!.Read.Level);
         Assert.True(TokenOf(response).Overflow);
 
         // Of a group that the token knows, it knows enough.
         token = token.With(KeysGroup, new SessionPoint(3, History), coversAll: true);
         using HttpResponseMessage known = await large.SendAsync(
             "GET", "/v1/kv/key?consistency=session", ("Kv-Session", token.ToString()));
-        Assert.Equal(ReadLevel.Session, large.Asked!.Level);
+        Assert.Equal(ReadLevel.Session, large.Asked!.Read.Level);
         await large.DisposeAsync();
     }
 
@@ -117,9 +117,9 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_session_read_without_a_token_has_no_requirement()
     {
         door.Reset();
-        door.Answer = _ => Reply(ErrorCode.None);
+        door.Answer = request => Reply(ErrorCode.None, request);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?consistency=session");
-        Assert.Equal(ReadLevel.Session, door.Asked!.Level);
+        Assert.Equal(ReadLevel.Session, door.Asked!.Read.Level);
         Assert.True(door.Asked.Session.IsNone);
         Assert.False(TokenOf(response).Overflow);
     }
@@ -188,16 +188,18 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_lag_is_never_a_bare_count()
     {
         door.Reset();
-        door.Answer = _ => Reply(ErrorCode.None) with { Lag = new ReplicaLag(3, 87) };
+        door.Answer = request => Reply(ErrorCode.None, request) with { Lag = new ReplicaLag(3, 87) };
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?maxLag=5");
         Assert.Equal("entries=3; age=87", response.Headers.GetValues("Kv-Lag").Single());
     }
 
-    private static KvReply Reply(ErrorCode code) => new()
+    private static KvReply Reply(ErrorCode code, KvRequest request) => new()
     {
         Code = code,
         Outcome = ErrorCodes.Of(code).Outcome,
-        Revision = ScriptedDoor.Revision,
+        Result = code is ErrorCode.None or ErrorCode.NotOnAll
+            ? ScriptedDoor.Success(request).Result
+            : new Current(ScriptedDoor.Revision),
         Evidence = ScriptedDoor.Evidence() with { Group = KeysGroup },
         History = History,
         Epoch = 7,

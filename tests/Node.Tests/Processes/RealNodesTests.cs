@@ -270,11 +270,10 @@ public sealed class RealNodesTests : IDisposable
         {
             while (Interlocked.Increment(ref next) is int number && number < writes)
             {
+                byte[] key = Encoding.ASCII.GetBytes($"key-{number % 997}");
                 RequestResult result = await connection.TrySendAsync(new KvRequest
                 {
-                    Operation = number % 10 == 0 ? KvOperation.Delete : KvOperation.Put,
-                    Key = Encoding.ASCII.GetBytes($"key-{number % 997}"),
-                    Value = number % 10 == 0 ? default(ReadOnlyMemory<byte>) : value,
+                    Operation = number % 10 == 0 ? new Delete(key) : new Put(key, value),
                     TimeoutMs = 30_000,
                 });
                 Assert.Equal(ErrorCode.None, result.Reply?.Code);

@@ -63,7 +63,7 @@ public sealed class ExtremeValuesTests
         node.Turn();
         node.HearAnswer(term, ulong.MaxValue);
         var reader = new WaitingClient();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Get, Key = "k"u8.ToArray() }, reader);
+        node.Store.Submit(new KvRequest { Operation = new Get("k"u8) }, reader);
         node.Turn();
         Assert.Null(reader.Reply);
 

@@ -5,7 +5,7 @@ namespace KvStore.Replication.Tests;
 /// <summary>What the answer to a forwarded write may say when an earlier attempt has vanished and could still execute.</summary>
 public sealed class ForwardingTests
 {
-    private static readonly KvRequest Put = new() { Operation = KvOperation.Put, Key = "k"u8.ToArray(), TimeoutMs = 5000 };
+    private static readonly KvRequest Put = new() { Operation = new Put("k"u8, default), TimeoutMs = 5000 };
 
     public static TheoryData<ErrorCode> RefusalsOfThisAttempt => [ErrorCode.Overloaded, ErrorCode.InvalidRequest, ErrorCode.IdempotencyReused];
 
@@ -71,8 +71,8 @@ public sealed class ForwardingTests
         node.Turn();
         Assert.Equal(3, node.Forwarded.Count);
         Assert.NotEqual(silent, node.Forwarded[2].To);
-        node.Forwarded[2].Completion.Replied(new KvReply { Revision = 7 });
-        late.Replied(new KvReply { Revision = 7 });
+        node.Forwarded[2].Completion.Replied(new KvReply { Result = new Found(7, new byte[1]) });
+        late.Replied(new KvReply { Result = new Found(7, new byte[1]) });
         node.Turn();
         Assert.Equal(7UL, client.Reply!.Revision);
     }
@@ -86,11 +86,11 @@ public sealed class ForwardingTests
         (NodeId silent, _, IForwardCompletion late) = Assert.Single(node.Forwarded);
         node.Pass(1100);
         node.Turn();
-        late.Replied(new KvReply { Revision = 7 });
+        late.Replied(new KvReply { Result = new Found(7, new byte[1]) });
         node.Turn();
 
         var client = new WaitingClient();
-        node.Store.Submit(Put with { Id = new RequestId(9, 1, 0, 0, 0) }, client);
+        node.Store.Submit(Put with { Id = new RequestId(9, 1, 0, 0) }, client);
         node.Turn();
         node.Forwarded[^1].Completion.Replied(Replies.WrongNode(new GroupId(1), silent));
         node.Turn();

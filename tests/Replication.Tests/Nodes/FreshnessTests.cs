@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text;
 using KvStore.Protocol;
 using KvStore.Raft;
 
@@ -186,12 +185,12 @@ public sealed class FreshnessTests
         Commit(node, upTo: 6);
         Prove(node, commit: 6, node.Store.StampTicks());
         node.Pass(300);
-        KvReply failed = Ask(node, Bounded(200) with { OnUnmet = OnUnmet.Fail }).Reply!;
+        KvReply failed = Ask(node, Bounded(200, OnUnmet.Fail)).Reply!;
         Assert.Equal(ErrorCode.TooStale, failed.Code);
         Assert.InRange(failed.Evidence!.Value.AgeMs, 301U, 303U);
         Assert.Equal(0U, failed.History);
 
-        KvReply served = Ask(node, Bounded(200) with { OnUnmet = OnUnmet.Serve }).Reply!;
+        KvReply served = Ask(node, Bounded(200, OnUnmet.Serve)).Reply!;
         Assert.Equal(ErrorCode.KeyNotFound, served.Code);
         Assert.Equal(ReadLevel.Eventual, served.Evidence!.Value.Level);
     }
@@ -201,7 +200,7 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        KvReply unknown = Ask(node, Lag(5) with { OnUnmet = OnUnmet.Fail }).Reply!;
+        KvReply unknown = Ask(node, Lag(5, OnUnmet.Fail)).Reply!;
         Assert.Equal(ErrorCode.TooStale, unknown.Code);
 
         Prove(node, commit: 10, node.Store.StampTicks());
@@ -212,7 +211,7 @@ public sealed class FreshnessTests
 
         // The data itself has no proven age: what is missing may be old.
         Assert.Equal(Evidence.AgeUnknown, served.Evidence!.Value.AgeMs);
-        Assert.Equal(ErrorCode.TooStale, Ask(node, Lag(3) with { OnUnmet = OnUnmet.Fail }).Reply!.Code);
+        Assert.Equal(ErrorCode.TooStale, Ask(node, Lag(3, OnUnmet.Fail)).Reply!.Code);
     }
 
     /// <summary>Under steady writes there is always a newer confirmation that finds a follower behind.</summary>
@@ -270,12 +269,8 @@ public sealed class FreshnessTests
         LoneNode node = Following();
         Commit(node, upTo: 6);
         uint history = Ask(node, Get(ReadLevel.Eventual)).Reply!.History;
-        WaitingClient client = Ask(node, Bounded(10) with
-        {
-            Level = level,
-            Session = new SessionPoint(6, history + 1),
-            OnUnmet = OnUnmet.Fail,
-        });
+        var terms = new ReadTerms { Level = level, MaxStalenessMs = 10, OnUnmet = OnUnmet.Fail };
+        WaitingClient client = Ask(node, Get(terms) with { Session = new SessionPoint(6, history + 1) });
         Assert.Equal(ErrorCode.SessionTokenInvalid, client.Reply!.Code);
     }
 
@@ -322,7 +317,7 @@ public sealed class FreshnessTests
         uint history = Ask(node, Get(ReadLevel.Eventual)).Reply!.History;
         node.Sent.Clear();
         WaitingClient waiting = Ask(
-            node, Get(ReadLevel.Session) with { Session = new SessionPoint(8, history), OnUnmet = OnUnmet.Fail, TimeoutMs = 300 });
+            node, Get(ReadLevel.Session, OnUnmet.Fail) with { Session = new SessionPoint(8, history), TimeoutMs = 300 });
         node.Pass(200);
         node.Turn();
         Assert.Null(waiting.Reply);
@@ -363,7 +358,7 @@ public sealed class FreshnessTests
         }
 
         Assert.Equal(2, node.Forwarded.Count);
-        node.Forwarded[1].Completion.Replied(new KvReply { Revision = 9 });
+        node.Forwarded[1].Completion.Replied(new KvReply { Result = new Found(9, new byte[1]) });
         node.Turn();
         Assert.Equal(9UL, waiting.Reply!.Revision);
     }
@@ -384,7 +379,7 @@ public sealed class FreshnessTests
         }
 
         Assert.Single(node.Forwarded);
-        node.Forwarded[0].Completion.Replied(new KvReply { Revision = 9 });
+        node.Forwarded[0].Completion.Replied(new KvReply { Result = new Found(9, new byte[1]) });
         node.Turn();
         Assert.Equal(9UL, waiting.Reply!.Revision);
     }
@@ -394,19 +389,23 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        Assert.Equal(ErrorCode.TooStale, Ask(node, Get(ReadLevel.Strong) with { OnUnmet = OnUnmet.Fail }).Reply!.Code);
+        Assert.Equal(ErrorCode.TooStale, Ask(node, Get(ReadLevel.Strong, OnUnmet.Fail)).Reply!.Code);
 
         // The leader's node is gone: nobody can be asked.
         node.Store.OnPeerLost(new NodeId(1));
-        KvReply served = Ask(node, Get(ReadLevel.Strong) with { OnUnmet = OnUnmet.Serve }).Reply!;
+        KvReply served = Ask(node, Get(ReadLevel.Strong, OnUnmet.Serve)).Reply!;
         Assert.Equal(ReadLevel.Eventual, served.Evidence!.Value.Level);
     }
 
-    private static KvRequest Get(ReadLevel level) => new() { Operation = KvOperation.Get, Key = Encoding.UTF8.GetBytes("k"), Level = level };
+    private static KvRequest Get(ReadLevel level, OnUnmet onUnmet = OnUnmet.Forward) => Get(new ReadTerms { Level = level, OnUnmet = onUnmet });
 
-    private static KvRequest Bounded(int maxStalenessMs) => Get(ReadLevel.Bounded) with { MaxStalenessMs = maxStalenessMs };
+    private static KvRequest Get(ReadTerms terms) => new() { Operation = new Get("k"u8), Read = terms };
 
-    private static KvRequest Lag(ulong entries) => Get(ReadLevel.Bounded) with { MaxLag = entries };
+    private static KvRequest Bounded(int maxStalenessMs, OnUnmet onUnmet = OnUnmet.Forward) =>
+        Get(new ReadTerms { Level = ReadLevel.Bounded, MaxStalenessMs = maxStalenessMs, OnUnmet = onUnmet });
+
+    private static KvRequest Lag(ulong entries, OnUnmet onUnmet = OnUnmet.Forward) =>
+        Get(new ReadTerms { Level = ReadLevel.Bounded, MaxLag = entries, OnUnmet = onUnmet });
 
     private static Evidence Eventual(LoneNode node) => Ask(node, Get(ReadLevel.Eventual)).Reply!.Evidence!.Value;
 

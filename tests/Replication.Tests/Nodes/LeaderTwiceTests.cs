@@ -42,7 +42,7 @@ public sealed class LeaderTwiceTests
     private static WaitingClient Put(LoneNode node)
     {
         var client = new WaitingClient();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), TimeoutMs = 500 }, client);
+        node.Store.Submit(new KvRequest { Operation = new Put("k"u8, default), TimeoutMs = 500 }, client);
         node.Turn();
         return client;
     }

@@ -10,28 +10,28 @@ public sealed class NewcomerTests
 {
     private const int AnHour = 3_600_000;
 
-    public static TheoryData<KvOperation, ReadLevel, OnUnmet> Requests => new()
+    public static TheoryData<bool, ReadLevel, OnUnmet> Requests => new()
     {
-        { KvOperation.Put, ReadLevel.Strong, OnUnmet.Forward },
-        { KvOperation.Get, ReadLevel.Strong, OnUnmet.Forward },
-        { KvOperation.Get, ReadLevel.Strong, OnUnmet.Serve },
-        { KvOperation.Get, ReadLevel.Session, OnUnmet.Forward },
-        { KvOperation.Get, ReadLevel.Eventual, OnUnmet.Fail },
+        { true, ReadLevel.Strong, OnUnmet.Forward },
+        { false, ReadLevel.Strong, OnUnmet.Forward },
+        { false, ReadLevel.Strong, OnUnmet.Serve },
+        { false, ReadLevel.Session, OnUnmet.Forward },
+        { false, ReadLevel.Eventual, OnUnmet.Fail },
     };
 
     [Theory]
     [MemberData(nameof(Requests))]
-    public void It_passes_on_what_it_is_asked(KvOperation operation, ReadLevel level, OnUnmet onUnmet)
+    public void It_passes_on_what_it_is_asked(bool isWrite, ReadLevel level, OnUnmet onUnmet)
     {
         LoneNode node = Joined();
         var client = new WaitingClient();
-        node.Store.Submit(Request(operation, level) with { OnUnmet = onUnmet }, client);
+        node.Store.Submit(Request(isWrite, level, onUnmet), client);
         node.Turn();
         Assert.Null(client.Reply);
         (NodeId to, _, IForwardCompletion completion) = Assert.Single(node.Forwarded);
         Assert.NotEqual(node.Store.Self, to);
 
-        completion.Replied(new KvReply { Revision = 7, Outcome = Outcome.Applied });
+        completion.Replied(new KvReply { Result = new Found(7, new byte[1]), Outcome = Outcome.Applied });
         node.Turn();
         Assert.Equal(7UL, client.Reply!.Revision);
     }
@@ -41,7 +41,7 @@ public sealed class NewcomerTests
     {
         LoneNode node = Joined();
         var client = new WaitingClient();
-        node.Store.Submit(Request(KvOperation.Get, ReadLevel.Eventual) with { HopsLeft = 0 }, client);
+        node.Store.Submit(Request(isWrite: false, ReadLevel.Eventual) with { HopsLeft = 0 }, client);
         node.Turn();
         Assert.Equal(ErrorCode.WrongNode, client.Reply!.Code);
     }
@@ -51,7 +51,7 @@ public sealed class NewcomerTests
     {
         LoneNode node = Joined();
         var client = new WaitingClient();
-        node.Store.Submit(Request(KvOperation.Get, ReadLevel.Eventual) with { TimeoutMs = 200 }, client);
+        node.Store.Submit(Request(isWrite: false, ReadLevel.Eventual) with { TimeoutMs = 200 }, client);
         node.Turn();
         Assert.Single(node.Forwarded).Completion.Lost(notSent: true);
         node.Pass(250);
@@ -117,12 +117,16 @@ public sealed class NewcomerTests
     private static ServedRole RoleSaid(LoneNode node)
     {
         var client = new WaitingClient();
-        node.Store.Submit(Request(KvOperation.Get, ReadLevel.Eventual), client);
+        node.Store.Submit(Request(isWrite: false, ReadLevel.Eventual), client);
         return client.Reply!.Evidence!.Value.Role;
     }
 
-    private static KvRequest Request(KvOperation operation, ReadLevel level) =>
-        new() { Operation = operation, Key = "key"u8.ToArray(), Level = level, TimeoutMs = 1000 };
+    private static KvRequest Request(bool isWrite, ReadLevel level, OnUnmet onUnmet = OnUnmet.Forward) => new()
+    {
+        Operation = isWrite ? new Put("key"u8, default) : new Get("key"u8),
+        Read = new ReadTerms { Level = level, OnUnmet = onUnmet },
+        TimeoutMs = 1000,
+    };
 
     private static RoutingTable Placement(ulong epoch, params uint[] nodes) => new(
         epoch, [new GroupId(1)], [[], [.. nodes.Select(n => new ReplicaPlacement(LoneNode.IdOf(n).Value, new NodeId(n)))]]);

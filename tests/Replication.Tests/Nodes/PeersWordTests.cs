@@ -32,7 +32,7 @@ public sealed class PeersWordTests
     {
         var node = new LoneNode(self: 4, nodes: 5);
         var client = new WaitingClient();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray() }, client);
+        node.Store.Submit(new KvRequest { Operation = new Put("k"u8, default) }, client);
         node.Turn();
         node.Forwarded[^1].Completion.Replied(Replies.WrongNode(new GroupId(1), new NodeId(hint)));
         node.Turn();
@@ -41,7 +41,7 @@ public sealed class PeersWordTests
 
         Assert.Equal(2, node.Forwarded.Count);
         Assert.All(node.Forwarded, f => Assert.InRange(f.To.Value, 1U, 3U));
-        node.Forwarded[^1].Completion.Replied(new KvReply { Revision = 1 });
+        node.Forwarded[^1].Completion.Replied(new KvReply { Result = new Found(1, new byte[1]) });
         node.Turn();
         Assert.Equal(ErrorCode.None, client.Reply?.Code);
     }
@@ -59,7 +59,7 @@ public sealed class PeersWordTests
         var node = new LoneNode(adjust: o => o with { Incarnation = incarnation });
         node.HearHeartbeat(term: 6, round: 1, lowestMatch: 0);
         node.Turn();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Get, Key = Encoding.UTF8.GetBytes("k") }, new WaitingClient());
+        node.Store.Submit(new KvRequest { Operation = new Get(Encoding.UTF8.GetBytes("k")) }, new WaitingClient());
         node.Turn();
         var heard = new List<PeerMessage>();
         node.Sent.ForEach(payload => Assert.True(PeerPayload.TryRead(payload.Span, out _, heard)));

@@ -113,7 +113,7 @@ public sealed class RoundTests
         byte[] key = Enumerable.Range(0, 1000).Select(i => BitConverter.GetBytes(i))
             .First(key => routing.GroupOf(routing.VirtualNodeOf(key)) == new GroupId(group));
         var client = new WaitingClient();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Get, Key = key, TimeoutMs = 10_000 }, client);
+        node.Store.Submit(new KvRequest { Operation = new Get(key), TimeoutMs = 10_000 }, client);
         node.Turn();
         Assert.Null(client.Reply);
         return client;

@@ -122,7 +122,7 @@ public sealed class SlowFetchTests
         ulong before = node.Replica.SnapshotIndex;
         for (int i = 0; i < 12; i++)
         {
-            var put = new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[50], TimeoutMs = 500 };
+            var put = new KvRequest { Operation = new Put("k"u8, new byte[50]), TimeoutMs = 500 };
             node.Store.Submit(put, new WaitingClient());
             node.Turn();
             node.Hear(new AppendResponse(new ReplicaId(1), Self, term, node.Replica.DurableLastIndex));

@@ -6,7 +6,7 @@ namespace KvStore.Replication.Tests;
 /// <summary>What the sender of a write is told when its deadline comes before the whole promise is kept.</summary>
 public sealed class WriteOutcomeTests
 {
-    private static readonly RequestId UserKey = new(Client: 99, Sequence: 0, FirstSentMs: 0, AckedBelow: 0, Digest: 7);
+    private static readonly RequestId UserKey = new(Client: 99, Sequence: 0, FirstSentMs: 0, AckedBelow: 0, new RequestDigest(DigestAlgorithm.Body, 7));
 
     [Fact]
     public void A_copy_whose_deadline_comes_before_the_first_is_committed_is_told_that_it_is_in_flight()
@@ -56,7 +56,7 @@ public sealed class WriteOutcomeTests
         // Applied is applied: it belongs into the session and can be read.
         Assert.NotEqual(0U, all.Reply.History);
         WaitingClient read = new();
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Get, Key = "key"u8.ToArray(), Level = ReadLevel.Eventual }, read);
+        node.Store.Submit(new KvRequest { Operation = new Get("key"u8), Read = ReadTerms.Eventual }, read);
         Assert.True(read.Reply!.Revision >= all.Reply.Revision);
     }
 
@@ -146,9 +146,7 @@ public sealed class WriteOutcomeTests
         var client = new WaitingClient();
         var put = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = "key"u8.ToArray(),
-            Value = "v"u8.ToArray(),
+            Operation = new Put("key"u8, "v"u8),
             TimeoutMs = timeoutMs,
             Id = id,
             Ack = ack,

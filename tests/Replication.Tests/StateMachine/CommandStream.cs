@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication.Tests.StateMachine;
 
@@ -59,16 +60,16 @@ internal sealed class CommandStream(int seed)
             int age = _random.Next(2) == 0 ? _random.Next(Math.Min(8, _sent.Count)) : _random.Next(Math.Min(60, _sent.Count));
             KvRequest copy = _sent[_sent.Count - 1 - age];
             bool reused = copy.Id is { Sequence: 0 } && _random.Next(4) == 0;
-            return reused ? copy with { Id = copy.Id!.Value with { Digest = 99 } } : copy;
+            return reused ? copy with { Id = copy.Id!.Value with { Digest = Machine.Digest(99) } } : copy;
         }
 
         KvRequest request = _random.Next(5) == 0 ? NextBatch() : NextSingle(Keys[_random.Next(Keys.Length)]);
-        request = request with { Id = NextId() };
+        request = request with { Id = NextId(request.Operation) };
         _sent.Add(request);
         return request;
     }
 
-    private RequestId? NextId()
+    private RequestId? NextId(Operation operation)
     {
         ulong firstSent = _random.Next(8) switch
         {
@@ -85,7 +86,7 @@ internal sealed class CommandStream(int seed)
             case 0:
                 return null;
             case 1:
-                return new RequestId((ulong)_random.Next(1000, 1006), 0, firstSent, 0, 1);
+                return Machine.UserKey((ulong)_random.Next(1000, 1006), firstSent, RequestDigest.OfBody(operation).Value);
             default:
                 int client = _random.Next(Clients);
                 ulong sequence = ++_sequences[client];
@@ -96,7 +97,7 @@ internal sealed class CommandStream(int seed)
                     9 => sequence + 2,
                     _ => sequence > back ? sequence - back : 0,
                 };
-                return new RequestId((ulong)client + 1, sequence, firstSent, ackedBelow, 0);
+                return new RequestId((ulong)client + 1, sequence, firstSent, ackedBelow);
         }
     }
 

@@ -1,3 +1,4 @@
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.ExactlyOnceTests;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
 namespace KvStore.Replication.Tests.StateMachine;

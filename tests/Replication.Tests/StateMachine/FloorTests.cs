@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -124,7 +125,7 @@ public sealed class FloorTests
     [Fact]
     public void A_hint_under_a_user_key_means_nothing()
     {
-        _machine.Apply(Increment("n", id: new RequestId(1, 0, 0, 10, 1)));
+        _machine.Apply(Increment("n", id: new RequestId(1, 0, 0, 10, Digest(1))));
         Assert.Equal((1, 0), (_machine.State.RecordCount, _machine.State.FloorCount));
         Assert.True(_machine.Apply(Increment("n", id: UserKey(1))).Duplicate);
     }

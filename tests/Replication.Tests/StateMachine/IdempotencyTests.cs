@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -40,7 +41,7 @@ public sealed class IdempotencyTests
         UInt128 high = (UInt128)1 << 64;
         _machine.ApplyAt(
             Start, Increment("n", id: Id(1, 1)), Increment("n", id: Id(2, 1)), Increment("n", id: Id(1, 2)),
-            Increment("n", id: new RequestId(high + 1, 1, 0, 0, 0)));
+            Increment("n", id: new RequestId(high + 1, 1, 0, 0)));
         Assert.Equal("4", _machine.Value("n"));
     }
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -37,6 +38,9 @@ internal sealed class Machine
 
     public KvStateMachine State { get; }
 
+    /// <summary>Feature level at which its entries are written.</summary>
+    public ushort Level { get; init; } = FeatureLevel.Max;
+
     public ulong GroupTime => State.GroupTime;
 
     public static int VirtualNodeOf(ReadOnlySpan<byte> key) => Slot.Of(key) / (Limits.SlotCount / VirtualNodeCount);
@@ -44,32 +48,18 @@ internal sealed class Machine
     public static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
 
     public static KvRequest Put(
-        string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) => new()
-        {
-            Operation = KvOperation.Put,
-            Key = Bytes(key),
-            Value = Bytes(value),
-            ContentType = type,
-            Condition = condition,
-            Id = id,
-        };
+        string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) =>
+        new() { Operation = new Put(Bytes(key), Bytes(value), type, condition), Id = id };
 
     public static KvRequest Delete(string key, RequestId? id = null, KvCondition condition = default) =>
-        new() { Operation = KvOperation.Delete, Key = Bytes(key), Condition = condition, Id = id };
+        new() { Operation = new Delete(Bytes(key), condition), Id = id };
 
     public static KvRequest Increment(
-        string key, long delta = 1, long initial = 0, RequestId? id = null, KvCondition condition = default) => new()
-        {
-            Operation = KvOperation.Increment,
-            Key = Bytes(key),
-            Delta = delta,
-            Initial = initial,
-            Condition = condition,
-            Id = id,
-        };
+        string key, long delta = 1, long initial = 0, RequestId? id = null, KvCondition condition = default) =>
+        new() { Operation = new Increment(Bytes(key), delta, initial, condition), Id = id };
 
     public static KvRequest Batch(RequestId? id, params KvRequest[] items) =>
-        new() { Operation = KvOperation.Batch, Key = items[0].Key, Items = items, Id = id };
+        new() { Operation = new Batch([.. items.Select(item => (KeyWrite)item.Operation)]), Id = id };
 
     public static KvCondition Is(ulong revision) => new(ConditionKind.RevisionIs, revision);
 
@@ -77,10 +67,13 @@ internal sealed class Machine
     public static readonly KvCondition Absent = new(ConditionKind.Absent);
 
     public static RequestId Id(ulong client, ulong sequence, ulong firstSent = 0, ulong ackedBelow = 0, ulong digest = 0) =>
-        new(client, sequence, firstSent, ackedBelow, digest);
+        new(client, sequence, firstSent, ackedBelow, Digest(digest));
 
     /// <summary>The id of a user-chosen key.</summary>
-    public static RequestId UserKey(ulong name, ulong firstSent = 0, ulong digest = 1) => new(name, 0, firstSent, 0, digest);
+    public static RequestId UserKey(ulong name, ulong firstSent = 0, ulong digest = 1) => new(name, 0, firstSent, 0, Digest(digest));
+
+    /// <summary>One that every level keeps as it is; none for 0.</summary>
+    public static RequestDigest Digest(ulong value) => value == 0 ? default : new RequestDigest(DigestAlgorithm.Fields, value);
 
     /// <summary>One entry with these requests, at this group time.</summary>
     public CommandResult[] ApplyAt(ulong timeMs, params KvRequest[] requests) => ApplyAtClock(timeMs << 16, requests);
@@ -104,11 +97,11 @@ internal sealed class Machine
     {
         foreach (KvRequest request in requests)
         {
-            _writer.Add(request, VirtualNodeOf(request.Key.Span));
+            _writer.Add((WriteOperation)request.Operation, request.Id, Level);
         }
 
         uint revisions = _writer.Revisions;
-        return new Entry(6, State.AppliedIndex + 1, EntryKind.Command, 1, clock, revisions, _writer.TakePayload());
+        return new Entry(6, State.AppliedIndex + 1, EntryKind.Command, Level, clock, revisions, _writer.TakePayload());
     }
 
     public string? Value(string key) => TryGet(key, out string value, out _, out _) ? value : null;
@@ -129,7 +122,7 @@ internal sealed class Machine
         using TableSnapshot snapshot = State.Table.Capture();
         var rows = new CopiedRows(snapshot, _virtualNodes);
         GroupTable table = GroupTable.Build(new SlabArena(), _virtualNodes, State.AppliedIndex, State.GroupTime, rows);
-        var restarted = new Machine(_virtualNodes, State.AppliedIndex, State.LastRevision, State.GroupTime, table);
+        var restarted = new Machine(_virtualNodes, State.AppliedIndex, State.LastRevision, State.GroupTime, table) { Level = Level };
         IReadOnlyList<SnapshotSection> sections = State.CaptureSections();
         restarted.State.RestoreSections(tamper is null ? sections : tamper(sections));
         return restarted;

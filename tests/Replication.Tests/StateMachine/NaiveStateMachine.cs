@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using KvStore.Protocol;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication.Tests.StateMachine;
 
@@ -42,7 +43,7 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
 
     private sealed record Row(string Value, string? Type, ulong Revision);
 
-    private sealed record Record(int VirtualNode, UInt128 Client, ulong Sequence, ulong Digest, ulong Expires, CommandResult Result);
+    private sealed record Record(int VirtualNode, UInt128 Client, ulong Sequence, RequestDigest Digest, ulong Expires, CommandResult Result);
 
     private sealed record Floor(int VirtualNode, UInt128 Client, ulong Below, ulong Expires);
 
@@ -72,7 +73,7 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
             bool refused = result.Duplicate || !IsExecuted(result.Code);
             if (!(refused && mutant == Mutant.RefusedUsesNoRevision))
             {
-                revision += (ulong)Math.Max(1, request.Items.Count);
+                revision += request.Operation is Batch batch ? (ulong)batch.Items.Count : 1;
             }
         }
 
@@ -153,17 +154,17 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
 
     private CommandResult Execute(KvRequest request, ulong revision)
     {
-        if (request.Operation != KvOperation.Batch)
+        if (request.Operation is not Batch batch)
         {
-            return ExecuteSingle(request, revision);
+            return ExecuteSingle((KeyWrite)request.Operation, revision);
         }
 
         var before = new Dictionary<string, Row>(_rows);
-        CommandResult[] items = [.. request.Items.Select((item, i) => ExecuteSingle(item, revision + (ulong)i))];
+        CommandResult[] items = [.. batch.Items.Select((item, i) => ExecuteSingle(item, revision + (ulong)i))];
         CommandResult failed = items.FirstOrDefault(i => i.Code != ErrorCode.None);
         if (failed.Code == ErrorCode.None)
         {
-            return Done(revision + (ulong)items.Length - 1) with { Items = items };
+            return Done(new BatchResult(revision + (ulong)items.Length - 1, [.. items.Select(ItemOf)]));
         }
 
         if (mutant != Mutant.BatchKeepsWhatWentWell)
@@ -178,19 +179,19 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
         for (int i = 0; i < items.Length; i++)
         {
             ErrorCode code = items[i].Code == ErrorCode.None ? failed.Code : items[i].Code;
-            items[i] = Failed(code, before.GetValueOrDefault(Text(request.Items[i].Key))?.Revision ?? 0);
+            items[i] = Failed(code, before.GetValueOrDefault(Text(batch.Items[i].Key))?.Revision ?? 0);
         }
 
-        return Failed(failed.Code, 0) with { Items = items };
+        return Failed(failed.Code, 0) with { Result = new BatchResult(0, [.. items.Select(ItemOf)]) };
     }
 
-    private CommandResult ExecuteSingle(KvRequest request, ulong revision)
+    private CommandResult ExecuteSingle(KeyWrite write, ulong revision)
     {
-        string key = Text(request.Key);
+        string key = Text(write.Key);
         Row? row = _rows.GetValueOrDefault(key);
-        bool holds = request.Condition.Kind switch
+        bool holds = write.Condition.Kind switch
         {
-            ConditionKind.RevisionIs => row?.Revision == request.Condition.Revision,
+            ConditionKind.RevisionIs => row?.Revision == write.Condition.Revision,
             ConditionKind.Exists => row is not null,
             ConditionKind.Absent => row is null,
             _ => true,
@@ -200,16 +201,16 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
             return Failed(ErrorCode.ConditionFailed, row?.Revision ?? 0);
         }
 
-        switch (request.Operation)
+        switch (write)
         {
-            case KvOperation.Put:
-                _rows[key] = new Row(Text(request.Value), request.ContentType, revision);
-                return Done(revision, changed: row is null);
-            case KvOperation.Delete:
+            case Put put:
+                _rows[key] = new Row(Text(put.Value), put.ContentType, revision);
+                return Done(new Written(revision, row is null));
+            case Delete:
                 _rows.Remove(key);
-                return Done(revision, changed: row is not null);
-            default:
-                Int128 number = request.Initial;
+                return Done(new Deleted(revision, row is not null));
+            case Increment increment:
+                Int128 number = increment.Initial;
                 if (row is not null)
                 {
                     if (!long.TryParse(row.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long parsed)
@@ -221,27 +222,29 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
                     number = parsed;
                 }
 
-                number += request.Delta;
+                number += increment.Delta;
                 if (number < long.MinValue || number > long.MaxValue)
                 {
                     return Failed(ErrorCode.NotANumber, row?.Revision ?? 0);
                 }
 
                 _rows[key] = new Row(number.ToString(CultureInfo.InvariantCulture), row is null ? "text/plain" : row.Type, revision);
-                return Done(revision) with { Number = (long)number };
+                return Done(new Counted(revision, (long)number));
+            default:
+                throw new InvalidOperationException($"the twin does not know {write.GetType().Name}");
         }
     }
 
-    private static CommandResult AsDuplicate(CommandResult result) =>
-        result with { Duplicate = true, Items = result.Items?.Select(AsDuplicate).ToArray() };
+    private static ItemResult ItemOf(CommandResult result) => new(result.Code, result.Outcome, null, result.Result);
 
-    private static CommandResult Done(ulong revision, bool changed = false) =>
-        new(ErrorCode.None, Outcome.Applied, revision, changed, 0, false, null, null);
+    private static CommandResult AsDuplicate(CommandResult result) => result with { Duplicate = true };
+
+    private static CommandResult Done(Result result) => new(ErrorCode.None, Outcome.Applied, result, false, null);
 
     private static CommandResult Failed(ErrorCode code, ulong revision) =>
-        new(code, Outcome.NotApplied, revision, false, 0, false, null, null);
+        new(code, Outcome.NotApplied, new Current(revision), false, null);
 
-    private static CommandResult Refused(ErrorCode code, Outcome outcome) => new(code, outcome, 0, false, 0, false, null, null);
+    private static CommandResult Refused(ErrorCode code, Outcome outcome) => new(code, outcome, null, false, null);
 
     private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
 }

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -25,7 +26,7 @@ public sealed class RandomStreamTests
         var seen = new HashSet<(ErrorCode, bool)>();
         for (int seed = 1; seed <= 30; seed++)
         {
-            var machine = new Machine();
+            var machine = new Machine { Level = LevelOf(seed) };
             var stream = new CommandStream(seed);
             for (int i = 0; i < EntriesPerSeed; i++)
             {
@@ -58,7 +59,7 @@ public sealed class RandomStreamTests
 
     internal static string? DifferenceToNaive(int seed, Mutant mutant)
     {
-        var machine = new Machine();
+        var machine = new Machine { Level = LevelOf(seed) };
         var naive = new NaiveStateMachine(mutant, Machine.Start);
         var stream = new CommandStream(seed);
         for (int i = 0; i < EntriesPerSeed; i++)
@@ -94,8 +95,8 @@ public sealed class RandomStreamTests
     internal static string? DifferenceAfterRestart(
         int seed, Func<IReadOnlyList<SnapshotSection>, IReadOnlyList<SnapshotSection>>? tamper)
     {
-        var steady = new Machine();
-        var restarting = new Machine();
+        var steady = new Machine { Level = LevelOf(seed) };
+        var restarting = new Machine { Level = LevelOf(seed) };
         var stream = new CommandStream(seed);
         for (int i = 0; i < EntriesPerSeed; i++)
         {
@@ -124,6 +125,9 @@ public sealed class RandomStreamTests
 
     // Detail is words for people; everything else must agree.
     private static string Show(CommandResult r) =>
-        $"{r.Code} {r.Outcome} @{r.Revision} changed={r.Changed} n={r.Number} duplicate={r.Duplicate} "
-        + $"[{(r.Items is null ? "" : string.Join("; ", r.Items.Select(Show)))}]";
+        $"{r.Code} {r.Outcome} {(r.Items is null ? r.Result : r.Revision)} duplicate={r.Duplicate} "
+        + $"[{string.Join("; ", (r.Items ?? []).Select(i => $"{i.Code} {i.Outcome} {i.Result}"))}]";
+
+    // Both forms of a log must mean the same.
+    private static ushort LevelOf(int seed) => seed % 2 == 0 ? FeatureLevel.First : FeatureLevel.Max;
 }

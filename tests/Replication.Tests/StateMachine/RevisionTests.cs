@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
 namespace KvStore.Replication.Tests.StateMachine;

@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
@@ -118,7 +119,7 @@ public sealed class SnapshotSectionTests
     [Theory]
     [InlineData("", "empty")]
     [InlineData("01", "no element")]
-    [InlineData("0294" + "00" + Client1 + "02" + "CE3BA3F1C0", "unknown version")]
+    [InlineData("0394" + "00" + Client1 + "02" + "CE3BA3F1C0", "unknown version")]
     [InlineData("0194" + "02" + Client1 + "02" + "CE3BA3F1C0", "unknown element")]
     [InlineData("0194" + "00" + Client1 + "01" + "CE3BA3F1C0", "a floor below which nothing can be")]
     [InlineData("0194" + "00" + Client1 + "02" + "CE3B9AC9FF", "expired before group time")]

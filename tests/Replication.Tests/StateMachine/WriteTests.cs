@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -36,10 +37,8 @@ public sealed class WriteTests
     {
         var request = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = new byte[Limits.MaxKeyBytes],
-            Value = new byte[Limits.MaxValueBytes],
-            ContentType = new string('t', Limits.MaxContentTypeBytes),
+            Operation = new Put(
+                new byte[Limits.MaxKeyBytes], new byte[Limits.MaxValueBytes], new string('t', Limits.MaxContentTypeBytes)),
         };
         Assert.Equal(ErrorCode.None, _machine.Apply(request).Code);
         Assert.Equal(_machine.Hash(), _machine.Restarted().Hash());

@@ -152,26 +152,26 @@ public sealed class HistoryClients
 
         var request = new KvRequest
         {
-            Operation = kind switch
-            {
-                OperationKind.Get => KvOperation.Get,
-                OperationKind.Delete => KvOperation.Delete,
-                OperationKind.Increment => KvOperation.Increment,
-                _ => KvOperation.Put,
-            },
-            Key = Encoding.ASCII.GetBytes(key),
-            Value = kind is OperationKind.Put or OperationKind.Create ? Encoding.ASCII.GetBytes(value!.Value.ToString(CultureInfo.InvariantCulture)) : default,
-            Condition = kind == OperationKind.Create ? new KvCondition(ConditionKind.Absent) : KvCondition.None,
-            Delta = kind == OperationKind.Increment ? value!.Value : 1,
+            Operation = OperationOf(kind, Encoding.ASCII.GetBytes(key), value),
             Id = kind == OperationKind.Get
                 ? null
                 : new RequestId(
                     (UInt128)(ulong)(client.Number + 1), ++client.Sequence, WallMs(),
-                    _sayWhatIsAcknowledged ? client.Sequence : 0, Digest: 0),
+                    _sayWhatIsAcknowledged ? client.Sequence : 0),
             TimeoutMs = _timeoutMs,
         };
         return new Attempt(kind, key, value, _cluster.Scheduler.NowMicros, request) { After = RevisionsOf(key).Newest };
     }
+
+    private static Protocol.Operation OperationOf(OperationKind kind, byte[] key, long? value) => kind switch
+    {
+        OperationKind.Get => new Get(key),
+        OperationKind.Delete => new Delete(key),
+        OperationKind.Increment => new Increment(key, value!.Value),
+        _ => new Put(
+            key, Encoding.ASCII.GetBytes(value!.Value.ToString(CultureInfo.InvariantCulture)),
+            condition: kind == OperationKind.Create ? new KvCondition(ConditionKind.Absent) : KvCondition.None),
+    };
 
     private void Send(Client client, Attempt attempt)
     {
@@ -261,8 +261,8 @@ public sealed class HistoryClients
                 CheckExecutedOnce(attempt, reply);
                 End(client, attempt, OperationOutcome.Ok, attempt.Kind switch
                 {
-                    OperationKind.Get => long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture),
-                    OperationKind.Increment => reply.Number,
+                    OperationKind.Get => long.Parse(Encoding.ASCII.GetString(((Found)reply.Result!).Value.Span), CultureInfo.InvariantCulture),
+                    OperationKind.Increment => ((Counted)reply.Result!).Number,
                     _ => null,
                 });
                 break;
@@ -333,12 +333,12 @@ public sealed class HistoryClients
 
         KvReply? reply = null;
         store.Submit(
-            new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes(key), Level = ReadLevel.Eventual },
+            new KvRequest { Operation = new Get(Encoding.ASCII.GetBytes(key)), Read = ReadTerms.Eventual },
             new ReplySink(r => reply = r));
         if (reply is { Code: ErrorCode.None }
-            && !Written(key).Contains(long.Parse(Encoding.ASCII.GetString(reply.Value.Span), CultureInfo.InvariantCulture)))
+            && !Written(key).Contains(long.Parse(Encoding.ASCII.GetString(((Found)reply.Result!).Value.Span), CultureInfo.InvariantCulture)))
         {
-            throw new SafetyViolationException("phantom-read", $"{key} holds {Encoding.ASCII.GetString(reply.Value.Span)}, which nobody wrote");
+            throw new SafetyViolationException("phantom-read", $"{key} holds {Encoding.ASCII.GetString(((Found)reply.Result!).Value.Span)}, which nobody wrote");
         }
     }
 

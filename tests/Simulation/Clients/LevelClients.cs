@@ -110,9 +110,7 @@ public sealed class LevelClients
         string key = KeyOf(register);
         var request = new KvRequest
         {
-            Operation = KvOperation.Put,
-            Key = Encoding.ASCII.GetBytes(key),
-            Value = Encoding.ASCII.GetBytes("v"),
+            Operation = new Put(Encoding.ASCII.GetBytes(key), "v"u8),
             TimeoutMs = _timeoutMs,
             Session = token.Find(GroupOf(key)),
         };
@@ -156,9 +154,9 @@ public sealed class LevelClients
         string key = KeyOf(_random.Below(_registers));
         (SessionToken token, long heard) = (session.Token, session.Heard);
         KvRequest request = Draw(key, session);
-        ulong mustShow = request.Level == ReadLevel.Strong ? _told.RevisionBefore(key, _cluster.Scheduler.NowMicros) : 0;
+        ulong mustShow = request.Read.Level == ReadLevel.Strong ? _told.RevisionBefore(key, _cluster.Scheduler.NowMicros) : 0;
         bool forged = request.Session.Applied > session.Token.Find(GroupOf(key)).Applied;
-        ulong seen = request.Level == ReadLevel.Session && !forged ? session.Seen.GetValueOrDefault(key) : 0;
+        ulong seen = request.Read.Level == ReadLevel.Session && !forged ? session.Seen.GetValueOrDefault(key) : 0;
         long calledMicros = _cluster.Scheduler.NowMicros;
         Send(request, (store, reply) =>
         {
@@ -210,12 +208,14 @@ public sealed class LevelClients
         bool byLag = bounded && _random.Chance(0.2);
         return new KvRequest
         {
-            Operation = KvOperation.Get,
-            Key = Encoding.ASCII.GetBytes(key),
-            Level = level,
-            MaxStalenessMs = bounded && !byLag ? Bounds[_random.Below(Bounds.Length)] : 0,
-            MaxLag = byLag ? (ulong)_random.Below(20) : null,
-            OnUnmet = (OnUnmet)_random.Below(3),
+            Operation = new Get(Encoding.ASCII.GetBytes(key)),
+            Read = new ReadTerms
+            {
+                Level = level,
+                MaxStalenessMs = bounded && !byLag ? Bounds[_random.Below(Bounds.Length)] : 0,
+                MaxLag = byLag ? (ulong)_random.Below(20) : null,
+                OnUnmet = (OnUnmet)_random.Below(3),
+            },
             Session = point,
             TimeoutMs = _timeoutMs,
         };
@@ -229,8 +229,8 @@ public sealed class LevelClients
         // A forwarded answer says what was true before it travelled.
         long saidAtMicros = evidence.Path == ServedPath.Forwarded ? calledMicros : now;
         Require(
-            evidence.Level == request.Level || request.OnUnmet == OnUnmet.Serve, "level-weakened",
-            $"{request.Level} of {key} was answered as {evidence.Level}, and nobody had allowed that");
+            evidence.Level == request.Read.Level || request.Read.OnUnmet == OnUnmet.Serve, "level-weakened",
+            $"{request.Read.Level} of {key} was answered as {evidence.Level}, and nobody had allowed that");
         if (evidence.Level == ReadLevel.Strong)
         {
             Require(reply.Revision >= mustShow, "stale-read", $"strong read of {key}: {reply.Revision}, acknowledged before it was asked: {mustShow}");
@@ -241,15 +241,15 @@ public sealed class LevelClients
             ulong covered = _told.RevisionBefore(key, saidAtMicros - evidence.AgeMs * 1000L);
             Require(
                 reply.Revision >= covered, "age-lied",
-                $"{request.Level} of {key} at node {evidence.Node}: at most {evidence.AgeMs} ms old, but lacks revision {covered} (has {reply.Revision})");
+                $"{request.Read.Level} of {key} at node {evidence.Node}: at most {evidence.AgeMs} ms old, but lacks revision {covered} (has {reply.Revision})");
         }
 
         if (evidence.Level == ReadLevel.Bounded)
         {
             BoundedReads++;
             Require(
-                request.MaxStalenessMs == 0 || evidence.AgeMs <= request.MaxStalenessMs, "bound-not-kept",
-                $"bounded read of {key}: {evidence.AgeMs} ms, asked for {request.MaxStalenessMs} ms");
+                request.Read.MaxStalenessMs == 0 || evidence.AgeMs <= request.Read.MaxStalenessMs, "bound-not-kept",
+                $"bounded read of {key}: {evidence.AgeMs} ms, asked for {request.Read.MaxStalenessMs} ms");
             CheckLag(request, reply, evidence, saidAtMicros);
         }
 
@@ -263,7 +263,7 @@ public sealed class LevelClients
 
     private void CheckLag(KvRequest request, KvReply reply, Evidence evidence, long saidAtMicros)
     {
-        if (request.MaxLag is not { } allowed)
+        if (request.Read.MaxLag is not { } allowed)
         {
             return;
         }
@@ -277,7 +277,7 @@ public sealed class LevelClients
     }
 
     private static void CheckForged(KvRequest request, KvReply reply) => Require(
-        reply.Code is not (ErrorCode.None or ErrorCode.KeyNotFound) || request.OnUnmet == OnUnmet.Serve, "future-token-served",
+        reply.Code is not (ErrorCode.None or ErrorCode.KeyNotFound) || request.Read.OnUnmet == OnUnmet.Serve, "future-token-served",
         $"a session that claims to have seen index {request.Session.Applied} was answered with {reply.Evidence?.Applied}");
 
     private static void CheckNotRefused(Session session, KvReply? reply) => Require(

@@ -70,7 +70,7 @@ public sealed class RegisterWriters
             foreach ((int key, Register register) in writer.Registers)
             {
                 KvReply? reply = null;
-                var request = new KvRequest { Operation = KvOperation.Get, Key = writer.Keys[key], Level = ReadLevel.Strong, TimeoutMs = 30_000 };
+                var request = new KvRequest { Operation = new Get(writer.Keys[key]), TimeoutMs = 30_000 };
                 SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
                 node.Store!.Submit(request, new ReplySink(r => reply = r));
                 _cluster.Scheduler.RunUntil(() => reply is not null, 60_000_000);
@@ -92,7 +92,7 @@ public sealed class RegisterWriters
             return $"{name} could not be read: {reply?.Code.ToString() ?? "no answer"} {reply?.Detail}";
         }
 
-        int value = reply.Code == ErrorCode.KeyNotFound ? 0 : int.Parse(Encoding.ASCII.GetString(reply.Value.Span));
+        int value = reply.Result is Found found ? int.Parse(Encoding.ASCII.GetString(found.Value.Span)) : 0;
         if (value < register.Acknowledged)
         {
             return $"{name} holds {value}, but {register.Acknowledged} was acknowledged";
@@ -128,10 +128,8 @@ public sealed class RegisterWriters
             int attempt = ++writer.Attempt;
             var request = new KvRequest
             {
-                Operation = KvOperation.Put,
-                Key = writer.Keys[key],
-                Value = Encoding.ASCII.GetBytes(value.ToString()),
-                Id = new RequestId((UInt128)(ulong)(writer.Number + 1), (ulong)attempt, WallMs(), (ulong)attempt, Digest: 0),
+                Operation = new Put(writer.Keys[key], Encoding.ASCII.GetBytes(value.ToString())),
+                Id = new RequestId((UInt128)(ulong)(writer.Number + 1), (ulong)attempt, WallMs(), (ulong)attempt),
                 TimeoutMs = _timeoutMs,
             };
             node.OnCrash(() => Ended(writer, attempt, register, value, null));

@@ -121,12 +121,13 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         // A request and its answer cross the network as bytes, over a connection: they may be late or never come, but not twice.
         var bytes = new ArrayBufferWriter<byte>();
         KvRequestCodec.Encode(bytes, request);
-        var call = new Call(this, from, to, nodes(from), completion);
+        var call = new Call(this, from, to, nodes(from), request.Operation, completion);
         scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(bytes.WrittenMemory));
     }
 
     /// <summary>One forwarded request. Its answer finds the process that asked: if that has crashed, nobody is there to be told.</summary>
-    private sealed class Call(SimulatedNetwork network, NodeId from, NodeId to, SimulatedNode asker, IForwardCompletion completion)
+    private sealed class Call(
+        SimulatedNetwork network, NodeId from, NodeId to, SimulatedNode asker, Protocol.Operation asked, IForwardCompletion completion)
     {
         private readonly int _life = asker.Life;
         private bool _told;
@@ -164,7 +165,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             {
                 var bytes = new ArrayBufferWriter<byte>();
                 KvReplyCodec.Encode(bytes, reply);
-                if (KvReplyCodec.TryDecode(bytes.WrittenSpan, out KvReply? read) != DecodeResult.Ok)
+                if (KvReplyCodec.TryDecode(bytes.WrittenSpan, asked, out KvReply? read) != DecodeResult.Ok)
                 {
                     throw new SafetyViolationException("encoding", $"node {from} could not read what node {to} answered");
                 }

@@ -71,7 +71,7 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
     {
         KvReply? reply = null;
         at.Store!.Submit(
-            new KvRequest { Operation = KvOperation.Put, Key = KeyIn(group), Value = new byte[8], TimeoutMs = WriteTimeoutMs },
+            new KvRequest { Operation = new Put(KeyIn(group), new byte[8]), TimeoutMs = WriteTimeoutMs },
             new ReplySink(r => reply = r));
         cluster.Scheduler.RunUntil(() => reply is not null, (WriteTimeoutMs + 1000) * 1000L);
         Require(reply?.Code == ErrorCode.None, $"a write to group {group} at n{at.Id} ended as {reply?.Code} ({failure}): {reply?.Detail}");

@@ -37,7 +37,7 @@ public static class SlowAppends
         cluster.Scheduler.After(20_000, "write", 0, () =>
         {
             cluster.Nodes[0].Store!.Submit(
-                new KvRequest { Operation = KvOperation.Put, Key = Encoding.ASCII.GetBytes("k"), Value = new byte[8] }, new ReplySink(_ => { }));
+                new KvRequest { Operation = new Put(Encoding.ASCII.GetBytes("k"), new byte[8]) }, new ReplySink(_ => { }));
             WriteForEver(cluster);
         });
 
@@ -45,7 +45,7 @@ public static class SlowAppends
     {
         KvReply? reply = null;
         node.Store!.Submit(
-            new KvRequest { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes("k"), Level = ReadLevel.Eventual }, new ReplySink(r => reply = r));
+            new KvRequest { Operation = new Get(Encoding.ASCII.GetBytes("k")), Read = ReadTerms.Eventual }, new ReplySink(r => reply = r));
         return reply!.Evidence!.Value.AgeMs;
     }
 

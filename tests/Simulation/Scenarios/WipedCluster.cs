@@ -27,7 +27,7 @@ public static class WipedCluster
         Write(after, WritesAfter);
         foreach (OnUnmet onUnmet in Enum.GetValues<OnUnmet>())
         {
-            KvReply foreign = Ask(after, SessionRead(point) with { OnUnmet = onUnmet });
+            KvReply foreign = Ask(after, SessionRead(point, onUnmet));
             Require(
                 foreign.Code == ErrorCode.SessionTokenInvalid, "other-history-served",
                 $"a token of the cluster's former life was answered {foreign.Code} at {foreign.Evidence}");
@@ -50,15 +50,19 @@ public static class WipedCluster
         KvReply? last = null;
         for (int i = 0; i < times; i++)
         {
-            last = Ask(cluster, new KvRequest { Operation = KvOperation.Put, Key = Encoding.ASCII.GetBytes("k"), Value = new byte[8] });
+            last = Ask(cluster, new KvRequest { Operation = new Put(Encoding.ASCII.GetBytes("k"), new byte[8]) });
             Require(last.Code == ErrorCode.None, "liveness", $"a write in a healthy cluster: {last.Code}");
         }
 
         return last!;
     }
 
-    private static KvRequest SessionRead(SessionPoint point) =>
-        new() { Operation = KvOperation.Get, Key = Encoding.ASCII.GetBytes("k"), Level = ReadLevel.Session, Session = point };
+    private static KvRequest SessionRead(SessionPoint point, OnUnmet onUnmet = OnUnmet.Forward) => new()
+    {
+        Operation = new Get("k"u8),
+        Read = new ReadTerms { Level = ReadLevel.Session, OnUnmet = onUnmet },
+        Session = point,
+    };
 
     private static KvReply Ask(SimulatedCluster cluster, KvRequest request)
     {

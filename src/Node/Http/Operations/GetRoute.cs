@@ -1,0 +1,180 @@
+using System.Buffers.Text;
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Unicode;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>GET and HEAD of one key.</summary>
+internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
+{
+    private const string DefaultContentType = "application/octet-stream";
+
+    public override byte Code => Get.OperationCode;
+
+    protected override string Noun => "a read";
+
+    public override IEnumerable<Route> Routes => KeyPaths.Of("GetValue", (path, form, id) =>
+        new Route(HttpMethods.Get, path, id, Area.Data, "Read a value", GetAsync)
+        {
+            Options = RequestKinds.Read | RequestKinds.Match | RequestKinds.Create,
+            KeyForm = form,
+            Answers =
+            [
+                new(
+                    200,
+                    "The bytes with the Content-Type they were stored with, or the JSON envelope. "
+                        + "Kv-Served-By, Kv-Consistency and Kv-Staleness say what the answer is worth.",
+                    "*/*"),
+                new(304, "If-None-Match names the version the key still has."),
+                RouteAnswer.Problem(404, ErrorCode.KeyNotFound),
+                RouteAnswer.ConditionFailed,
+                .. RouteAnswer.EveryRead,
+            ],
+        });
+
+    private async Task GetAsync(HttpContext context, Route route)
+    {
+        long started = Stopwatch.GetTimestamp();
+        Problem? problem = Read(context, route, out byte[] key, out RequestOptions options);
+        if (problem is not null)
+        {
+            await Door.WriteProblemAsync(context, problem);
+            return;
+        }
+
+        // HEAD reads the value, too: its length is one of the headers that must be those of GET.
+        KvReply reply = await Door.SubmitAsync(Door.ReadRequest(new Get(key), options, HopsOf(options.Route)));
+
+        if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong
+            && reply.Evidence is { Role: not ServedRole.Leader } evidence)
+        {
+            // A follower can prove a strong read by asking the leader; who says redirect or strict does not want that detour.
+            reply = NotTheLeader(evidence.Group);
+        }
+
+        HttpResponse response = context.Response;
+        Door.SetHeaders(response, reply, options.Session, started);
+        if (options.ReadIfMatch is { } ifMatch && reply.Code is ErrorCode.None or ErrorCode.KeyNotFound
+            && !(reply.Code == ErrorCode.None && (ifMatch == "*" || ETag.RevisionOf(ifMatch) == reply.Revision)))
+        {
+            if (reply.Code == ErrorCode.None)
+            {
+                response.Headers.ETag = ETag.Of(reply.Revision);
+            }
+
+            await Door.WriteProblemAsync(context, new Problem(ErrorCode.ConditionFailed, "If-Match names another version of the key.")
+            {
+                Group = reply.Evidence?.Group,
+            });
+            return;
+        }
+
+        if (reply.Result is not Found found)
+        {
+            await RefuseAsync(context, reply, key, options.Route);
+            return;
+        }
+
+        response.Headers.ETag = ETag.Of(reply.Revision);
+        // Anybody in between may keep the value but must ask before using it: the ETag makes that cheap.
+        response.Headers.CacheControl = "no-cache";
+        response.Headers.Vary = "Accept";
+        if (options.ReadIfNoneMatch is { } ifNoneMatch && ETag.Matches(ifNoneMatch, reply.Revision))
+        {
+            response.StatusCode = StatusCodes.Status304NotModified;
+            return;
+        }
+
+        // Values are other people's bytes: a browser must not sniff them, nor run them as a page of ours.
+        response.Headers.XContentTypeOptions = "nosniff";
+        response.Headers.ContentSecurityPolicy = "sandbox";
+        if (options.Envelope ?? WantsJson(context.Request))
+        {
+            await JsonBody.WriteAsync(
+                context, "application/json", (key, reply), static (json, hit) => WriteEnvelope(json, hit.key, hit.reply));
+            return;
+        }
+
+        ReadOnlyMemory<byte> value = found.Value;
+        response.ContentType = found.ContentType is { } type && IsSendable(type) ? type : DefaultContentType;
+        response.ContentLength = value.Length;
+        if (!HttpMethods.IsHead(context.Request.Method))
+        {
+            await response.BodyWriter.WriteAsync(value, context.RequestAborted);
+        }
+    }
+
+    /// <summary>A value that an older build took may have a content type that no header can carry.</summary>
+    private static bool IsSendable(string contentType) => !contentType.AsSpan().ContainsAnyExceptInRange(' ', '~');
+
+    private KvReply NotTheLeader(GroupId group) => new()
+    {
+        Code = ErrorCode.WrongNode,
+        Outcome = Outcome.NotApplied,
+        Detail = $"Node {Door.NodeName} does not lead group {group}.",
+        LeaderHint = Door.Store?.Groups().FirstOrDefault(status => status.Group == group)?.Leader ?? NodeId.None,
+    };
+
+    private static bool WantsJson(HttpRequest request)
+    {
+        foreach (string? accept in request.Headers.Accept)
+        {
+            ReadOnlySpan<char> types = accept;
+            foreach (Range range in types.Split(','))
+            {
+                ReadOnlySpan<char> type = types[range];
+                int parameters = type.IndexOf(';');
+                if ((parameters < 0 ? type : type[..parameters]).Trim().Equals("application/json", StringComparison.OrdinalIgnoreCase))
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private static void WriteEnvelope(Utf8JsonWriter json, byte[] key, KvReply reply)
+    {
+        if (Utf8.IsValid(key))
+        {
+            json.WriteString("key", key);
+        }
+        else
+        {
+            json.WriteString("key", Base64Url.EncodeToString(key));
+            json.WriteString("keyEncoding", "base64url");
+        }
+
+        ReadOnlyMemory<byte> value = ((Found)reply.Result!).Value;
+        bool isText = Utf8.IsValid(value.Span);
+        if (isText)
+        {
+            json.WriteString("value", value.Span);
+        }
+        else
+        {
+            json.WriteBase64String("value", value.Span);
+        }
+
+        json.WriteString("encoding", isText ? "utf8" : "base64");
+        json.WriteString("etag", ETag.Of(reply.Revision));
+        json.WriteString("revision", reply.Revision.ToString());
+        json.WriteNull("expiresAt");
+        json.WriteString("consistency", KvHeaders.NameOf(reply.Evidence?.Level ?? ReadLevel.Eventual));
+        switch (reply.Evidence)
+        {
+            case { Level: ReadLevel.Strong }:
+                json.WriteNumber("stalenessMs", 0);
+                break;
+            case { AgeMs: not Evidence.AgeUnknown } evidence:
+                json.WriteNumber("stalenessMs", evidence.AgeMs);
+                break;
+            default:
+                json.WriteNull("stalenessMs");
+                break;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+namespace KvStore.Protocol;
+
+/// <summary>
+/// What a request asks: one class per operation, and <see cref="OperationTable"/> knows them all. Immutable. The body is its one
+/// encoding, the same bytes on the wire, in the log and for the idempotency digest; key and value are views of it.
+/// </summary>
+public abstract class Operation : IEquatable<Operation>
+{
+    private protected Operation(ReadOnlyMemory<byte> body) => Body = body;
+
+    /// <summary>Its number in <see cref="OperationTable"/>; never reused, never changed.</summary>
+    public abstract byte Code { get; }
+
+    /// <summary>
+    /// One MessagePack array with the operation's fields by position, each in its shortest form: equal operations have equal
+    /// bytes. A reader refuses a number of fields that is not the operation's; what changes its meaning is another operation,
+    /// or a bit of <see cref="KvRequest.Requires"/>.
+    /// </summary>
+    public ReadOnlyMemory<byte> Body { get; }
+
+    /// <summary>The first key: it decides the group, and its virtual node holds the idempotency record.</summary>
+    public abstract ReadOnlyMemory<byte> Key { get; }
+
+    /// <summary>Null when the operation is well formed and within the limits; otherwise what is wrong with it.</summary>
+    public abstract Refusal? Violation(RequestLimits limits);
+
+    /// <summary>As a node of feature level 1 understands it; null for what it has never heard of.</summary>
+    internal virtual FlatOperation? Flat => null;
+
+    /// <summary>The result in an answer of feature level 1, whose fields mean what the operation says they do.</summary>
+    internal Result? ResultOf(in FlatResult flat) => flat.IsSuccess
+        ? SuccessOf(flat)
+        : flat.Code is ErrorCode.ConditionFailed or ErrorCode.NotANumber ? FailureOf(flat) : null;
+
+    private protected virtual Result? SuccessOf(in FlatResult flat) => null;
+
+    private protected virtual Result? FailureOf(in FlatResult flat) => new Current(flat.Revision);
+
+    public bool Equals(Operation? other) => other is not null && Code == other.Code && Body.Span.SequenceEqual(other.Body.Span);
+
+    public sealed override bool Equals(object? obj) => Equals(obj as Operation);
+
+    public sealed override int GetHashCode()
+    {
+        var hash = new HashCode();
+        hash.Add(Code);
+        hash.AddBytes(Body.Span);
+        return hash.ToHashCode();
+    }
+
+    private protected static Refusal? KeyViolation(ReadOnlyMemory<byte> key, RequestLimits limits) => key.Length switch
+    {
+        0 => Refusal.Invalid("The key is empty."),
+        int bytes when bytes > limits.KeyBytes => Refusal.TooLarge("key", bytes, "keyBytes", limits.KeyBytes),
+        _ => null,
+    };
+}
+
+/// <summary>Answered from a replica's table at the level the request asks for; never in the log.</summary>
+public abstract class ReadOperation : Operation
+{
+    private protected ReadOperation(ReadOnlyMemory<byte> body)
+        : base(body)
+    {
+    }
+}
+
+/// <summary>Executed by every replica from the log, in its order, once per request id.</summary>
+public abstract class WriteOperation : Operation
+{
+    private protected WriteOperation(ReadOnlyMemory<byte> body)
+        : base(body)
+    {
+    }
+
+    /// <summary>Keys it writes, in order, all in one group. It uses up a revision for each, whether it writes it or not.</summary>
+    public abstract int KeyCount { get; }
+
+    public abstract ReadOnlyMemory<byte> KeyAt(int index);
+
+    /// <summary>Bytes of keys and values: what it adds to an entry, and to what waits in memory.</summary>
+    public abstract int DataBytes { get; }
+}
+
+/// <summary>
+/// A write of one key under a condition. Its body begins with <c>[key bin, condition kind, condition revision, …</c>
+/// </summary>
+public abstract class KeyWrite : WriteOperation
+{
+    private protected KeyWrite(ReadOnlyMemory<byte> body, ReadOnlyMemory<byte> key, KvCondition condition)
+        : base(body)
+    {
+        Key = key;
+        Condition = condition;
+    }
+
+    public sealed override ReadOnlyMemory<byte> Key { get; }
+
+    public KvCondition Condition { get; }
+
+    public sealed override int KeyCount => 1;
+
+    public sealed override ReadOnlyMemory<byte> KeyAt(int index) => Key;
+
+    public override int DataBytes => Key.Length;
+
+    public override Refusal? Violation(RequestLimits limits) => KeyViolation(Key, limits);
+}
+
+/// <summary>A number that this build does not know: a newer client's, or nonsense. It is refused by name and costs nobody else.</summary>
+public sealed class UnknownOperation(byte code, ReadOnlyMemory<byte> body) : Operation(body)
+{
+    public override byte Code => code;
+
+    public override ReadOnlyMemory<byte> Key => default;
+
+    public override Refusal? Violation(RequestLimits limits) => new(
+        ErrorCode.Unsupported, $"This node knows no operation {code}; a newer one may.");
+}

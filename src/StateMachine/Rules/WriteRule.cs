@@ -1,0 +1,102 @@
+using System.Buffers;
+using KvStore.Protocol;
+using KvStore.Storage;
+
+namespace KvStore.StateMachine;
+
+/// <summary>
+/// What one kind of write does to the state. A rule is a function of the state and the operation: it sees no clock, no configuration and
+/// no order of a hash table.
+/// </summary>
+internal abstract class WriteRule
+{
+    /// <summary>Of the operation.</summary>
+    public abstract byte Code { get; }
+
+    /// <summary>Executes the write, or finds that nothing is to be written.</summary>
+    /// <param name="operation">Of this rule's kind.</param>
+    /// <param name="revision">Of its first key; each further key has the next one.</param>
+    /// <param name="on">What it may touch.</param>
+    public abstract ExecutedOutcome Execute(WriteOperation operation, ulong revision, Execution on);
+
+    /// <summary>What the caller is told, now or when a copy comes.</summary>
+    public abstract Result? ResultOf(WriteOperation operation, in ExecutedOutcome outcome);
+}
+
+/// <summary>The table, and the virtual nodes of the keys of the request that is being executed, in order.</summary>
+internal sealed class Execution(GroupTable table)
+{
+    public GroupTable Table => table;
+
+    public List<int> VirtualNodes { get; } = [];
+
+    /// <summary>Where a rule builds a stored value; empty before each decision.</summary>
+    public ArrayBufferWriter<byte> Scratch { get; } = new();
+
+    /// <summary>A key as the table has it.</summary>
+    public KeyState StateOf(int virtualNode, ReadOnlySpan<byte> key)
+    {
+        bool exists = table.TryPeek(virtualNode, key, out RecordMeta meta, out ReadOnlySpan<byte> stored);
+        return new KeyState(exists, meta.ModRevision, stored);
+    }
+
+    public void Write(int virtualNode, ReadOnlySpan<byte> key, bool existed, ulong revision, KeyChange change, ReadOnlySpan<byte> stored)
+    {
+        if (change == KeyChange.Put)
+        {
+            table.Put(virtualNode, key, stored, revision);
+        }
+        else if (existed)
+        {
+            table.Delete(virtualNode, key, revision);
+        }
+    }
+}
+
+/// <summary>A key as a write finds it.</summary>
+internal readonly ref struct KeyState(bool exists, ulong revision, ReadOnlySpan<byte> stored)
+{
+    public readonly bool Exists = exists;
+
+    /// <summary>0 when the key is absent.</summary>
+    public readonly ulong Revision = exists ? revision : 0;
+
+    public readonly ReadOnlySpan<byte> Stored = stored;
+}
+
+internal enum KeyChange : byte
+{
+    Put,
+    Remove,
+}
+
+/// <summary>What a write of one key comes to: a new stored value, nothing left, or a failure that writes nothing.</summary>
+internal readonly ref struct Effect
+{
+    private Effect(ErrorCode code, KeyChange change, ReadOnlySpan<byte> stored, bool changed, long number)
+    {
+        Code = code;
+        Change = change;
+        Stored = stored;
+        Changed = changed;
+        Number = number;
+    }
+
+    public ErrorCode Code { get; }
+
+    public KeyChange Change { get; }
+
+    public ReadOnlySpan<byte> Stored { get; }
+
+    /// <summary>The key came to be, or ceased to be.</summary>
+    public bool Changed { get; }
+
+    public long Number { get; }
+
+    public static Effect Put(ReadOnlySpan<byte> stored, bool created, long number = 0) =>
+        new(ErrorCode.None, KeyChange.Put, stored, created, number);
+
+    public static Effect Remove(bool existed) => new(ErrorCode.None, KeyChange.Remove, default, existed, 0);
+
+    public static Effect Fail(ErrorCode code) => new(code, default, default, false, 0);
+}
