@@ -254,6 +254,7 @@ public sealed class CodecTests
         writer.Write("new");
         writer.Write(1);
         writer.Write("field");
+        writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
 }

@@ -49,7 +49,14 @@ internal static class MessagePackTree
         return reader.AtEnd ? tree : throw new InvalidDataException($"{reader.Remaining.Length} bytes follow the value");
     }
 
-    public static byte[] WriteByUs(object? tree) => FuzzTests.Encoded(buffer => WriteByUs(new MessagePackWriter(buffer), tree));
+    public static byte[] WriteByUs(object? tree)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(buffer);
+        WriteByUs(ref writer, tree);
+        writer.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
 
     private static object? ReadByPackage(ref PackageReader reader)
     {
@@ -170,7 +177,7 @@ internal static class MessagePackTree
         return ok ? value : throw new InvalidDataException($"{reader.Result} at {reader.Consumed}");
     }
 
-    private static void WriteByUs(MessagePackWriter writer, object? tree)
+    private static void WriteByUs(ref MessagePackWriter writer, object? tree)
     {
         switch (tree)
         {
@@ -199,7 +206,7 @@ internal static class MessagePackTree
                 writer.WriteArrayHeader(items.Length);
                 foreach (object? item in items)
                 {
-                    WriteByUs(writer, item);
+                    WriteByUs(ref writer, item);
                 }
 
                 break;

@@ -20,6 +20,19 @@ public static class KvReplyCodec
     public static void Encode(IBufferWriter<byte> output, KvReply reply)
     {
         var writer = new MessagePackWriter(output);
+        Encode(ref writer, reply);
+        writer.Flush();
+    }
+
+    public static void Encode(IBufferWriter<byte> output, Evidence evidence)
+    {
+        var writer = new MessagePackWriter(output);
+        Encode(ref writer, evidence);
+        writer.Flush();
+    }
+
+    private static void Encode(ref MessagePackWriter writer, KvReply reply)
+    {
         writer.WriteArrayHeader(Fields);
         writer.Write((int)reply.Code);
         writer.Write((int)reply.Outcome);
@@ -30,7 +43,7 @@ public static class KvReplyCodec
         writer.Write(reply.Number);
         if (reply.Evidence is { } evidence)
         {
-            Encode(output, evidence);
+            Encode(ref writer, evidence);
         }
         else
         {
@@ -44,7 +57,7 @@ public static class KvReplyCodec
         writer.WriteArrayHeader(reply.Items.Count);
         foreach (var item in reply.Items)
         {
-            Encode(output, item);
+            Encode(ref writer, item);
         }
 
         writer.Write(reply.History);
@@ -60,9 +73,8 @@ public static class KvReplyCodec
         }
     }
 
-    public static void Encode(IBufferWriter<byte> output, Evidence evidence)
+    private static void Encode(ref MessagePackWriter writer, Evidence evidence)
     {
-        var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(EvidenceFields);
         writer.Write((int)evidence.Level);
         writer.Write(evidence.AgeMs);

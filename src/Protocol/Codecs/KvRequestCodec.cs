@@ -23,6 +23,12 @@ public static class KvRequestCodec
     public static void Encode(IBufferWriter<byte> output, KvRequest request)
     {
         var writer = new MessagePackWriter(output);
+        Encode(ref writer, request);
+        writer.Flush();
+    }
+
+    private static void Encode(ref MessagePackWriter writer, KvRequest request)
+    {
         writer.WriteArrayHeader(Fields);
         writer.Write((int)request.Operation);
         writer.Write(request.Key.Span);
@@ -53,10 +59,10 @@ public static class KvRequestCodec
         writer.WriteArrayHeader(request.Items.Count);
         foreach (var item in request.Items)
         {
-            Encode(output, item);
+            Encode(ref writer, item);
         }
 
-        EncodeTerms(writer, request);
+        EncodeTerms(ref writer, request);
     }
 
     /// <summary>The bytes of key and value are copied: the request owns what it holds.</summary>
@@ -103,7 +109,7 @@ public static class KvRequestCodec
     }
 
     /// <summary>Most requests are on the default terms: one byte then.</summary>
-    private static void EncodeTerms(MessagePackWriter writer, KvRequest request)
+    private static void EncodeTerms(ref MessagePackWriter writer, KvRequest request)
     {
         if (request is { MaxStalenessMs: 0, MaxLag: null, Session: (0, 0), OnUnmet: OnUnmet.Forward, Ack: WriteAck.Majority, WithoutValue: false })
         {

@@ -39,6 +39,7 @@ public static class HelloCodec
         writer.Write(hello.ExpectedPeer);
         writer.Write(hello.Features);
         writer.Write(hello.Credentials.Span);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, ClientHello hello)
@@ -52,6 +53,7 @@ public static class HelloCodec
         writer.Write(hello.ClientName);
         writer.Write(hello.Features);
         writer.Write(hello.Credentials.Span);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloAck ack)
@@ -67,6 +69,7 @@ public static class HelloCodec
         writer.Write(ack.LayoutHash.Span);
         writer.Write(ack.Features);
         writer.Write(ack.Epoch);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloRefused refused)
@@ -75,6 +78,7 @@ public static class HelloCodec
         writer.WriteArrayHeader(RefusedFields);
         writer.Write((int)refused.Reason);
         writer.Write(refused.Detail);
+        writer.Flush();
     }
 
     /// <summary>Malformed also when the hello is a client's.</summary>

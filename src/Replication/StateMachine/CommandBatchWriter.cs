@@ -52,16 +52,18 @@ public sealed class CommandBatchWriter
             _buffer.Advance(1);
         }
 
+        var writer = new MessagePackWriter(_buffer);
         if (request.Operation == KvOperation.Batch)
         {
-            AddBatch(request, virtualNode);
+            AddBatch(ref writer, request, virtualNode);
         }
         else
         {
-            AddSingle(request, virtualNode, request.Id);
+            AddSingle(ref writer, request, virtualNode, request.Id);
             Revisions++;
         }
 
+        writer.Flush();
         Requests++;
     }
 
@@ -88,29 +90,27 @@ public sealed class CommandBatchWriter
         return buffer;
     }
 
-    private void AddBatch(KvRequest batch, int virtualNode)
+    private void AddBatch(ref MessagePackWriter writer, KvRequest batch, int virtualNode)
     {
         Invariant.Check(batch.Items.Count is > 0 and <= Limits.MaxBatchItems, "a batch has 1 to 512 items");
-        var writer = new MessagePackWriter(_buffer);
         writer.WriteArrayHeader(4);
         writer.Write((uint)KvOperation.Batch);
         writer.Write(virtualNode);
-        WriteId(writer, batch.Id);
+        WriteId(ref writer, batch.Id);
         writer.Write(batch.Items.Count);
         foreach (KvRequest item in batch.Items)
         {
             int itemVirtualNode = Slot.Of(item.Key.Span) / (Limits.SlotCount / _virtualNodeCount);
-            AddSingle(item, itemVirtualNode, id: null);
+            AddSingle(ref writer, item, itemVirtualNode, id: null);
         }
 
         Revisions += (uint)batch.Items.Count;
     }
 
-    private void AddSingle(KvRequest request, int virtualNode, RequestId? id)
+    private void AddSingle(ref MessagePackWriter writer, KvRequest request, int virtualNode, RequestId? id)
     {
         Invariant.Check(request.Key.Length is > 0 and <= Limits.MaxKeyBytes, "a key has 1 to 2,048 bytes");
         Invariant.Check(request.Value.Length <= Limits.MaxValueBytes, "a value has at most 1 MiB");
-        var writer = new MessagePackWriter(_buffer);
         writer.WriteArrayHeader(request.Operation switch
         {
             KvOperation.Put => 7,
@@ -120,7 +120,7 @@ public sealed class CommandBatchWriter
         });
         writer.Write((uint)request.Operation);
         writer.Write(virtualNode);
-        WriteId(writer, id);
+        WriteId(ref writer, id);
         writer.Write(request.Key.Span);
         writer.Write((uint)request.Condition.Kind);
         writer.Write(request.Condition.Revision);
@@ -137,7 +137,7 @@ public sealed class CommandBatchWriter
         }
     }
 
-    private static void WriteId(MessagePackWriter writer, RequestId? id)
+    private static void WriteId(ref MessagePackWriter writer, RequestId? id)
     {
         if (id is not { } known)
         {

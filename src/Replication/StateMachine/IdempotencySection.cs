@@ -39,6 +39,7 @@ internal static class IdempotencySection
             writer.Write(client);
             writer.Write(floor.Below);
             writer.Write(floor.ExpiresMs);
+            writer.Flush();
         }
 
         foreach ((RequestKey key, IdempotencyRecord record) in records.Records)
@@ -50,7 +51,8 @@ internal static class IdempotencySection
             writer.Write(key.Sequence);
             writer.Write(record.ExpiresMs);
             writer.Write(record.Digest);
-            WriteOutcome(writer, record.Outcome);
+            WriteOutcome(ref writer, record.Outcome);
+            writer.Flush();
         }
 
         Close(virtualNode, buffer, sections);
@@ -118,7 +120,7 @@ internal static class IdempotencySection
         }
     }
 
-    private static void WriteOutcome(MessagePackWriter writer, ExecutedOutcome outcome)
+    private static void WriteOutcome(ref MessagePackWriter writer, ExecutedOutcome outcome)
     {
         writer.WriteArrayHeader(6);
         writer.Write((uint)outcome.Code);
@@ -135,7 +137,7 @@ internal static class IdempotencySection
         writer.WriteArrayHeader(outcome.Items.Length);
         foreach (ExecutedOutcome item in outcome.Items)
         {
-            WriteOutcome(writer, item);
+            WriteOutcome(ref writer, item);
         }
     }
 
