@@ -8,10 +8,14 @@ out=out/bench
 quick=
 peer=
 fill_keys=1000000
+against=
+pairs=
+others_limit=0.3
 
 usage() {
   cat <<EOF
 Usage: scripts/bench.sh [--quick] [--peer etcd|redis] [--out DIR]
+       scripts/bench.sh --against COMMIT [--pairs N] [--quick] [--out DIR]
 
   --quick        5 s per point and 64 clients only; no fill of a million keys, no restart
   --peer etcd    then the same load on three etcd processes, through etcd's JSON gateway, when etcd is installed
@@ -20,6 +24,12 @@ Usage: scripts/bench.sh [--quick] [--peer etcd|redis] [--out DIR]
 
 Writes, strong and eventual reads over the binary protocol and REST; then, without --quick, a fill of $fill_keys keys and a restart.
 The nodes are processes of its own on the ports of cluster.json; KV_CONFIG names another file.
+
+  --against COMMIT  builds that commit (A) and the working tree (B), measures A B A B … on a fresh cluster each, and prints B/A
+  --pairs N         so many of each (5, with --quick 2)
+
+Writes of 64 clients, of 64 connections with 16 requests in flight each, strong and eventual reads; medians and all pairs' range, and the CPU
+of the three servers per operation. Before each run it says how many cores other processes use, and warns above $others_limit.
 For single points see: dotnet run -c Release --project loadtests -- --help
 EOF
 }
@@ -40,6 +50,14 @@ while (($# > 0)); do
       out=${2:?--out needs a directory}
       shift
       ;;
+    --against)
+      against=${2:?--against needs a commit}
+      shift
+      ;;
+    --pairs)
+      pairs=${2:?--pairs needs a number}
+      shift
+      ;;
     -h | --help)
       usage
       exit 0
@@ -51,6 +69,14 @@ while (($# > 0)); do
   esac
   shift
 done
+
+if [[ -n $against ]]; then
+  git rev-parse -q --verify "$against^{commit}" >/dev/null || fail "the history has no $against"
+  [[ -z $peer ]] || fail "--against and --peer are two runs"
+  pairs=${pairs:-${quick:+2}}
+  pairs=${pairs:-5}
+  [[ $pairs =~ ^[1-9][0-9]*$ ]] || fail "--pairs is a number from 1 on, not $pairs"
+fi
 
 case $peer in
   "") ;;
@@ -113,6 +139,101 @@ wait_for() {
   curl -fs --retry 30 --retry-delay 1 --retry-all-errors -o /dev/null "$2" || fail "$1 does not start; its logs are under $out"
 }
 
+# The node program of a commit, built from a copy of its sources; of the working tree, when no commit is named.
+program_of() {
+  local source=$PWD into=$out/against/${1:-tree}
+  if [[ -n ${1:-} ]]; then
+    source=$into-src
+    rm -rf "$source"
+    mkdir -p "$source"
+    git archive "$1" | tar -x -C "$source"
+  fi
+  build=$(dotnet build "$source/src/Node" -c Release --nologo -v quiet 2>&1) || fail "$build"
+  rm -rf "$into"
+  cp -r "$source/src/Node/bin/Release/net10.0" "$into"
+}
+
+# Cores in use by everybody: nothing of ours runs when this is called.
+load_of_others() {
+  local before after
+  before=$(awk '$1 == "cpu" { printf "%.0f", $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat)
+  sleep 3
+  after=$(awk '$1 == "cpu" { printf "%.0f", $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat)
+  awk -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / hz / 3 }'
+}
+
+# One point against the running cluster, as a line of results: pair, side, name, operations a second, microseconds of CPU per operation.
+measure_point() {
+  local pair=$1 side=$2 name=$3 dir=$out/against/report
+  shift 3
+  dotnet loadtests/bin/Release/net10.0/KvStore.LoadTests.dll run "$@" --keys "$against_keys" --warmup "$warmup" --duration "$duration" \
+    --cluster "$config" --data "$KV_DATA" --out "$dir" >"$dir.log" || fail "a run of $name failed; see $dir.log"
+  awk -v pair="$pair" -v side="$side" -v name="$name" -F'[:,]' '
+    $1 ~ /"okPerSecond"/ { rate = $2 + 0 }
+    $1 ~ /"failed"/ { failed = $2 + 0 }
+    $1 ~ /"cpuSecondsPer100k"/ { cpu = $2 * 10 }
+    END { printf "%s\t%s\t%s\t%.0f\t%.1f\t%d\n", pair, side, name, rate, cpu, failed }' "$dir/run.json" | tee -a "$out/against/results.tsv"
+}
+
+bench_against() {
+  local pair side others warmup=3 duration=10 against_keys=20000
+  [[ -z $quick ]] || { warmup=1; duration=2; against_keys=5000; }
+  mkdir -p "$out/against/report"
+  : >"$out/against/results.tsv"
+  program_of "$against"
+  program_of
+  for ((pair = 1; pair <= pairs; pair++)); do
+    for side in A B; do
+      KV_PROGRAM=$PWD/$out/against/tree/KvStore.Node.dll
+      [[ $side == B ]] || KV_PROGRAM=$PWD/$out/against/$against/KvStore.Node.dll
+      export KV_PROGRAM
+      scripts/cluster.sh wipe
+      others=$(load_of_others)
+      echo "pair $pair, $side: others use $others cores, load average $(cut -d' ' -f1 /proc/loadavg)"
+      printf '%s\t%s\tothers\t%s\n' "$pair" "$side" "$others" >>"$out/against/results.tsv"
+      awk -v others="$others" -v limit="$others_limit" 'BEGIN { exit !(others > limit) }' &&
+        echo "warning: more than $others_limit cores are busy with other work; this pair says little"
+      scripts/cluster.sh up >/dev/null
+      loadtests fill --keys "$against_keys" --cluster "$config" --data "$KV_DATA" >/dev/null
+      measure_point "$pair" "$side" write-64 --workload write --clients 64
+      measure_point "$pair" "$side" write-64x16 --workload write --clients 1024 --connections 21
+      measure_point "$pair" "$side" read-strong-64 --workload read-strong --clients 64
+      measure_point "$pair" "$side" read-eventual-64 --workload read-eventual --clients 64
+      scripts/cluster.sh wipe
+    done
+  done
+  against_table | tee "$out/against/table.md"
+}
+
+# Medians of each side, and of the ratios B/A of each pair.
+against_table() {
+  echo
+  echo "A is $(git rev-parse --short "$against"), B is $(git describe --always --dirty --abbrev=10), $pairs pairs"
+  echo
+  awk -F'\t' '
+    function median(list, n,    i, j, t) {
+      for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j - 1] > list[j]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+      return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+    }
+    $3 == "others" { if ($4 > worst) worst = $4; next }
+    { if (!($3 in seen)) { seen[$3] = 1; names[++count] = $3 } rate[$3, $2, $1] = $4; cpu[$3, $2, $1] = $5; failed += $6; if ($1 > pairs) pairs = $1 }
+    END {
+      print "| workload | A ops/s | B ops/s | B/A | range | A us CPU/op | B us CPU/op | B/A |"
+      print "|---|---:|---:|---:|---:|---:|---:|---:|"
+      for (w = 1; w <= count; w++) {
+        name = names[w]
+        for (p = 1; p <= pairs; p++) {
+          a[p] = rate[name, "A", p]; b[p] = rate[name, "B", p]; r[p] = a[p] > 0 ? b[p] / a[p] : 0
+          ca[p] = cpu[name, "A", p]; cb[p] = cpu[name, "B", p]; cr[p] = ca[p] > 0 ? cb[p] / ca[p] : 0
+        }
+        ratio = median(r, pairs)
+        printf "| %s | %d | %d | %.2f | %.2f to %.2f | %.1f | %.1f | %.2f |\n", name, median(a, pairs), median(b, pairs), ratio, r[1], r[pairs], \
+          median(ca, pairs), median(cb, pairs), median(cr, pairs)
+      }
+      printf "\nfailed requests: %d; other work: at most %.2f cores before a run\n", failed, worst
+    }' "$out/against/results.tsv"
+}
+
 peers_started=()
 finish() {
   scripts/cluster.sh down
@@ -122,6 +243,11 @@ finish() {
 build=$(dotnet build loadtests -c Release --nologo -v quiet 2>&1) || fail "$build"
 export KV_DATA=$out/data
 trap finish EXIT
+if [[ -n $against ]]; then
+  bench_against
+  exit 0
+fi
+
 fresh_cluster
 loadtests bench $quick --cluster "$config" --data "$KV_DATA"
 if [[ -z $quick ]]; then

@@ -100,15 +100,13 @@ public static class StoredValue
     public static bool IsPrintable(ReadOnlySpan<byte> contentType) => !contentType.ContainsAnyExceptInRange((byte)' ', (byte)'~');
 
     /// <summary>The stored form as one bin.</summary>
-    internal static void WriteBin(MessagePackWriter writer, string? contentType, ReadOnlySpan<byte> value)
+    internal static void WriteBin(ref MessagePackWriter writer, string? contentType, ReadOnlySpan<byte> value)
     {
         Span<byte> header = stackalloc byte[1 + Limits.MaxContentTypeBytes];
         ReadOnlySpan<char> type = TypeToStore(contentType);
         header[0] = (byte)type.Length;
         Ascii.FromUtf16(type, header[1..], out _);
-        writer.WriteBinHeader(1 + type.Length + value.Length);
-        writer.WriteRaw(header[..(1 + type.Length)]);
-        writer.WriteRaw(value);
+        writer.Write(header[..(1 + type.Length)], value);
     }
 
     /// <summary>False: these bytes are no stored value. The content type is null for application/octet-stream.</summary>

@@ -77,12 +77,14 @@ public sealed class CommandBatchWriter
             var writer = new MessagePackWriter(_buffer);
             writer.WriteArrayHeader(Fields + virtualNodes.Length);
             writer.Write((uint)operation.Code);
-            RequestIdCodec.Write(writer, id);
+            RequestIdCodec.Write(ref writer, id);
             writer.Write(operation.Body.Span);
             foreach (int virtualNode in virtualNodes)
             {
                 writer.Write(virtualNode);
             }
+
+            writer.Flush();
         }
 
         Revisions += (uint)virtualNodes.Length;

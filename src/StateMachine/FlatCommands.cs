@@ -33,22 +33,25 @@ internal static class FlatCommands
     /// <param name="virtualNodes">Of its keys, in order.</param>
     public static void Write(IBufferWriter<byte> output, FlatOperation operation, RequestId? id, ReadOnlySpan<int> virtualNodes)
     {
+        var writer = new MessagePackWriter(output);
         if (operation.Items.Count == 0)
         {
-            WriteSingle(output, operation, id, virtualNodes[0]);
+            WriteSingle(ref writer, operation, id, virtualNodes[0]);
+            writer.Flush();
             return;
         }
 
-        var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(BatchFields);
         writer.Write((uint)operation.Code);
         writer.Write(virtualNodes[0]);
-        WriteId(writer, operation, id);
+        WriteId(ref writer, operation, id);
         writer.Write(operation.Items.Count);
         for (int i = 0; i < operation.Items.Count; i++)
         {
-            WriteSingle(output, operation.Items[i], id: null, virtualNodes[i]);
+            WriteSingle(ref writer, operation.Items[i], id: null, virtualNodes[i]);
         }
+
+        writer.Flush();
     }
 
     public static Command Read(ref MessagePackReader reader, ReadOnlyMemory<byte> payload, List<int> virtualNodes)
@@ -75,14 +78,13 @@ internal static class FlatCommands
         return new Command(operation, id);
     }
 
-    private static void WriteSingle(IBufferWriter<byte> output, in FlatOperation operation, RequestId? id, int virtualNode)
+    private static void WriteSingle(ref MessagePackWriter writer, in FlatOperation operation, RequestId? id, int virtualNode)
     {
-        var writer = new MessagePackWriter(output);
         bool hasStored = !operation.Stored.IsEmpty;
         writer.WriteArrayHeader(hasStored ? StoredFields : operation.HasNumbers ? NumberFields : KeyFields);
         writer.Write((uint)operation.Code);
         writer.Write(virtualNode);
-        WriteId(writer, operation, id);
+        WriteId(ref writer, operation, id);
         writer.Write(operation.Key.Span);
         writer.Write((uint)operation.Condition.Kind);
         writer.Write(operation.Condition.Revision);
@@ -159,7 +161,7 @@ internal static class FlatCommands
         return true;
     }
 
-    private static void WriteId(MessagePackWriter writer, in FlatOperation operation, RequestId? id)
+    private static void WriteId(ref MessagePackWriter writer, in FlatOperation operation, RequestId? id)
     {
         if (id is not { } known)
         {

@@ -44,6 +44,7 @@ internal static class IdempotencySection
             writer.Write(client);
             writer.Write(floor.Below);
             writer.Write(floor.ExpiresMs);
+            writer.Flush();
         }
 
         foreach ((RequestKey key, IdempotencyRecord record) in records.Records)
@@ -60,7 +61,8 @@ internal static class IdempotencySection
             }
 
             writer.Write(record.Digest.Value);
-            WriteOutcome(writer, record.Outcome);
+            WriteOutcome(ref writer, record.Outcome);
+            writer.Flush();
         }
 
         Close(virtualNode, buffer, sections);
@@ -137,7 +139,7 @@ internal static class IdempotencySection
         }
     }
 
-    private static void WriteOutcome(MessagePackWriter writer, ExecutedOutcome outcome)
+    private static void WriteOutcome(ref MessagePackWriter writer, ExecutedOutcome outcome)
     {
         writer.WriteArrayHeader(6);
         writer.Write((uint)outcome.Code);
@@ -154,7 +156,7 @@ internal static class IdempotencySection
         writer.WriteArrayHeader(outcome.Items.Length);
         foreach (ExecutedOutcome item in outcome.Items)
         {
-            WriteOutcome(writer, item);
+            WriteOutcome(ref writer, item);
         }
     }
 

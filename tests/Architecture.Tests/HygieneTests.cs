@@ -36,6 +36,17 @@ public partial class HygieneTests
     public void No_documentation_tag_is_empty() =>
         Assert.DoesNotContain(Repository.Files("*.cs"), file => EmptyTag().IsMatch(Repository.Read(file)));
 
+    [Theory]
+    [InlineData("void Write(MessagePackWriter writer)", true)]
+    [InlineData("void Write(int count, MessagePackWriter writer)", true)]
+    [InlineData("void Write(ref MessagePackWriter writer)", false)]
+    public void A_writer_by_value_is_recognized(string text, bool isByValue) => Assert.Equal(isByValue, WriterByValue().IsMatch(text));
+
+    /// <summary>A copy of a <c>MessagePackWriter</c> writes over what the other wrote: the compiler lets it pass.</summary>
+    [Fact]
+    public void A_writer_of_bodies_is_handed_on_by_reference() => Assert.DoesNotContain(
+        Repository.Files("*.cs"), file => file.StartsWith("src/", StringComparison.Ordinal) && WriterByValue().IsMatch(Repository.Read(file)));
+
     [Fact]
     public void A_project_file_is_short_and_names_no_version()
     {
@@ -62,6 +73,9 @@ public partial class HygieneTests
     // Spelled so that this file does not match itself.
     [GeneratedRegex(@"\b(TO" + @"DO|FIX" + @"ME|HA" + @"CK)\b")]
     private static partial Regex LeftOver();
+
+    [GeneratedRegex(@"[(,]\s*MessagePackWriter\s+\w+\s*[,)]")]
+    private static partial Regex WriterByValue();
 
     [GeneratedRegex(@"^\s*#" + "region", RegexOptions.Multiline)]
     private static partial Regex Fold();

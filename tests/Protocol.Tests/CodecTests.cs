@@ -168,7 +168,9 @@ public sealed class CodecTests
     public void The_largest_evidence_takes_at_most_40_bytes()
     {
         var buffer = new ArrayBufferWriter<byte>();
-        EvidenceCodec.Encode(new MessagePackWriter(buffer), Samples.LargestEvidence);
+        var writer = new MessagePackWriter(buffer);
+        EvidenceCodec.Encode(ref writer, Samples.LargestEvidence);
+        writer.Flush();
         Assert.InRange(buffer.WrittenCount, 1, 40);
     }
 
@@ -526,7 +528,9 @@ public sealed class CodecTests
     private static byte[] Encode(Result result)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        result.Write(new MessagePackWriter(buffer));
+        var writer = new MessagePackWriter(buffer);
+        result.Write(ref writer);
+        writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
 
@@ -556,6 +560,7 @@ public sealed class CodecTests
         writer.Write("new");
         writer.Write(1);
         writer.Write("field");
+        writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
 

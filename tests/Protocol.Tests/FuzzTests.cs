@@ -78,29 +78,19 @@ public sealed class FuzzTests
     [Fact]
     public void Hellos_of_clients() => Fuzz(
         4,
-        _ => Encoded(buffer => HelloCodec.Encode(
-            buffer, new ClientHello { ClusterId = "local", ClientName = "client", Features = (FeatureBits)3 })),
+        _ => ClientHello(),
         input => HelloCodec.TryDecode(input, out ClientHello? _));
 
     [Fact]
     public void Acknowledgements() => Fuzz(
         5,
-        _ => Encoded(buffer => HelloCodec.Encode(buffer, new HelloAck
-        {
-            Protocol = 1,
-            ClusterId = "local",
-            NodeName = "n1",
-            NodeId = new NodeId(1),
-            Uuid = Guid.AllBitsSet,
-            Incarnation = 70_000,
-            LayoutHash = new byte[32],
-        })),
+        _ => HelloAck(),
         input => HelloCodec.TryDecode(input, out HelloAck? _));
 
     [Fact]
     public void Refusals() => Fuzz(
         6,
-        _ => Encoded(buffer => HelloCodec.Encode(buffer, new HelloRefused(HelloRefusal.WrongNode, "here is n2 and not n3"))),
+        _ => HelloRefused(),
         input => HelloCodec.TryDecode(input, out HelloRefused? _));
 
     [Fact]
@@ -179,14 +169,10 @@ public sealed class FuzzTests
 
     internal static void Fuzz(int seed, Func<Random, byte[]> valid, Decoder decode, Func<byte[], bool>? holds = null)
     {
-        var random = new Random(seed);
-        byte[][] corpus = [.. Enumerable.Range(0, 64).Select(_ => valid(random))];
-        int[][] boundaries = [.. corpus.Select(Boundaries)];
-        decode(corpus[0]);
-        for (int i = 0; i < Cases; i++)
+        decode(valid(new Random(seed)));
+        int i = 0;
+        foreach (byte[] input in Damaged(seed, valid, Cases))
         {
-            int which = random.Next(corpus.Length);
-            byte[] input = Damage(random, corpus[which], boundaries[which]);
             string? wrong = null;
             try
             {
@@ -203,6 +189,19 @@ public sealed class FuzzTests
             }
 
             Assert.True(wrong is null, wrong is null ? null : $"{wrong}, seed {seed}, case {i}: {Convert.ToHexString(input)}");
+            i++;
+        }
+    }
+
+    internal static IEnumerable<byte[]> Damaged(int seed, Func<Random, byte[]> valid, int cases)
+    {
+        var random = new Random(seed);
+        byte[][] corpus = [.. Enumerable.Range(0, 64).Select(_ => valid(random))];
+        int[][] boundaries = [.. corpus.Select(Boundaries)];
+        for (int i = 0; i < cases; i++)
+        {
+            int which = random.Next(corpus.Length);
+            yield return Damage(random, corpus[which], boundaries[which]);
         }
     }
 
@@ -304,7 +303,7 @@ public sealed class FuzzTests
         }
     }
 
-    private static byte[] PeerHello() => Encoded(buffer => HelloCodec.Encode(buffer, new PeerHello
+    internal static byte[] PeerHello() => Encoded(buffer => HelloCodec.Encode(buffer, new PeerHello
     {
         ClusterId = "local",
         NodeName = "n1",
@@ -315,6 +314,23 @@ public sealed class FuzzTests
         LayoutHash = new byte[32],
         ExpectedPeer = "n2",
     }));
+
+    internal static byte[] ClientHello() =>
+        Encoded(buffer => HelloCodec.Encode(buffer, new ClientHello { ClusterId = "local", ClientName = "client", Features = (FeatureBits)3 }));
+
+    internal static byte[] HelloAck() => Encoded(buffer => HelloCodec.Encode(buffer, new HelloAck
+    {
+        Protocol = 1,
+        ClusterId = "local",
+        NodeName = "n1",
+        NodeId = new NodeId(1),
+        Uuid = Guid.AllBitsSet,
+        Incarnation = 70_000,
+        LayoutHash = new byte[32],
+    }));
+
+    internal static byte[] HelloRefused() =>
+        Encoded(buffer => HelloCodec.Encode(buffer, new HelloRefused(HelloRefusal.WrongNode, "here is n2 and not n3")));
 
     internal static byte[] Encoded(Action<ArrayBufferWriter<byte>> encode)
     {

@@ -14,7 +14,7 @@ public sealed class MessagePackProperties
     {
         var property = Prop.ForAll(ArbMap.Default.ArbFor<string?>(), text =>
         {
-            var reader = new MessagePackReader(Bytes(writer => writer.Write(text)));
+            var reader = new MessagePackReader(Bytes((ref writer) => writer.Write(text)));
             return reader.TryReadOptionalString(int.MaxValue, out string? back) && reader.AtEnd
                 && back == (text is null ? null : Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)));
         });
@@ -26,7 +26,7 @@ public sealed class MessagePackProperties
     {
         var property = Prop.ForAll(ArbMap.Default.ArbFor<byte[]>(), ArbMap.Default.ArbFor<long>(), (bytes, number) =>
         {
-            var reader = new MessagePackReader(Bytes(writer =>
+            var reader = new MessagePackReader(Bytes((ref writer) =>
             {
                 writer.Write(bytes);
                 writer.Write(number);
@@ -44,17 +44,19 @@ public sealed class MessagePackProperties
         {
             ulong value = (seed * 0x9E3779B97F4A7C15) >> (shift % 64);
             int expected = value switch { < 128 => 1, <= byte.MaxValue => 2, <= ushort.MaxValue => 3, <= uint.MaxValue => 5, _ => 9 };
-            return Bytes(writer => writer.Write(value)).Length == expected;
+            return Bytes((ref writer) => writer.Write(value)).Length == expected;
         });
         Check.One(Config, property);
     }
 
-    private delegate void WriteSome(MessagePackWriter writer);
+    private delegate void WriteSome(ref MessagePackWriter writer);
 
     private static byte[] Bytes(WriteSome write)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        write(new MessagePackWriter(buffer));
+        var writer = new MessagePackWriter(buffer);
+        write(ref writer);
+        writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
 }

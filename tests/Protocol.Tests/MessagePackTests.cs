@@ -5,7 +5,7 @@ namespace KvStore.Protocol.Tests;
 
 public sealed class MessagePackTests
 {
-    private delegate void WriteSome(MessagePackWriter writer);
+    private delegate void WriteSome(ref MessagePackWriter writer);
 
     // Each line follows from the format's specification, not from our writer.
     [Theory]
@@ -31,7 +31,7 @@ public sealed class MessagePackTests
     [InlineData(long.MinValue, "D38000000000000000")]
     public void Integers_take_the_smallest_form(long value, string hex)
     {
-        Assert.Equal(hex, Hex(w => w.Write(value)));
+        Assert.Equal(hex, Hex((ref w) => w.Write(value)));
         var reader = new MessagePackReader(Convert.FromHexString(hex));
         Assert.True(reader.TryRead(out long back));
         Assert.Equal(value, back);
@@ -42,7 +42,7 @@ public sealed class MessagePackTests
     public void The_largest_unsigned_integer_is_not_a_signed_one()
     {
         byte[] bytes = Convert.FromHexString("CFFFFFFFFFFFFFFFFF");
-        Assert.Equal("CFFFFFFFFFFFFFFFFF", Hex(w => w.Write(ulong.MaxValue)));
+        Assert.Equal("CFFFFFFFFFFFFFFFFF", Hex((ref w) => w.Write(ulong.MaxValue)));
         var unsigned = new MessagePackReader(bytes);
         Assert.True(unsigned.TryRead(out ulong value));
         Assert.Equal(ulong.MaxValue, value);
@@ -79,35 +79,35 @@ public sealed class MessagePackTests
     [Fact]
     public void Nil_bool_float_and_headers_match_the_specification()
     {
-        Assert.Equal("C0", Hex(w => w.WriteNil()));
-        Assert.Equal("C2", Hex(w => w.Write(false)));
-        Assert.Equal("C3", Hex(w => w.Write(true)));
-        Assert.Equal("CB3FF8000000000000", Hex(w => w.Write(1.5)));
-        Assert.Equal("90", Hex(w => w.WriteArrayHeader(0)));
-        Assert.Equal("9F", Hex(w => w.WriteArrayHeader(15)));
-        Assert.Equal("DC0010", Hex(w => w.WriteArrayHeader(16)));
-        Assert.Equal("DD00010000", Hex(w => w.WriteArrayHeader(65_536)));
-        Assert.Equal("8F", Hex(w => w.WriteMapHeader(15)));
-        Assert.Equal("DE0010", Hex(w => w.WriteMapHeader(16)));
-        Assert.Equal("DF00010000", Hex(w => w.WriteMapHeader(65_536)));
+        Assert.Equal("C0", Hex((ref w) => w.WriteNil()));
+        Assert.Equal("C2", Hex((ref w) => w.Write(false)));
+        Assert.Equal("C3", Hex((ref w) => w.Write(true)));
+        Assert.Equal("CB3FF8000000000000", Hex((ref w) => w.Write(1.5)));
+        Assert.Equal("90", Hex((ref w) => w.WriteArrayHeader(0)));
+        Assert.Equal("9F", Hex((ref w) => w.WriteArrayHeader(15)));
+        Assert.Equal("DC0010", Hex((ref w) => w.WriteArrayHeader(16)));
+        Assert.Equal("DD00010000", Hex((ref w) => w.WriteArrayHeader(65_536)));
+        Assert.Equal("8F", Hex((ref w) => w.WriteMapHeader(15)));
+        Assert.Equal("DE0010", Hex((ref w) => w.WriteMapHeader(16)));
+        Assert.Equal("DF00010000", Hex((ref w) => w.WriteMapHeader(65_536)));
     }
 
     [Fact]
     public void Strings_and_binaries_change_form_at_their_limits()
     {
-        Assert.Equal("C0", Hex(w => w.Write((string?)null)));
-        Assert.Equal("A0", Hex(w => w.Write("")));
-        Assert.Equal("A161", Hex(w => w.Write("a")));
-        Assert.Equal("A2C3A9", Hex(w => w.Write("é")));
-        Assert.StartsWith("BF61", Hex(w => w.Write(new string('a', 31))), StringComparison.Ordinal);
-        Assert.StartsWith("D92061", Hex(w => w.Write(new string('a', 32))), StringComparison.Ordinal);
-        Assert.StartsWith("D9FF61", Hex(w => w.Write(new string('a', 255))), StringComparison.Ordinal);
-        Assert.StartsWith("DA010061", Hex(w => w.Write(new string('a', 256))), StringComparison.Ordinal);
-        Assert.StartsWith("DB0001000061", Hex(w => w.Write(new string('a', 65_536))), StringComparison.Ordinal);
-        Assert.Equal("C400", Hex(w => w.Write([])));
-        Assert.StartsWith("C4FF00", Hex(w => w.Write(new byte[255])), StringComparison.Ordinal);
-        Assert.StartsWith("C5010000", Hex(w => w.Write(new byte[256])), StringComparison.Ordinal);
-        Assert.StartsWith("C60001000000", Hex(w => w.Write(new byte[65_536])), StringComparison.Ordinal);
+        Assert.Equal("C0", Hex((ref w) => w.Write((string?)null)));
+        Assert.Equal("A0", Hex((ref w) => w.Write("")));
+        Assert.Equal("A161", Hex((ref w) => w.Write("a")));
+        Assert.Equal("A2C3A9", Hex((ref w) => w.Write("é")));
+        Assert.StartsWith("BF61", Hex((ref w) => w.Write(new string('a', 31))), StringComparison.Ordinal);
+        Assert.StartsWith("D92061", Hex((ref w) => w.Write(new string('a', 32))), StringComparison.Ordinal);
+        Assert.StartsWith("D9FF61", Hex((ref w) => w.Write(new string('a', 255))), StringComparison.Ordinal);
+        Assert.StartsWith("DA010061", Hex((ref w) => w.Write(new string('a', 256))), StringComparison.Ordinal);
+        Assert.StartsWith("DB0001000061", Hex((ref w) => w.Write(new string('a', 65_536))), StringComparison.Ordinal);
+        Assert.Equal("C400", Hex((ref w) => w.Write([])));
+        Assert.StartsWith("C4FF00", Hex((ref w) => w.Write(new byte[255])), StringComparison.Ordinal);
+        Assert.StartsWith("C5010000", Hex((ref w) => w.Write(new byte[256])), StringComparison.Ordinal);
+        Assert.StartsWith("C60001000000", Hex((ref w) => w.Write(new byte[65_536])), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -123,7 +123,7 @@ public sealed class MessagePackTests
     [InlineData(65_536, "C9000100002A")]
     public void Ext_takes_the_fixed_form_for_powers_of_two_up_to_16(int length, string header)
     {
-        byte[] bytes = Bytes(w => w.WriteExt(42, new byte[length]));
+        byte[] bytes = Bytes((ref w) => w.WriteExt(42, new byte[length]));
         Assert.Equal(header, Convert.ToHexString(bytes[..(header.Length / 2)]));
         Assert.Equal((header.Length / 2) + length, bytes.Length);
         var reader = new MessagePackReader(bytes);
@@ -136,12 +136,12 @@ public sealed class MessagePackTests
     public void Sixteen_byte_numbers_are_big_endian_binaries()
     {
         var number = new UInt128(0x0011223344556677, 0x8899AABBCCDDEEFF);
-        Assert.Equal("C41000112233445566778899AABBCCDDEEFF", Hex(w => w.Write(number)));
-        Assert.Equal("C41000112233445566778899AABBCCDDEEFF", Hex(w => w.Write(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"))));
-        var reader = new MessagePackReader(Bytes(w => w.Write(number)));
+        Assert.Equal("C41000112233445566778899AABBCCDDEEFF", Hex((ref w) => w.Write(number)));
+        Assert.Equal("C41000112233445566778899AABBCCDDEEFF", Hex((ref w) => w.Write(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"))));
+        var reader = new MessagePackReader(Bytes((ref w) => w.Write(number)));
         Assert.True(reader.TryRead(out UInt128 back));
         Assert.Equal(number, back);
-        var shorter = new MessagePackReader(Bytes(w => w.Write(new byte[15])));
+        var shorter = new MessagePackReader(Bytes((ref w) => w.Write(new byte[15])));
         Assert.False(shorter.TryRead(out UInt128 _));
         Assert.Equal(DecodeResult.Malformed, shorter.Result);
     }
@@ -165,12 +165,12 @@ public sealed class MessagePackTests
     {
         WriteSome[] values =
         [
-            w => w.Write(5), w => w.Write(200), w => w.Write(60_000), w => w.Write(70_000), w => w.Write(ulong.MaxValue),
-            w => w.Write(-100), w => w.Write(-30_000), w => w.Write(-70_000), w => w.Write(long.MinValue), w => w.Write(2.5),
-            w => w.Write("abc"), w => w.Write(new string('x', 40)), w => w.Write(new string('x', 300)), w => w.Write(new byte[5]),
-            w => w.Write(new byte[300]), w => w.WriteExt(1, new byte[4]), w => w.WriteExt(1, new byte[5]),
-            w => w.WriteExt(1, new byte[300]),
-            w => Nested(w),
+            (ref w) => w.Write(5), (ref w) => w.Write(200), (ref w) => w.Write(60_000), (ref w) => w.Write(70_000), (ref w) => w.Write(ulong.MaxValue),
+            (ref w) => w.Write(-100), (ref w) => w.Write(-30_000), (ref w) => w.Write(-70_000), (ref w) => w.Write(long.MinValue), (ref w) => w.Write(2.5),
+            (ref w) => w.Write("abc"), (ref w) => w.Write(new string('x', 40)), (ref w) => w.Write(new string('x', 300)), (ref w) => w.Write(new byte[5]),
+            (ref w) => w.Write(new byte[300]), (ref w) => w.WriteExt(1, new byte[4]), (ref w) => w.WriteExt(1, new byte[5]),
+            (ref w) => w.WriteExt(1, new byte[300]),
+            (ref w) => Nested(ref w),
         ];
         foreach (var write in values)
         {
@@ -261,7 +261,7 @@ public sealed class MessagePackTests
         for (int i = 0; i < 20_000; i++)
         {
             ulong bits = (ulong)random.NextInt64(long.MinValue, long.MaxValue) >> random.Next(0, 64);
-            byte[] bytes = Bytes(w =>
+            byte[] bytes = Bytes((ref w) =>
             {
                 w.Write(bits);
                 w.Write((long)bits);
@@ -295,7 +295,7 @@ public sealed class MessagePackTests
         _ => reader.TrySkip(),
     };
 
-    private static void Nested(MessagePackWriter writer)
+    private static void Nested(ref MessagePackWriter writer)
     {
         writer.WriteArrayHeader(3);
         writer.Write(1);
@@ -312,7 +312,9 @@ public sealed class MessagePackTests
     private static byte[] Bytes(WriteSome write)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        write(new MessagePackWriter(buffer));
+        var writer = new MessagePackWriter(buffer);
+        write(ref writer);
+        writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
 }

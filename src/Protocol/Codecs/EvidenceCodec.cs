@@ -11,7 +11,7 @@ public static class EvidenceCodec
     private const int EvidenceFields = 8;
     private const int LagFields = 2;
 
-    public static void Encode(MessagePackWriter writer, Evidence evidence)
+    public static void Encode(ref MessagePackWriter writer, Evidence evidence)
     {
         writer.WriteArrayHeader(EvidenceFields);
         writer.Write((int)evidence.Level);
@@ -24,7 +24,7 @@ public static class EvidenceCodec
         writer.Write((int)evidence.Path);
     }
 
-    internal static void Encode(MessagePackWriter writer, ReplicaLag? lag)
+    internal static void Encode(ref MessagePackWriter writer, ReplicaLag? lag)
     {
         if (lag is not { } known)
         {

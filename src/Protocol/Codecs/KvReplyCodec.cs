@@ -19,10 +19,10 @@ public static class KvReplyCodec
     {
         var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(Fields);
-        new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result).Write(writer);
+        new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result).Write(ref writer);
         if (reply.Evidence is { } evidence)
         {
-            EvidenceCodec.Encode(writer, evidence);
+            EvidenceCodec.Encode(ref writer, evidence);
         }
         else
         {
@@ -33,7 +33,8 @@ public static class KvReplyCodec
         writer.Write(reply.RetryAfterMs);
         writer.Write(reply.Epoch);
         writer.Write(reply.History);
-        EvidenceCodec.Encode(writer, reply.Lag);
+        EvidenceCodec.Encode(ref writer, reply.Lag);
+        writer.Flush();
     }
 
     /// <summary>In the form the request came in.</summary>

@@ -55,11 +55,11 @@ public static class KvRequestCodec
         writer.WriteArrayHeader(OperationFields);
         writer.Write((uint)request.Operation.Code);
         writer.Write(request.Operation.Body.Span);
-        RequestIdCodec.Write(writer, request.Id);
+        RequestIdCodec.Write(ref writer, request.Id);
         writer.Write(request.TimeoutMs);
         writer.Write((uint)request.HopsLeft);
         writer.Write(request.Epoch);
-        WriteRead(writer, request.Read);
+        WriteRead(ref writer, request.Read);
         writer.Write((uint)request.Ack);
         if (request.Session == default)
         {
@@ -75,6 +75,7 @@ public static class KvRequestCodec
         writer.Write((ulong)request.Requires);
         writer.WriteNil();
         writer.WriteNil();
+        writer.Flush();
     }
 
     /// <summary>The bytes are copied: the request owns what it holds.</summary>
@@ -132,7 +133,7 @@ public static class KvRequestCodec
     }
 
     /// <summary>Most requests are on the default terms: one byte then.</summary>
-    private static void WriteRead(MessagePackWriter writer, ReadTerms read)
+    private static void WriteRead(ref MessagePackWriter writer, ReadTerms read)
     {
         if (read is { Level: ReadLevel.Strong, MaxStalenessMs: 0, MaxLag: null, OnUnmet: OnUnmet.Forward })
         {

@@ -8,7 +8,7 @@ public static class RequestIdCodec
 {
     private const int Fields = 6;
 
-    public static void Write(MessagePackWriter writer, RequestId? id)
+    public static void Write(ref MessagePackWriter writer, RequestId? id)
     {
         if (id is not { } known)
         {

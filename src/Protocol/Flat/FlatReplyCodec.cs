@@ -19,12 +19,15 @@ internal static class FlatReplyCodec
     /// <summary>An item has at least these: no array is longer than the bytes allow, whatever number of items they claim.</summary>
     private const int MinItemBytes = 17;
 
-    public static void Encode(IBufferWriter<byte> output, KvReply reply) =>
-        Encode(output, reply, new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result));
-
-    private static void Encode(IBufferWriter<byte> output, KvReply? envelope, in ItemResult item)
+    public static void Encode(IBufferWriter<byte> output, KvReply reply)
     {
         var writer = new MessagePackWriter(output);
+        Encode(ref writer, reply, new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result));
+        writer.Flush();
+    }
+
+    private static void Encode(ref MessagePackWriter writer, KvReply? envelope, in ItemResult item)
+    {
         writer.WriteArrayHeader(Fields);
         writer.Write((int)item.Code);
         writer.Write((int)item.Outcome);
@@ -36,7 +39,7 @@ internal static class FlatReplyCodec
         writer.Write(item.Result is Counted counted ? counted.Number : 0);
         if (envelope?.Evidence is { } evidence)
         {
-            EvidenceCodec.Encode(writer, evidence);
+            EvidenceCodec.Encode(ref writer, evidence);
         }
         else
         {
@@ -51,11 +54,11 @@ internal static class FlatReplyCodec
         writer.WriteArrayHeader(items.Count);
         foreach (ItemResult part in items)
         {
-            Encode(output, envelope: null, part);
+            Encode(ref writer, envelope: null, part);
         }
 
         writer.Write(envelope?.History ?? 0);
-        EvidenceCodec.Encode(writer, envelope?.Lag);
+        EvidenceCodec.Encode(ref writer, envelope?.Lag);
     }
 
     /// <param name="reader">At the reply.</param>

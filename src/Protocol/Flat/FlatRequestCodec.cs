@@ -22,12 +22,15 @@ internal static class FlatRequestCodec
     private const int MinItemBytes = 18;
 
     /// <summary>The request must be one that level 1 can express.</summary>
-    public static void Encode(IBufferWriter<byte> output, KvRequest request, FlatOperation operation) =>
-        Encode(output, operation, request);
-
-    private static void Encode(IBufferWriter<byte> output, FlatOperation operation, KvRequest? envelope)
+    public static void Encode(IBufferWriter<byte> output, KvRequest request, FlatOperation operation)
     {
         var writer = new MessagePackWriter(output);
+        Encode(ref writer, operation, request);
+        writer.Flush();
+    }
+
+    private static void Encode(ref MessagePackWriter writer, FlatOperation operation, KvRequest? envelope)
+    {
         writer.WriteArrayHeader(Fields);
         writer.Write((int)operation.Code);
         writer.Write(operation.Key.Span);
@@ -59,10 +62,10 @@ internal static class FlatRequestCodec
         writer.WriteArrayHeader(operation.Items.Count);
         foreach (FlatOperation item in operation.Items)
         {
-            Encode(output, item, envelope: null);
+            Encode(ref writer, item, envelope: null);
         }
 
-        EncodeTerms(writer, envelope, operation.WithoutValue);
+        EncodeTerms(ref writer, envelope, operation.WithoutValue);
     }
 
     /// <summary>The bytes are copied: the request owns what it holds.</summary>
@@ -113,7 +116,7 @@ internal static class FlatRequestCodec
     private static readonly KvRequest Blank = new() { Operation = new UnknownOperation(0, default) };
 
     /// <summary>Most requests are on the default terms: one byte then.</summary>
-    private static void EncodeTerms(MessagePackWriter writer, KvRequest? envelope, bool withoutValue)
+    private static void EncodeTerms(ref MessagePackWriter writer, KvRequest? envelope, bool withoutValue)
     {
         ReadTerms read = envelope?.Read ?? ReadTerms.Strong;
         SessionPoint session = envelope?.Session ?? default;

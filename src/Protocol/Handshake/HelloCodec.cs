@@ -41,6 +41,7 @@ public static class HelloCodec
         writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
         writer.Write((uint)hello.Level);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, ClientHello hello)
@@ -55,6 +56,7 @@ public static class HelloCodec
         writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
         writer.Write((uint)hello.Level);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloAck ack)
@@ -71,6 +73,7 @@ public static class HelloCodec
         writer.Write((ulong)ack.Features);
         writer.Write(ack.Epoch);
         writer.Write((uint)ack.Level);
+        writer.Flush();
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloRefused refused)
@@ -79,6 +82,7 @@ public static class HelloCodec
         writer.WriteArrayHeader(RefusedFields);
         writer.Write((int)refused.Reason);
         writer.Write(refused.Detail);
+        writer.Flush();
     }
 
     /// <summary>Malformed also when the hello is a client's.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Unicode;
 
@@ -60,74 +61,75 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
     /// <summary>Any integer form, as long as the value fits.</summary>
     public bool TryRead(out ulong value)
     {
-        if (!TryReadInteger(out value, out bool negative, out int size))
+        if (TryReadOneByte(out byte small))
         {
-            return false;
+            value = small;
+            return true;
         }
 
-        return negative ? Fail(DecodeResult.Malformed) : Move(size);
+        return TryReadUnsigned(ulong.MaxValue, out value);
     }
 
     public bool TryRead(out long value)
     {
-        value = 0;
-        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        if (TryReadOneByte(out byte small))
         {
-            return false;
+            value = small;
+            return true;
         }
 
-        value = (long)bits;
-        return !negative && bits > long.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+        return TryReadSigned(long.MinValue, long.MaxValue, out value);
     }
 
     public bool TryRead(out uint value)
     {
-        value = 0;
-        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        if (TryReadOneByte(out byte small))
         {
-            return false;
+            value = small;
+            return true;
         }
 
-        value = (uint)bits;
-        return negative || bits > uint.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+        bool ok = TryReadUnsigned(uint.MaxValue, out ulong wide);
+        value = (uint)wide;
+        return ok;
     }
 
     public bool TryRead(out int value)
     {
-        value = 0;
-        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        if (TryReadOneByte(out byte small))
         {
-            return false;
+            value = small;
+            return true;
         }
 
-        long wide = (long)bits;
+        bool ok = TryReadSigned(int.MinValue, int.MaxValue, out long wide);
         value = (int)wide;
-        bool fits = negative ? wide >= int.MinValue : bits <= int.MaxValue;
-        return fits ? Move(size) : Fail(DecodeResult.Malformed);
+        return ok;
     }
 
     public bool TryRead(out ushort value)
     {
-        value = 0;
-        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        if (TryReadOneByte(out byte small))
         {
-            return false;
+            value = small;
+            return true;
         }
 
-        value = (ushort)bits;
-        return negative || bits > ushort.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+        bool ok = TryReadUnsigned(ushort.MaxValue, out ulong wide);
+        value = (ushort)wide;
+        return ok;
     }
 
     public bool TryRead(out byte value)
     {
-        value = 0;
-        if (!TryReadInteger(out ulong bits, out bool negative, out int size))
+        if (TryReadOneByte(out value))
         {
-            return false;
+            return true;
         }
 
-        value = (byte)bits;
-        return negative || bits > byte.MaxValue ? Fail(DecodeResult.Malformed) : Move(size);
+        bool ok = TryReadUnsigned(byte.MaxValue, out ulong wide);
+        value = (byte)wide;
+        return ok;
     }
 
     /// <summary>A float 64 or a float 32.</summary>
@@ -165,6 +167,14 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
     /// <summary>A bin of at most maxBytes; the span points into the input.</summary>
     public bool TryReadBin(int maxBytes, out ReadOnlySpan<byte> value)
     {
+        // Keys, ids and short values: the length is one byte. Whatever does not fit is judged below.
+        var rest = Remaining;
+        if (rest.Length >= 2 && rest[0] == MessagePackCode.Bin8 && rest[1] <= rest.Length - 2 && rest[1] <= maxBytes)
+        {
+            value = rest.Slice(2, rest[1]);
+            return Move(2 + rest[1]);
+        }
+
         value = default;
         return TryReadBinHeader(out uint length, out int header) && TryReadBody(header, length, maxBytes, out value);
     }
@@ -341,57 +351,107 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
         return length == 16 ? TryReadBody(header, length, 16, out bytes) : Fail(DecodeResult.Malformed);
     }
 
+    // Most integers of a message are kinds, counts and small numbers: one byte, tried before anything is worked out.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryReadOneByte(out byte value)
+    {
+        var bytes = _bytes;
+        int position = _position;
+        if ((uint)position < (uint)bytes.Length && bytes[position] <= MessagePackCode.MaxPositiveFixInt)
+        {
+            value = bytes[position];
+            _position = position + 1;
+            return true;
+        }
+
+        value = 0;
+        return false;
+    }
+
+    private bool TryReadUnsigned(ulong max, out ulong value)
+    {
+        if (!TryReadInteger(out value, out bool negative, out int size))
+        {
+            return false;
+        }
+
+        return !negative && value <= max ? Move(size) : Fail(DecodeResult.Malformed);
+    }
+
+    private bool TryReadSigned(long min, long max, out long value)
+    {
+        bool ok = TryReadInteger(out ulong bits, out bool negative, out int size);
+        value = (long)bits;
+        if (!ok)
+        {
+            return false;
+        }
+
+        bool fits = negative ? value >= min : bits <= (ulong)max;
+        return fits ? Move(size) : Fail(DecodeResult.Malformed);
+    }
+
     // Two's complement bits; the caller checks the range and then moves by size.
     private bool TryReadInteger(out ulong bits, out bool negative, out int size)
     {
         bits = 0;
         negative = false;
         size = 1;
-        if (!Has(1))
+        var rest = Remaining;
+        if (rest.IsEmpty)
         {
-            return false;
+            return Fail(DecodeResult.NeedMoreData);
         }
 
-        byte code = _bytes[_position];
-        if (code <= MessagePackCode.MaxPositiveFixInt)
+        byte code = rest[0];
+        long signed;
+        switch (code)
         {
-            bits = code;
-            return true;
+            case <= MessagePackCode.MaxPositiveFixInt:
+                bits = code;
+                return true;
+            case >= MessagePackCode.NegativeFixInt:
+                signed = (sbyte)code;
+                break;
+            case MessagePackCode.UInt8 when rest.Length >= 2:
+                size = 2;
+                bits = rest[1];
+                return true;
+            case MessagePackCode.UInt16 when rest.Length >= 3:
+                size = 3;
+                bits = BinaryPrimitives.ReadUInt16BigEndian(rest[1..]);
+                return true;
+            case MessagePackCode.UInt32 when rest.Length >= 5:
+                size = 5;
+                bits = BinaryPrimitives.ReadUInt32BigEndian(rest[1..]);
+                return true;
+            case MessagePackCode.UInt64 when rest.Length >= 9:
+                size = 9;
+                bits = BinaryPrimitives.ReadUInt64BigEndian(rest[1..]);
+                return true;
+            case MessagePackCode.Int8 when rest.Length >= 2:
+                size = 2;
+                signed = (sbyte)rest[1];
+                break;
+            case MessagePackCode.Int16 when rest.Length >= 3:
+                size = 3;
+                signed = BinaryPrimitives.ReadInt16BigEndian(rest[1..]);
+                break;
+            case MessagePackCode.Int32 when rest.Length >= 5:
+                size = 5;
+                signed = BinaryPrimitives.ReadInt32BigEndian(rest[1..]);
+                break;
+            case MessagePackCode.Int64 when rest.Length >= 9:
+                size = 9;
+                signed = BinaryPrimitives.ReadInt64BigEndian(rest[1..]);
+                break;
+            default:
+                bool isInteger = code is >= MessagePackCode.UInt8 and <= MessagePackCode.Int64;
+                return Fail(isInteger ? DecodeResult.NeedMoreData : DecodeResult.Malformed);
         }
 
-        if (code >= MessagePackCode.NegativeFixInt)
-        {
-            bits = (ulong)(sbyte)code;
-            negative = true;
-            return true;
-        }
-
-        if (code is < MessagePackCode.UInt8 or > MessagePackCode.Int64)
-        {
-            return Fail(DecodeResult.Malformed);
-        }
-
-        bool signed = code >= MessagePackCode.Int8;
-        int width = 1 << (code - (signed ? MessagePackCode.Int8 : MessagePackCode.UInt8));
-        size = 1 + width;
-        if (!Has(size))
-        {
-            return false;
-        }
-
-        var body = _bytes.Slice(_position + 1, width);
-        long value = (width, signed) switch
-        {
-            (1, false) => body[0],
-            (1, true) => (sbyte)body[0],
-            (2, false) => BinaryPrimitives.ReadUInt16BigEndian(body),
-            (2, true) => BinaryPrimitives.ReadInt16BigEndian(body),
-            (4, false) => BinaryPrimitives.ReadUInt32BigEndian(body),
-            (4, true) => BinaryPrimitives.ReadInt32BigEndian(body),
-            _ => BinaryPrimitives.ReadInt64BigEndian(body),
-        };
-        bits = (ulong)value;
-        negative = signed && value < 0;
+        bits = (ulong)signed;
+        negative = signed < 0;
         return true;
     }
 
@@ -478,12 +538,13 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
     private bool TryReadCount(byte fix, byte code16, byte code32, int bytesPerItem, out int count)
     {
         count = 0;
-        if (!Has(1))
+        var rest = Remaining;
+        if (rest.IsEmpty)
         {
-            return false;
+            return Fail(DecodeResult.NeedMoreData);
         }
 
-        byte code = _bytes[_position];
+        byte code = rest[0];
         uint length;
         int header = 1;
         if ((code & 0xF0) == fix)
@@ -499,13 +560,12 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
             return false;
         }
 
-        long remaining = _bytes.Length - _position - header;
         if (length > int.MaxValue / bytesPerItem)
         {
             return Fail(DecodeResult.Malformed);
         }
 
-        if ((long)length * bytesPerItem > remaining)
+        if ((long)length * bytesPerItem > rest.Length - header)
         {
             return Fail(DecodeResult.NeedMoreData);
         }
@@ -514,16 +574,17 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
         return Move(header);
     }
 
+    // Only behind a first byte that is there.
     private bool TryReadLength(int width, out uint length, out int header)
     {
-        length = 0;
         header = 1 + width;
-        if (!Has(header))
+        length = 0;
+        var body = _bytes[(_position + 1)..];
+        if (body.Length < width)
         {
-            return false;
+            return Fail(DecodeResult.NeedMoreData);
         }
 
-        var body = _bytes.Slice(_position + 1, width);
         length = width switch
         {
             1 => body[0],

@@ -1,16 +1,31 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace KvStore.Protocol;
 
 /// <summary>
-/// Writes the MessagePack format, every value in its shortest form, so that equal values have equal bytes. Nothing is held
-/// back: each call has advanced the buffer when it returns.
+/// Writes the MessagePack format, every value in its shortest form, so that equal values have equal bytes. The output is asked for a
+/// span when the one at hand is full, which for most bodies is once, and learns what was written by <see cref="Flush"/>. Until
+/// then nobody else writes to it. Handed on by reference: a copy does not know what the other has written.
 /// </summary>
-public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
+public ref struct MessagePackWriter(IBufferWriter<byte> output)
 {
+    /// <summary>Of a length: its code and four bytes.</summary>
+    private const int MaxHeaderBytes = 5;
+
     private readonly IBufferWriter<byte> _output = output;
+    private Span<byte> _span;
+    private int _written;
+
+    /// <summary>Gives the output what was written since the last time. The writer goes on behind it.</summary>
+    public void Flush()
+    {
+        _output.Advance(_written);
+        _span = default;
+        _written = 0;
+    }
 
     public void WriteNil() => WriteByte(MessagePackCode.Nil);
 
@@ -18,32 +33,34 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
 
     public void Write(ulong value)
     {
-        var span = _output.GetSpan(9);
+        if (value <= MessagePackCode.MaxPositiveFixInt)
+        {
+            WriteByte((byte)value);
+            return;
+        }
+
+        var span = Reserve(9);
         switch (value)
         {
-            case <= MessagePackCode.MaxPositiveFixInt:
-                span[0] = (byte)value;
-                _output.Advance(1);
-                break;
             case <= byte.MaxValue:
                 span[0] = MessagePackCode.UInt8;
                 span[1] = (byte)value;
-                _output.Advance(2);
+                _written += 2;
                 break;
             case <= ushort.MaxValue:
                 span[0] = MessagePackCode.UInt16;
                 BinaryPrimitives.WriteUInt16BigEndian(span[1..], (ushort)value);
-                _output.Advance(3);
+                _written += 3;
                 break;
             case <= uint.MaxValue:
                 span[0] = MessagePackCode.UInt32;
                 BinaryPrimitives.WriteUInt32BigEndian(span[1..], (uint)value);
-                _output.Advance(5);
+                _written += 5;
                 break;
             default:
                 span[0] = MessagePackCode.UInt64;
                 BinaryPrimitives.WriteUInt64BigEndian(span[1..], value);
-                _output.Advance(9);
+                _written += 9;
                 break;
         }
     }
@@ -56,32 +73,32 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
             return;
         }
 
-        var span = _output.GetSpan(9);
+        var span = Reserve(9);
         switch (value)
         {
             case >= -32:
                 span[0] = (byte)value;
-                _output.Advance(1);
+                _written++;
                 break;
             case >= sbyte.MinValue:
                 span[0] = MessagePackCode.Int8;
                 span[1] = (byte)value;
-                _output.Advance(2);
+                _written += 2;
                 break;
             case >= short.MinValue:
                 span[0] = MessagePackCode.Int16;
                 BinaryPrimitives.WriteInt16BigEndian(span[1..], (short)value);
-                _output.Advance(3);
+                _written += 3;
                 break;
             case >= int.MinValue:
                 span[0] = MessagePackCode.Int32;
                 BinaryPrimitives.WriteInt32BigEndian(span[1..], (int)value);
-                _output.Advance(5);
+                _written += 5;
                 break;
             default:
                 span[0] = MessagePackCode.Int64;
                 BinaryPrimitives.WriteInt64BigEndian(span[1..], value);
-                _output.Advance(9);
+                _written += 9;
                 break;
         }
     }
@@ -93,10 +110,10 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
 
     public void Write(double value)
     {
-        var span = _output.GetSpan(9);
+        var span = Reserve(9);
         span[0] = MessagePackCode.Float64;
         BinaryPrimitives.WriteDoubleBigEndian(span[1..], value);
-        _output.Advance(9);
+        _written += 9;
     }
 
     /// <summary>A str; null is written as nil.</summary>
@@ -109,50 +126,65 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
         }
 
         int length = Encoding.UTF8.GetByteCount(value);
-        WriteStrHeader(length);
-        var span = _output.GetSpan(length);
-        Encoding.UTF8.GetBytes(value, span);
-        _output.Advance(length);
+        var span = Reserve(MaxHeaderBytes + length);
+        int header = 1;
+        if (length <= 31)
+        {
+            span[0] = (byte)(MessagePackCode.FixStr | length);
+        }
+        else
+        {
+            header = WriteLength(span, length, MessagePackCode.Str8, MessagePackCode.Str16, MessagePackCode.Str32);
+        }
+
+        Encoding.UTF8.GetBytes(value, span[header..]);
+        _written += header + length;
     }
 
     /// <summary>A bin.</summary>
     public void Write(ReadOnlySpan<byte> value)
     {
-        WriteBinHeader(value.Length);
-        WriteRaw(value);
+        value.CopyTo(WriteBinHeader(value.Length));
+        _written += value.Length;
+    }
+
+    /// <summary>A bin of two parts, one behind the other.</summary>
+    public void Write(scoped ReadOnlySpan<byte> head, scoped ReadOnlySpan<byte> tail)
+    {
+        Span<byte> bytes = WriteBinHeader(head.Length + tail.Length);
+        head.CopyTo(bytes);
+        tail.CopyTo(bytes[head.Length..]);
+        _written += head.Length + tail.Length;
     }
 
     /// <summary>16 bytes of bin, big-endian.</summary>
     public void Write(UInt128 value)
     {
-        WriteBinHeader(16);
-        BinaryPrimitives.WriteUInt128BigEndian(_output.GetSpan(16), value);
-        _output.Advance(16);
+        BinaryPrimitives.WriteUInt128BigEndian(WriteBinHeader(16), value);
+        _written += 16;
     }
 
     /// <summary>16 bytes of bin in the order in which the text form shows them.</summary>
     public void Write(Guid value)
     {
-        WriteBinHeader(16);
-        value.TryWriteBytes(_output.GetSpan(16), bigEndian: true, out _);
-        _output.Advance(16);
+        value.TryWriteBytes(WriteBinHeader(16), bigEndian: true, out _);
+        _written += 16;
     }
 
     public void WriteArrayHeader(int count) =>
-        WriteHeader(count, MessagePackCode.FixArray, 15, MessagePackCode.Array16, MessagePackCode.Array32);
+        WriteHeader(count, MessagePackCode.FixArray, MessagePackCode.Array16, MessagePackCode.Array32);
 
     public void WriteMapHeader(int count) =>
-        WriteHeader(count, MessagePackCode.FixMap, 15, MessagePackCode.Map16, MessagePackCode.Map32);
+        WriteHeader(count, MessagePackCode.FixMap, MessagePackCode.Map16, MessagePackCode.Map32);
 
     public void WriteExt(sbyte type, ReadOnlySpan<byte> value)
     {
-        var span = _output.GetSpan(6);
         int length = value.Length;
-        int header;
+        var span = Reserve(MaxHeaderBytes + 1 + length);
+        int header = 1;
         if (length is 1 or 2 or 4 or 8 or 16)
         {
             span[0] = (byte)(MessagePackCode.FixExt1 + int.Log2(length));
-            header = 1;
         }
         else
         {
@@ -160,57 +192,66 @@ public readonly ref struct MessagePackWriter(IBufferWriter<byte> output)
         }
 
         span[header] = (byte)type;
-        _output.Advance(header + 1);
-        WriteRaw(value);
+        value.CopyTo(span[(header + 1)..]);
+        _written += header + 1 + length;
     }
 
     /// <summary>Bytes that are MessagePack already.</summary>
-    public void WriteRaw(ReadOnlySpan<byte> encoded) => _output.Write(encoded);
+    public void WriteRaw(ReadOnlySpan<byte> encoded)
+    {
+        encoded.CopyTo(Reserve(encoded.Length));
+        _written += encoded.Length;
+    }
 
     private void WriteByte(byte value)
     {
-        _output.GetSpan(1)[0] = value;
-        _output.Advance(1);
+        Reserve(1)[0] = value;
+        _written++;
     }
 
-    private void WriteStrHeader(int length)
+    // Room for the body is there behind the header, which is written already.
+    private Span<byte> WriteBinHeader(int length)
     {
-        var span = _output.GetSpan(5);
-        if (length <= 31)
+        var span = Reserve(MaxHeaderBytes + length);
+        int header = WriteLength(span, length, MessagePackCode.Bin8, MessagePackCode.Bin16, MessagePackCode.Bin32);
+        _written += header;
+        return span[header..];
+    }
+
+    private void WriteHeader(int count, byte fix, byte code16, byte code32)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        if (count <= 15)
         {
-            span[0] = (byte)(MessagePackCode.FixStr | length);
-            _output.Advance(1);
+            WriteByte((byte)(fix | count));
             return;
         }
 
-        _output.Advance(WriteLength(span, length, MessagePackCode.Str8, MessagePackCode.Str16, MessagePackCode.Str32));
-    }
-
-    /// <summary>The header of a bin whose bytes follow, by <see cref="WriteRaw"/>.</summary>
-    public void WriteBinHeader(int length) =>
-        _output.Advance(WriteLength(_output.GetSpan(5), length, MessagePackCode.Bin8, MessagePackCode.Bin16, MessagePackCode.Bin32));
-
-    private void WriteHeader(int count, byte fix, int maxFix, byte code16, byte code32)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
-        var span = _output.GetSpan(5);
-        if (count <= maxFix)
-        {
-            span[0] = (byte)(fix | count);
-            _output.Advance(1);
-        }
-        else if (count <= ushort.MaxValue)
+        var span = Reserve(MaxHeaderBytes);
+        if (count <= ushort.MaxValue)
         {
             span[0] = code16;
             BinaryPrimitives.WriteUInt16BigEndian(span[1..], (ushort)count);
-            _output.Advance(3);
+            _written += 3;
         }
         else
         {
             span[0] = code32;
             BinaryPrimitives.WriteInt32BigEndian(span[1..], count);
-            _output.Advance(5);
+            _written += 5;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private Span<byte> Reserve(int bytes)
+    {
+        if (_span.Length - _written < bytes)
+        {
+            Flush();
+            _span = _output.GetSpan(bytes);
+        }
+
+        return _span[_written..];
     }
 
     private static int WriteLength(Span<byte> span, int length, byte code8, byte code16, byte code32)

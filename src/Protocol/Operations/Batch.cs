@@ -135,6 +135,6 @@ public sealed class Batch : WriteOperation
             writer.Write(item.Body.Span);
         }
 
-        return BodyWriter.End();
+        return BodyWriter.End(ref writer);
     }
 }

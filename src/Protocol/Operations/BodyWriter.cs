@@ -37,8 +37,9 @@ internal static class BodyWriter
     /// <summary>The key in a body that begins with it: behind the array header of at most 15 fields and the header of the key.</summary>
     public static ReadOnlyMemory<byte> KeyIn(byte[] body, int keyBytes) => body.AsMemory(1 + (keyBytes <= byte.MaxValue ? 2 : keyBytes <= ushort.MaxValue ? 3 : 5), keyBytes);
 
-    public static byte[] End()
+    public static byte[] End(ref MessagePackWriter writer)
     {
+        writer.Flush();
         ArrayBufferWriter<byte> scratch = _scratch!;
         byte[] body = scratch.WrittenSpan.ToArray();
         if (scratch.Capacity > MaxKeptBytes)

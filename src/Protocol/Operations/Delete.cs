@@ -41,7 +41,7 @@ public sealed class Delete : KeyWrite
 
     private static byte[] Encode(ReadOnlySpan<byte> key, KvCondition condition)
     {
-        BodyWriter.Begin(Fields, key, condition);
-        return BodyWriter.End();
+        MessagePackWriter writer = BodyWriter.Begin(Fields, key, condition);
+        return BodyWriter.End(ref writer);
     }
 }

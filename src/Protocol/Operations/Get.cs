@@ -53,6 +53,6 @@ public sealed class Get : ReadOperation
         MessagePackWriter writer = BodyWriter.Begin(Fields);
         writer.Write(key);
         writer.Write(withoutValue);
-        return BodyWriter.End();
+        return BodyWriter.End(ref writer);
     }
 }

@@ -57,6 +57,6 @@ public sealed class Increment : KeyWrite
         MessagePackWriter writer = BodyWriter.Begin(Fields, key, condition);
         writer.Write(delta);
         writer.Write(initial);
-        return BodyWriter.End();
+        return BodyWriter.End(ref writer);
     }
 }

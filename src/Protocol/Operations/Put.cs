@@ -60,7 +60,7 @@ public sealed class Put : KeyWrite
     private static byte[] Encode(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, string? contentType, KvCondition condition)
     {
         MessagePackWriter writer = BodyWriter.Begin(Fields, key, condition);
-        StoredValue.WriteBin(writer, contentType, value);
-        return BodyWriter.End();
+        StoredValue.WriteBin(ref writer, contentType, value);
+        return BodyWriter.End(ref writer);
     }
 }

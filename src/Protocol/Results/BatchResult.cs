@@ -16,12 +16,12 @@ public sealed record BatchResult(ulong Revision, IReadOnlyList<ItemResult> Items
 
     public override int HeldBytes => Items.Sum(item => item.Result?.HeldBytes ?? 0);
 
-    internal override void WriteFields(MessagePackWriter writer)
+    internal override void WriteFields(ref MessagePackWriter writer)
     {
         writer.WriteArrayHeader(Items.Count);
         foreach (ItemResult item in Items)
         {
-            item.Write(writer);
+            item.Write(ref writer);
         }
     }
 
@@ -52,7 +52,7 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
 {
     private const int Fields = 4;
 
-    internal void Write(MessagePackWriter writer)
+    internal void Write(ref MessagePackWriter writer)
     {
         writer.WriteArrayHeader(Fields);
         writer.Write((uint)Code);
@@ -64,7 +64,7 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
         }
         else
         {
-            Result.Write(writer);
+            Result.Write(ref writer);
         }
     }
 

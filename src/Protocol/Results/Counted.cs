@@ -9,7 +9,7 @@ public sealed record Counted(ulong Revision, long Number) : Result(Revision)
 
     internal override int Fields => 1;
 
-    internal override void WriteFields(MessagePackWriter writer) => writer.Write(Number);
+    internal override void WriteFields(ref MessagePackWriter writer) => writer.Write(Number);
 
     internal static bool TryReadFields(ref MessagePackReader reader, ulong revision, int fields, out Result? result)
     {

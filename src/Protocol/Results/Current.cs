@@ -8,7 +8,7 @@ public sealed record Current(ulong Revision) : Result(Revision)
 
     internal override int Fields => 0;
 
-    internal override void WriteFields(MessagePackWriter writer)
+    internal override void WriteFields(ref MessagePackWriter writer)
     {
     }
 

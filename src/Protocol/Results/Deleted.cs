@@ -9,7 +9,7 @@ public sealed record Deleted(ulong Revision, bool Existed) : Result(Revision)
 
     internal override int Fields => 1;
 
-    internal override void WriteFields(MessagePackWriter writer) => writer.Write(Existed);
+    internal override void WriteFields(ref MessagePackWriter writer) => writer.Write(Existed);
 
     internal static bool TryReadFields(ref MessagePackReader reader, ulong revision, int fields, out Result? result)
     {

@@ -16,7 +16,7 @@ public sealed record Found(ulong Revision, ReadOnlyMemory<byte> Stored) : Result
     /// <summary>Null for application/octet-stream.</summary>
     public string? ContentType => StoredValue.ContentTypeOf(Stored.Span);
 
-    internal override void WriteFields(MessagePackWriter writer) => writer.Write(Stored.Span);
+    internal override void WriteFields(ref MessagePackWriter writer) => writer.Write(Stored.Span);
 
     internal static bool TryReadFields(ref MessagePackReader reader, ulong revision, int fields, out Result? result)
     {

@@ -16,14 +16,14 @@ public abstract record Result(ulong Revision)
     /// <summary>Bytes a reply holds because of it; what waits for a slow reader is counted by this.</summary>
     public virtual int HeldBytes => 0;
 
-    internal abstract void WriteFields(MessagePackWriter writer);
+    internal abstract void WriteFields(ref MessagePackWriter writer);
 
-    internal void Write(MessagePackWriter writer)
+    internal void Write(ref MessagePackWriter writer)
     {
         writer.WriteArrayHeader(2 + Fields);
         writer.Write((uint)Kind);
         writer.Write(Revision);
-        WriteFields(writer);
+        WriteFields(ref writer);
     }
 
     internal static bool TryRead(ref MessagePackReader reader, bool isItem, out Result? result)

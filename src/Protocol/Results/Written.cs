@@ -9,7 +9,7 @@ public sealed record Written(ulong Revision, bool Created) : Result(Revision)
 
     internal override int Fields => 1;
 
-    internal override void WriteFields(MessagePackWriter writer) => writer.Write(Created);
+    internal override void WriteFields(ref MessagePackWriter writer) => writer.Write(Created);
 
     internal static bool TryReadFields(ref MessagePackReader reader, ulong revision, int fields, out Result? result)
     {

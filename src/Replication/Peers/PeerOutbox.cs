@@ -112,6 +112,7 @@ internal sealed class PeerOutbox(NodeId to)
         }
 
         writer.WriteArrayHeader(section.Count);
+        writer.Flush();
         byte[] payload = GC.AllocateUninitializedArray<byte>(head.WrittenCount + section.Items.WrittenCount);
         head.WrittenSpan.CopyTo(payload);
         section.Items.WrittenSpan.CopyTo(payload.AsSpan(head.WrittenCount));

@@ -63,20 +63,20 @@ internal static class PeerPayload
         switch (message)
         {
             case AppendEntries append:
-                WriteHead(writer, MessageType.AppendEntries, group, epoch, message, fields: 4);
+                WriteHead(ref writer, MessageType.AppendEntries, group, epoch, message, fields: 4);
                 writer.Write(append.PrevIndex);
                 writer.Write(append.PrevTerm);
                 writer.Write(append.Commit);
                 writer.WriteArrayHeader(append.Entries.Count);
                 foreach (Entry entry in append.Entries)
                 {
-                    WriteEntry(writer, entry);
+                    WriteEntry(ref writer, entry);
                 }
 
                 break;
 
             case AppendResponse response:
-                WriteHead(writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
+                WriteHead(ref writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
                 writer.Write(response.Index);
                 writer.Write(response.Rejected);
                 writer.Write(response.HintIndex);
@@ -84,7 +84,7 @@ internal static class PeerPayload
                 break;
 
             case VoteRequest vote:
-                WriteHead(writer, MessageType.VoteRequest, group, epoch, message, fields: 4);
+                WriteHead(ref writer, MessageType.VoteRequest, group, epoch, message, fields: 4);
                 writer.Write(vote.LastIndex);
                 writer.Write(vote.LastTerm);
                 writer.Write(vote.PreVote);
@@ -92,7 +92,7 @@ internal static class PeerPayload
                 break;
 
             case VoteResponse vote:
-                WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
+                WriteHead(ref writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
                 writer.Write(vote.PreVote);
                 writer.Write(vote.Granted);
                 writer.Write(vote.Commit);
@@ -100,55 +100,59 @@ internal static class PeerPayload
                 break;
 
             case ReadIndexRequest read:
-                WriteHead(writer, MessageType.ReadIndexRequest, group, epoch, message, fields: 1);
+                WriteHead(ref writer, MessageType.ReadIndexRequest, group, epoch, message, fields: 1);
                 writer.Write(read.Context);
                 break;
 
             case ReadIndexResponse read:
-                WriteHead(writer, MessageType.ReadIndexResponse, group, epoch, message, fields: 2);
+                WriteHead(ref writer, MessageType.ReadIndexResponse, group, epoch, message, fields: 2);
                 writer.Write(read.Context);
                 writer.Write(read.Index);
                 break;
 
             case InstallSnapshot install:
-                WriteHead(writer, MessageType.InstallSnapshot, group, epoch, message, fields: 4);
+                WriteHead(ref writer, MessageType.InstallSnapshot, group, epoch, message, fields: 4);
                 writer.Write(install.Snapshot.Index);
                 writer.Write(install.Snapshot.Term);
                 writer.Write(install.Snapshot.LastClock);
-                WriteConfiguration(writer, install.Snapshot.Configuration);
+                WriteConfiguration(ref writer, install.Snapshot.Configuration);
                 break;
 
             case FreshnessProof proof:
-                WriteHead(writer, MessageType.FreshnessProof, group, epoch, message, fields: 3);
+                WriteHead(ref writer, MessageType.FreshnessProof, group, epoch, message, fields: 3);
                 writer.Write(proof.Commit);
                 writer.Write(proof.Echo.Incarnation);
                 writer.Write(proof.Echo.Ticks);
                 break;
 
             case TimeoutNow:
-                WriteHead(writer, MessageType.TimeoutNow, group, epoch, message, fields: 0);
+                WriteHead(ref writer, MessageType.TimeoutNow, group, epoch, message, fields: 0);
                 break;
 
             default:
                 throw new InvariantViolationException($"{message.GetType().Name} never crosses the network");
         }
+
+        writer.Flush();
     }
 
     public static void WriteHeartbeat(IBufferWriter<byte> output, GroupId group, ulong epoch, Heartbeat heartbeat, ulong lowestMatch)
     {
         var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(7);
-        WriteAddress(writer, group, epoch, heartbeat);
+        WriteAddress(ref writer, group, epoch, heartbeat);
         writer.Write(heartbeat.Commit);
         writer.Write(lowestMatch);
+        writer.Flush();
     }
 
     public static void WriteAnswer(IBufferWriter<byte> output, GroupId group, ulong epoch, HeartbeatResponse answer)
     {
         var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(6);
-        WriteAddress(writer, group, epoch, answer);
+        WriteAddress(ref writer, group, epoch, answer);
         writer.Write(answer.Round);
+        writer.Flush();
     }
 
     /// <summary>Decodes a payload of any kind. False: malformed, the connection it came over is not to be trusted.</summary>
@@ -200,14 +204,14 @@ internal static class PeerPayload
         return reader.AtEnd;
     }
 
-    private static void WriteHead(MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
+    private static void WriteHead(ref MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
     {
         writer.WriteArrayHeader(6 + fields);
         writer.Write((uint)type);
-        WriteAddress(writer, group, epoch, message);
+        WriteAddress(ref writer, group, epoch, message);
     }
 
-    private static void WriteAddress(MessagePackWriter writer, GroupId group, ulong epoch, Message message)
+    private static void WriteAddress(ref MessagePackWriter writer, GroupId group, ulong epoch, Message message)
     {
         writer.Write(group.Value);
         writer.Write(epoch);
@@ -216,7 +220,7 @@ internal static class PeerPayload
         writer.Write(message.Term);
     }
 
-    private static void WriteEntry(MessagePackWriter writer, Entry entry)
+    private static void WriteEntry(ref MessagePackWriter writer, Entry entry)
     {
         writer.WriteArrayHeader(6);
         writer.Write(entry.Term);
@@ -227,17 +231,17 @@ internal static class PeerPayload
         writer.Write(entry.Payload.Span);
     }
 
-    private static void WriteConfiguration(MessagePackWriter writer, ConfState configuration)
+    private static void WriteConfiguration(ref MessagePackWriter writer, ConfState configuration)
     {
         writer.WriteArrayHeader(5);
-        WriteReplicas(writer, configuration.Voters);
-        WriteReplicas(writer, configuration.VotersOutgoing);
-        WriteReplicas(writer, configuration.Learners);
-        WriteReplicas(writer, configuration.LearnersNext);
+        WriteReplicas(ref writer, configuration.Voters);
+        WriteReplicas(ref writer, configuration.VotersOutgoing);
+        WriteReplicas(ref writer, configuration.Learners);
+        WriteReplicas(ref writer, configuration.LearnersNext);
         writer.Write(configuration.AutoLeave);
     }
 
-    private static void WriteReplicas(MessagePackWriter writer, IReadOnlyList<ReplicaId> replicas)
+    private static void WriteReplicas(ref MessagePackWriter writer, IReadOnlyList<ReplicaId> replicas)
     {
         writer.WriteArrayHeader(replicas.Count);
         foreach (ReplicaId replica in replicas)

@@ -19,23 +19,27 @@ internal static class SnapshotPayload
     public static byte[] Pull(GroupId group, ulong minIndex, ulong index, ulong term, long offset)
     {
         var output = new ArrayBufferWriter<byte>(64);
-        MessagePackWriter writer = Head(output, 7, PullKind, group);
+        var writer = new MessagePackWriter(output);
+        WriteHead(ref writer, 7, PullKind, group);
         writer.Write(minIndex);
         writer.Write(index);
         writer.Write(term);
         writer.Write(offset);
+        writer.Flush();
         return output.WrittenSpan.ToArray();
     }
 
     public static byte[] Piece(GroupId group, ulong index, ulong term, long offset, long totalBytes, ReadOnlySpan<byte> bytes)
     {
         var output = new ArrayBufferWriter<byte>(bytes.Length + 64);
-        MessagePackWriter writer = Head(output, 8, PieceKind, group);
+        var writer = new MessagePackWriter(output);
+        WriteHead(ref writer, 8, PieceKind, group);
         writer.Write(index);
         writer.Write(term);
         writer.Write(offset);
         writer.Write(totalBytes);
         writer.Write(bytes);
+        writer.Flush();
         return output.WrittenSpan.ToArray();
     }
 
@@ -65,13 +69,11 @@ internal static class SnapshotPayload
         return null;
     }
 
-    private static MessagePackWriter Head(IBufferWriter<byte> output, int fields, byte kind, GroupId group)
+    private static void WriteHead(ref MessagePackWriter writer, int fields, byte kind, GroupId group)
     {
-        var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(fields);
         writer.Write((uint)PeerPayload.Version);
         writer.Write((uint)kind);
         writer.Write(group.Value);
-        return writer;
     }
 }

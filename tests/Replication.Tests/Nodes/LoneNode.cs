@@ -192,6 +192,7 @@ internal sealed class LoneNode : ITransport
         }
 
         writer.WriteArrayHeader(1);
+        writer.Flush();
         payload.Write(item.WrittenSpan);
         return payload.WrittenSpan.ToArray();
     }

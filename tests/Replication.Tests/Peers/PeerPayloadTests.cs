@@ -86,6 +86,7 @@ public sealed class PeerPayloadTests
         writer.Write((uint)PeerPayload.MessagesKind);
         writer.Write(123456UL);
         writer.WriteArrayHeader(1);
+        writer.Flush();
         PeerPayload.WriteMessage(output, new GroupId(3), 1, message);
         return output.WrittenSpan.ToArray();
     }
