@@ -15,6 +15,10 @@ public sealed partial class RaftNode
 
     private ReplicaId _transferTarget;
 
+    // Ticks since leadership was offered to the target. Apart from the quorum check's: whoever asks for transfers again and again must
+    // not put off the moment at which a leader that is cut off steps down.
+    private int _transferElapsed;
+
     // Ticks that a vote is held back for. Counts down from the start of the process; no role or term ends it sooner.
     private int _voteHeldTicks;
 
@@ -31,6 +35,7 @@ public sealed partial class RaftNode
 
         if (Role == Role.Leader)
         {
+            TickTransfer();
             if (_electionElapsed >= _config.ElectionTicks)
             {
                 _electionElapsed = 0;
@@ -43,10 +48,13 @@ public sealed partial class RaftNode
         }
     }
 
-    /// <summary>Campaign now (pre-vote first). Ignored by a leader and by whoever may not lead.</summary>
+    /// <summary>
+    /// Campaign now (pre-vote first). Ignored by a leader, by whoever may not lead, and while an election runs here: its votes are on
+    /// their way, and to begin anew would throw its term away. A pre-vote costs nobody a term and may be asked again.
+    /// </summary>
     public void Campaign()
     {
-        if (Role != Role.Leader && CanCampaign())
+        if (Role is Role.Follower or Role.PreCandidate && CanCampaign())
         {
             StartPreVote();
         }
@@ -84,16 +92,23 @@ public sealed partial class RaftNode
         if (target != _transferTarget)
         {
             _transferTarget = target;
-            _electionElapsed = 0;
+            _transferElapsed = 0;
             FinishTransferWhenCaughtUp(_tracker.Find(target)!);
         }
 
         return true;
     }
 
+    private void TickTransfer()
+    {
+        if (!_transferTarget.IsNone && ++_transferElapsed >= _config.ElectionTicks)
+        {
+            _transferTarget = ReplicaId.None;
+        }
+    }
+
     private void OnQuorumCheck()
     {
-        _transferTarget = ReplicaId.None;
         if (!_tracker.IsQuorumActive)
         {
             // Others may have elected somebody by now. A leader that cannot know must not go on as if it did (thesis 6.2).
@@ -181,6 +196,13 @@ public sealed partial class RaftNode
         {
             // Equal index and term mean equal logs up to there, and what is committed stays so, whoever says it.
             _log.CommitTo(message.Commit);
+            if (HasUnappliedConfChange())
+            {
+                // The ballot was opened under a configuration that is in force no more; this replica may be out of the next one. It
+                // applies the change and, if it is still a voter, asks again (CanCampaign).
+                BecomeFollower(Term, ReplicaId.None);
+                return;
+            }
         }
 
         _tracker.RecordVote(message.From, message.Granted);

@@ -75,6 +75,9 @@ public sealed partial class RaftNode
     /// <summary>Term of the entry at an index, durable or not; 0 when there is none or a snapshot stands for it.</summary>
     public ulong TermAt(ulong index) => _log.TryTerm(index, out ulong term) ? term : 0;
 
+    /// <summary>Messages refused because their term is more than <see cref="MaxTermJump"/> above the own.</summary>
+    public long RefusedTerms { get; private set; }
+
     /// <summary>In force after the last applied configuration entry.</summary>
     public ConfState Configuration => _tracker.Configuration;
 
@@ -135,6 +138,12 @@ public sealed partial class RaftNode
                 return;
             default:
                 break;
+        }
+
+        if (JumpsTooFar(message))
+        {
+            RefusedTerms++;
+            return;
         }
 
         if ((message is VoteRequest && _voteHeldTicks > 0) || !AdmitTerm(message))
@@ -215,6 +224,13 @@ public sealed partial class RaftNode
 
         LeaveJointWhenDue();
     }
+
+    /// <summary>
+    /// A term so far above the own is no election that was missed: that would be one a second for twelve days. Believed, it would be
+    /// written down, and nobody could be elected until the others had counted up to it. A replica that has seen no term yet takes any:
+    /// it comes to a group that may be old.
+    /// </summary>
+    private bool JumpsTooFar(Message message) => Term > 0 && message.Term > Term && message.Term - Term > MaxTermJump;
 
     private IReadOnlyList<Entry> HandOutToApply(long maxBytes)
     {
@@ -297,4 +313,7 @@ public sealed partial class RaftNode
                 break;
         }
     }
+
+    /// <summary>Terms by which a message may be ahead of the own term; above it the message is refused and counted.</summary>
+    public const ulong MaxTermJump = 1UL << 20;
 }

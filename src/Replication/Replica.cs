@@ -164,7 +164,9 @@ internal sealed partial class Replica : GroupRoute
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
+            long refused = _raft.RefusedTerms;
             Step(message.Message);
+            Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
         }
     }
 
@@ -200,7 +202,15 @@ internal sealed partial class Replica : GroupRoute
             return false;
         }
 
-        _raft.StartRound(round);
+        if (onlyIfWanted)
+        {
+            _raft.StartReadRound(round);
+        }
+        else
+        {
+            _raft.StartRound(round);
+        }
+
         return true;
     }
 

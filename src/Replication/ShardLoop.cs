@@ -724,6 +724,9 @@ internal sealed class LoopCounters
     public long Overloaded;
     public long StrayMessages;
 
+    /// <summary>Messages whose term was too far above everything known here.</summary>
+    public long RefusedTerms;
+
     /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
     public long LiveLogBytes;
 

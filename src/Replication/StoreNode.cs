@@ -122,7 +122,10 @@ public sealed class StoreNode : IDisposable
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
                 Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
-                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters);
+                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters)
+            {
+                TermsRefused = Sum(c => c.RefusedTerms),
+            };
         }
     }
 

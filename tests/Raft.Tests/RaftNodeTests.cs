@@ -174,4 +174,95 @@ public sealed class RaftNodeTests
         Assert.Empty(lone.Sent<AppendEntries>());
         Assert.Equal(new ProgressStatus(Peer(2), 1, 2, ProgressState.Replicate, true, false), lone.Node.Progress[1]);
     }
+
+    [Fact]
+    public void B11_committed_entries_are_read_once_to_look_for_a_configuration_change()
+    {
+        const ulong entries = 5_000;
+        var disk = new MemoryLog(TestCluster.StartMark(TestCluster.VotersOnly(3)));
+        byte[] change = new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.Remove, Peer(3))]).Encode();
+        disk.Write([.. Log([.. Enumerable.Repeat(1ul, (int)entries - 1)]), new Entry(1, entries, EntryKind.ConfChange, 0, entries, 1, change)]);
+        var node = new RaftNode(new RaftConfig { Id = Me, Seed = 1, ElectionTicks = 10 }, disk, new HardState(1, default, entries), 0, () => 0);
+        for (int tick = 0; tick < 200; tick++)
+        {
+            // Nothing is applied meanwhile: each of these ticks after the first timeout would like to campaign.
+            node.Tick();
+        }
+
+        Assert.Equal(Role.Follower, node.Role);
+        Assert.InRange(disk.EntriesRead, 1, (long)entries);
+    }
+
+    [Fact]
+    public void B11_a_campaign_is_allowed_once_the_change_that_was_found_is_applied()
+    {
+        byte[] change = new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.Remove, Peer(3))]).Encode();
+        var disk = new MemoryLog(TestCluster.StartMark(TestCluster.VotersOnly(3)));
+        disk.Write([new Entry(1, 1, EntryKind.ConfChange, 0, 1, 1, change)]);
+        var node = new RaftNode(new RaftConfig { Id = Me, Seed = 1 }, disk, new HardState(1, default, 1), 0, () => 0);
+        node.Campaign();
+        Assert.Equal(Role.Follower, node.Role);
+        node.Applied(Assert.Single(node.TakeReady().Committed).Index);
+        node.Campaign();
+        Assert.Equal(Role.PreCandidate, node.Role);
+    }
+
+    [Fact]
+    public void B11_reads_do_not_resend_to_a_peer_that_is_slow_to_answer_a_probe()
+    {
+        var lone = new LoneReplica(3);
+        lone.Lead(1);
+        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Replica.Do(node => node.Propose(new byte[10_000], 1, 1));
+        lone.Step(new AppendResponse(Peer(2), Me, 1, 2));
+        lone.Sent<Message>();
+
+        // 3 answers every heartbeat and no append: those are behind in its disk.
+        ulong round = 1;
+        for (int heartbeat = 1; heartbeat <= 3; heartbeat++)
+        {
+            lone.Replica.Do(node => node.StartRound(round));
+            lone.Step(new HeartbeatResponse(Peer(3), Me, 1, round++));
+            for (int read = 0; read < 100; read++)
+            {
+                lone.Replica.Do(node => node.ReadIndex(1));
+                lone.Replica.Do(node => node.StartReadRound(round));
+                lone.Step(new HeartbeatResponse(Peer(3), Me, 1, round));
+                lone.Step(new HeartbeatResponse(Peer(2), Me, 1, round++));
+            }
+
+            Assert.Single(lone.Sent<AppendEntries>(), append => append.To == Peer(3));
+        }
+
+        Assert.Equal(round - 1, lone.Node.ConfirmedRound);
+    }
+
+    [Theory]
+    [InlineData(RaftNode.MaxTermJump + 1, false)]
+    [InlineData(RaftNode.MaxTermJump, true)]
+    public void D1_a_term_may_jump_only_so_far(ulong jump, bool admitted)
+    {
+        var lone = new LoneReplica(3, [3], new HardState(3, default, 1));
+        Message[] messages =
+        [
+            new VoteRequest(Peer(2), Me, 3 + jump, 1, 3, PreVote: false, Transfer: true),
+            new Heartbeat(Peer(2), Me, 3 + jump, 0, 1),
+            new AppendResponse(Peer(2), Me, 3 + jump, 0, Rejected: true),
+        ];
+        foreach (Message message in messages)
+        {
+            lone.Step(message);
+        }
+
+        Assert.Equal(admitted ? 3 + jump : 3, lone.Node.Term);
+        Assert.Equal(admitted ? 0 : messages.Length, lone.Node.RefusedTerms);
+    }
+
+    [Fact]
+    public void D1_a_replica_that_has_seen_no_term_takes_the_group_s_whatever_it_is()
+    {
+        var lone = new LoneReplica(3);
+        lone.Step(new Heartbeat(Peer(2), Me, 1UL << 40, 0, 1));
+        Assert.Equal(1UL << 40, lone.Node.Term);
+    }
 }
