@@ -100,7 +100,9 @@ public sealed partial class RaftNode
     {
         if (Role == Role.Leader && Configuration is { IsJoint: true, AutoLeave: true } && _log.Applied >= _pendingConfIndex)
         {
-            Entry entry = AppendEntry(EntryKind.ConfChange, ConfChange.LeaveJoint.Encode(), 1, featureLevel: 0);
+            // It follows the table of the change that it ends: below that it would be refused at apply, and the group stay joint.
+            ConfChange leave = ConfChange.LeaveJoint with { Epoch = Configuration.Epoch };
+            Entry entry = AppendEntry(EntryKind.ConfChange, leave.Encode(), 1, featureLevel: 0);
             _pendingConfIndex = entry.Index;
             BroadcastAppend();
         }

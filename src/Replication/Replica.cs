@@ -135,8 +135,17 @@ internal sealed partial class Replica : GroupRoute
         Loop.Node.Snapshots.Add(new StateHashJob(_machine.BeginHash(rows), rows, completed));
     }
 
+    /// <summary>
+    /// Where a replica of the group lives: by the group's own log if the entry that added it has said so, else by the placement. Ids
+    /// are never reused, so the two cannot contradict each other; but a table can be older than the log, or newer.
+    /// </summary>
     public NodeId NodeOf(ReplicaId replica)
     {
+        if (_raft.Configuration.NodeOf(replica) is not 0 and uint said)
+        {
+            return new NodeId(said);
+        }
+
         foreach (ReplicaPlacement p in _placement)
         {
             if (p.ReplicaId == replica.Value)
@@ -221,9 +230,9 @@ internal sealed partial class Replica : GroupRoute
     {
         if (IsLeader)
         {
-            foreach (ReplicaPlacement p in _placement.Where(p => p.Node == peer))
+            foreach (ProgressStatus member in _raft.Progress.Where(member => NodeOf(member.Id) == peer))
             {
-                _raft.ReportUnreachable(new ReplicaId(p.ReplicaId));
+                _raft.ReportUnreachable(member.Id);
             }
 
             return;

@@ -190,7 +190,7 @@ public sealed class ShardLoop
     internal void Send(Replica from, Message message)
     {
         NodeId to = from.NodeOf(message.To);
-        if (!to.IsNone && to != Node.Self)
+        if (!to.IsNone && to != Node.Self && to.Value <= _outboxes.Length)
         {
             _outboxes[to.Value - 1].Add(Node, from, message, Node.WallMs());
         }

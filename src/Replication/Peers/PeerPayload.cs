@@ -12,6 +12,8 @@ namespace KvStore.Replication;
 /// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit, lowestMatch]
 /// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…]]   item = [group, epoch, from, to, term, round]
 /// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
+/// conf       = [voters, outgoing, learners, learnersNext, autoLeave]   and, only when there is something to say,
+///              epoch, [[replica, node]…] behind that: members that are older builds cannot read it and are none of such a group
 /// </code>
 /// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
 /// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later proof of freshness. Decoding never throws: a peer that sends nonsense costs a
@@ -40,7 +42,12 @@ internal static class PeerPayload
     /// <summary>Replicas in each part of a configuration.</summary>
     public const int MaxReplicas = 256;
 
+    /// <summary>Members of a configuration, all its parts together.</summary>
+    public const int MaxMembers = 4 * MaxReplicas;
+
     private const int HeaderFields = 3;
+    private const int ConfigurationFields = 5;
+    private const int ConfigurationFieldsWithEpoch = 7;
     private const int MaxEntriesPerAppend = 1 << 16;
 
     private enum MessageType : byte
@@ -229,12 +236,25 @@ internal static class PeerPayload
 
     private static void WriteConfiguration(MessagePackWriter writer, ConfState configuration)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(configuration.HasEpochOrNodes ? ConfigurationFieldsWithEpoch : ConfigurationFields);
         WriteReplicas(writer, configuration.Voters);
         WriteReplicas(writer, configuration.VotersOutgoing);
         WriteReplicas(writer, configuration.Learners);
         WriteReplicas(writer, configuration.LearnersNext);
         writer.Write(configuration.AutoLeave);
+        if (!configuration.HasEpochOrNodes)
+        {
+            return;
+        }
+
+        writer.Write(configuration.Epoch);
+        writer.WriteArrayHeader(configuration.Nodes.Count);
+        foreach (ReplicaNode node in configuration.Nodes)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(node.Id.Value);
+            writer.Write(node.Node);
+        }
     }
 
     private static void WriteReplicas(MessagePackWriter writer, IReadOnlyList<ReplicaId> replicas)
@@ -421,14 +441,45 @@ internal static class PeerPayload
         ref MessagePackReader reader, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ConfState? configuration)
     {
         configuration = null;
-        if (!reader.TryReadArrayHeader(out int fields) || fields != 5 || !TryReadReplicas(ref reader, out ReplicaId[] voters)
+        if (!reader.TryReadArrayHeader(out int fields) || fields is not (ConfigurationFields or ConfigurationFieldsWithEpoch)
+            || !TryReadReplicas(ref reader, out ReplicaId[] voters)
             || !TryReadReplicas(ref reader, out ReplicaId[] outgoing) || !TryReadReplicas(ref reader, out ReplicaId[] learners)
             || !TryReadReplicas(ref reader, out ReplicaId[] learnersNext) || !reader.TryRead(out bool autoLeave))
         {
             return false;
         }
 
-        configuration = new ConfState(voters, outgoing, learners, learnersNext, autoLeave);
+        ulong epoch = 0;
+        ReplicaNode[] nodes = [];
+        if (fields == ConfigurationFieldsWithEpoch && !(reader.TryRead(out epoch) && TryReadNodes(ref reader, out nodes)))
+        {
+            return false;
+        }
+
+        configuration = new ConfState(voters, outgoing, learners, learnersNext, autoLeave) { Epoch = epoch, Nodes = nodes };
+        return true;
+    }
+
+    private static bool TryReadNodes(ref MessagePackReader reader, out ReplicaNode[] nodes)
+    {
+        nodes = [];
+        if (!reader.TryReadArrayHeader(out int count) || count > MaxMembers)
+        {
+            return false;
+        }
+
+        var read = new ReplicaNode[count];
+        for (int i = 0; i < count; i++)
+        {
+            if (!reader.TryReadArrayHeader(out int fields) || fields != 2 || !reader.TryRead(out ulong replica) || !reader.TryRead(out uint node))
+            {
+                return false;
+            }
+
+            read[i] = new ReplicaNode(new ReplicaId(replica), node);
+        }
+
+        nodes = read;
         return true;
     }
 

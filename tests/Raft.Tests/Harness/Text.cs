@@ -31,7 +31,9 @@ internal static class Text
             text.Append($", learners next {string.Join(' ', configuration.LearnersNext)}");
         }
 
-        return text.Append(configuration.AutoLeave ? ", leaves by itself" : "").ToString();
+        text.Append(configuration.AutoLeave ? ", leaves by itself" : "");
+        text.Append(configuration.Epoch > 0 ? $", by table {configuration.Epoch}" : "");
+        return text.AppendJoin("", configuration.Nodes.Select(node => $", {node.Id} on node {node.Node}")).ToString();
     }
 
     public static string Of(ProgressStatus member) =>

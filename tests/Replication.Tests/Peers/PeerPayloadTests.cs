@@ -9,6 +9,9 @@ public sealed class PeerPayloadTests
     private static readonly ReplicaId A = new(1);
     private static readonly ReplicaId B = new(2);
 
+    private static ConfState FollowsTable =>
+        ConfState.Of(A, B) with { Learners = [new ReplicaId(9)], Epoch = 300, Nodes = [new(B, 2), new(new ReplicaId(9), 70_000)] };
+
     public static TheoryData<Message> EveryMessage() =>
     [
         new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 0)]),
@@ -21,6 +24,7 @@ public sealed class PeerPayloadTests
         new ReadIndexRequest(B, A, 7, 42),
         new ReadIndexResponse(A, B, 7, 42, 12),
         new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })),
+        new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)),
         new TimeoutNow(A, B, 7),
         new FreshnessProof(A, B, 7, 12, new Stamp(3, ulong.MaxValue)),
     ];
@@ -48,20 +52,48 @@ public sealed class PeerPayloadTests
         }
     }
 
+    /// <summary>Members of earlier builds ask for exactly these fields.</summary>
     [Fact]
-    public void Every_prefix_of_a_payload_is_refused()
+    public void A_configuration_without_epoch_and_nodes_is_sent_as_it_always_was() => Assert.Equal(
+        "940101ce0001e24091" + "9a0703010102070c0763" + "95920102909109" + "90c3",
+        Convert.ToHexStringLower(General(new InstallSnapshot(
+            A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })))));
+
+    [Fact]
+    public void A_configuration_says_epoch_and_nodes_at_its_end() => Assert.Equal(
+        "940101ce0001e24091" + "9a0703010102070c0763" + "97920102909109" + "90c2" + "cd012c" + "92" + "920202" + "9209ce00011170",
+        Convert.ToHexStringLower(General(new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)))));
+
+    [Fact]
+    public void Nodes_without_end_are_refused()
     {
-        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 3)]));
+        ReplicaNode[] crowd = [.. Enumerable.Range(1, PeerPayload.MaxMembers + 1).Select(n => new ReplicaNode(new ReplicaId((ulong)n), 1))];
+        var install = new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable with { Nodes = crowd }));
+        Assert.False(PeerPayload.TryRead(General(install), out _, []));
+    }
+
+    public static TheoryData<Message> WithManyParts() =>
+    [
+        new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 3)]),
+        new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)),
+    ];
+
+    [Theory]
+    [MemberData(nameof(WithManyParts))]
+    public void Every_prefix_of_a_payload_is_refused(Message message)
+    {
+        byte[] payload = General(message);
         for (int length = 0; length < payload.Length; length++)
         {
             Assert.False(PeerPayload.TryRead(payload.AsSpan(0, length), out _, []));
         }
     }
 
-    [Fact]
-    public void Flipped_bits_are_read_or_refused_and_never_throw()
+    [Theory]
+    [MemberData(nameof(WithManyParts))]
+    public void Flipped_bits_are_read_or_refused_and_never_throw(Message message)
     {
-        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 20), Entry(12, 3)]));
+        byte[] payload = General(message);
         for (int bit = 0; bit < payload.Length * 8; bit++)
         {
             byte[] damaged = [.. payload];
