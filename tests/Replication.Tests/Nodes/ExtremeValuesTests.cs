@@ -16,16 +16,28 @@ public sealed class ExtremeValuesTests
     private static readonly ReplicaId Self = new(2);
 
     [Theory]
-    [InlineData(PeerPayload.MaxTerm, true)]
-    [InlineData(PeerPayload.MaxTerm + 1, false)]
-    [InlineData(ulong.MaxValue, false)]
-    public void A_higher_term_passes_up_to_the_limit(ulong term, bool passes)
+    [InlineData(Term + RaftNode.MaxTermJump, true)]
+    [InlineData(Term + RaftNode.MaxTermJump + 1, false)]
+    [InlineData(PeerPayload.MaxTerm, false)]
+    public void D1_a_higher_term_is_believed_up_to_the_jump_and_counted_beyond_it(ulong term, bool believed)
     {
         LoneNode node = Following();
-        Assert.Equal(passes, Says(node, new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
+        Assert.True(Says(node, new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
+        Assert.True(Says(node, new VoteRequest(Peer, Self, term, LastIndex, Term, PreVote: false, Transfer: true)));
         node.Turn();
-        Assert.Equal(passes ? term : Term, node.Replica.View.Term);
+        Assert.Equal(believed ? term : Term, node.Replica.View.Term);
+        Assert.Equal(believed ? 0 : 2, node.Store.Counters.TermsRefused);
+
+        // What was refused is not on the disk either: the group goes on after a restart.
+        node.Restart();
+        Assert.Equal(believed ? term : Term, node.Replica.RecoveredHardState.Term);
     }
+
+    [Theory]
+    [InlineData(PeerPayload.MaxTerm + 1)]
+    [InlineData(ulong.MaxValue)]
+    public void A_term_that_no_cluster_can_have_reached_is_no_message(ulong term) =>
+        Assert.False(Says(Following(), new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
 
     [Theory]
     [InlineData(PeerPayload.MaxWallMs, true)]
@@ -124,7 +136,8 @@ public sealed class ExtremeValuesTests
 
     private static Message Draw(Random random, LoneNode node)
     {
-        ulong[] terms = [0, Term, node.Replica.View.Term, node.Replica.View.Term + 1, PeerPayload.MaxTerm, PeerPayload.MaxTerm + 1, ulong.MaxValue];
+        ulong now = node.Replica.View.Term;
+        ulong[] terms = [0, Term, now, now + 1, now + RaftNode.MaxTermJump, PeerPayload.MaxTerm, PeerPayload.MaxTerm + 1, ulong.MaxValue];
         ulong[] indices = [0, 5, LastIndex, LastIndex + 1, PeerPayload.MaxIndex, PeerPayload.MaxIndex + 1, 1UL << 63, ulong.MaxValue];
         ulong[] clocks = [1, PeerPayload.MaxClock, PeerPayload.MaxClock + 1, ulong.MaxValue];
         ulong AnyTerm() => terms[random.Next(terms.Length)];

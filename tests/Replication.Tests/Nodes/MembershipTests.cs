@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.Storage;
 
 namespace KvStore.Replication.Tests;
 
@@ -54,16 +55,55 @@ public sealed class MembershipTests
     public void A_restarted_replica_still_knows_which_table_the_group_follows()
     {
         LoneNode node = Leading(nodeOfNewcomer: 4, snapshotEntries: 1);
-        node.Pass(50);
-        node.Turn();
-        node.TurnSnapshots();
-        node.Turn();
+        TakeSnapshot(node);
         ConfState before = node.Replica.Configuration;
         Assert.True(node.Replica.SnapshotIndex > 5);
         node.Restart();
         Assert.Equal(before, node.Replica.Configuration);
         Assert.Equal(Table, node.Replica.Configuration.Epoch);
         Assert.Equal(new NodeId(4), node.Replica.NodeOf(Newcomer));
+    }
+
+    /// <summary>What a group owns is part of its state; this node's placement may have moved on, or not have heard yet.</summary>
+    [Fact]
+    public void A_group_owns_what_its_snapshot_says_whatever_the_placement_says()
+    {
+        var node = new LoneNode(adjust: o => o with { SnapshotMinEntries = 1 });
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 5, 5, 6, [PutAt(6)]));
+        node.Turn();
+        TakeSnapshot(node);
+        Assert.Equal(6UL, node.Replica.SnapshotIndex);
+        Assert.True(node.Replica.Table.Owns(0));
+        (_, ulong before) = node.Replica.StateHash();
+
+        // Its virtual node is the second group's now, says the table that the node starts with.
+        node.Restart(o => o with
+        {
+            Routing = new RoutingTable(
+                2, [new GroupId(2)], [[], o.Routing.ReplicasOf(new GroupId(1)), [new ReplicaPlacement(11, new NodeId(1))]]),
+        });
+        Assert.True(node.Replica.Table.Owns(0));
+        Assert.Equal((6UL, before), node.Replica.StateHash());
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 6, Term, 7, [PutAt(7)]));
+        node.Turn();
+        TakeSnapshot(node);
+        using SnapshotReader second = SnapshotReader.Open(node.Disk, $"/data/snap/1/{SnapshotName.Of(7, Term)}");
+        Assert.Equal([0], second.Header.VirtualNodes);
+    }
+
+    private static void TakeSnapshot(LoneNode node)
+    {
+        node.Pass(50);
+        node.Turn();
+        node.TurnSnapshots();
+        node.Turn();
+    }
+
+    private static Entry PutAt(ulong index)
+    {
+        var writer = new CommandBatchWriter(virtualNodeCount: 1);
+        writer.Add(new KvRequest { Operation = KvOperation.Put, Key = "key"u8.ToArray(), Value = "value"u8.ToArray() }, virtualNode: 0);
+        return new Entry(Term, index, EntryKind.Command, 1, index << 16, writer.Revisions, writer.TakePayload());
     }
 
     /// <summary>Node 2 of five leads; the placement is that of nodes 1 to 3, and the newcomer was added by an entry.</summary>
