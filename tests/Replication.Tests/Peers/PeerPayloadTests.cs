@@ -52,6 +52,34 @@ public sealed class PeerPayloadTests
         }
     }
 
+    public static TheoryData<Message, string> GoldenItems() => new()
+    {
+        { new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 2)]), "9a0103010102070a06099196070001ce000b000002c4020001" },
+        { new AppendResponse(B, A, 7, 12), "9a0203010201070cc20000" },
+        { new AppendResponse(B, A, 7, 12, Rejected: true, HintIndex: 8, HintTerm: 5), "9a0203010201070cc30805" },
+        { new VoteRequest(A, B, 8, 12, 7, PreVote: true), "9a0303010102080c07c3c2" },
+        { new VoteRequest(A, B, 8, 12, 7, PreVote: false), "9a0303010102080c07c2c2" },
+        { new VoteRequest(A, B, 8, 12, 7, PreVote: false, Transfer: true), "9a0303010102080c07c2c3" },
+        { new VoteResponse(B, A, 8, PreVote: true, Granted: true), "9a040301020108c3c30000" },
+        { new VoteResponse(B, A, 8, PreVote: true, Granted: false, Commit: 11, CommitTerm: 7), "9a040301020108c3c20b07" },
+        { new VoteResponse(B, A, 8, PreVote: false, Granted: true), "9a040301020108c2c30000" },
+        { new VoteResponse(B, A, 8, PreVote: false, Granted: false, Commit: 11, CommitTerm: 7), "9a040301020108c2c20b07" },
+        { new ReadIndexRequest(B, A, 7, 42), "970503010201072a" },
+        { new ReadIndexResponse(A, B, 7, 42, 12), "980603010102072a0c" },
+        { new TimeoutNow(A, B, 7), "96080301010207" },
+        { new FreshnessProof(A, B, 7, 12, new Stamp(3, 300)), "990903010102070c03cd012c" },
+    };
+
+    /// <summary>However the messages are called here, members of all builds see these bytes.</summary>
+    [Theory]
+    [MemberData(nameof(GoldenItems))]
+    public void The_bytes_of_every_message_are_fixed(Message message, string expected)
+    {
+        var item = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteMessage(item, new GroupId(3), 1, message);
+        Assert.Equal(expected, Convert.ToHexStringLower(item.WrittenSpan));
+    }
+
     /// <summary>Members of earlier builds ask for exactly these fields.</summary>
     [Fact]
     public void A_configuration_without_epoch_and_nodes_is_sent_as_it_always_was() => Assert.Equal(
