@@ -139,7 +139,7 @@ public sealed partial class RaftNode
         _tracker.RecordVote(Id, granted: true);
         foreach (ReplicaId voter in OtherVoters())
         {
-            _messages.Add(new VoteRequest(Id, voter, Term + 1, _log.LastIndex, _log.LastTerm, PreVote: true));
+            _messages.Add(new PreVoteRequest(Id, voter, Term + 1, _log.LastIndex, _log.LastTerm));
         }
 
         OnBallotChanged();
@@ -157,37 +157,61 @@ public sealed partial class RaftNode
         // self. The own vote counts when the sync is reported: OnAppendSynced.
         foreach (ReplicaId voter in OtherVoters())
         {
-            _messagesAfterSync.Add(new VoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm, PreVote: false, transfer));
+            _messagesAfterSync.Add(transfer
+                ? new TransferVoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm)
+                : new VoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm));
         }
+    }
+
+    /// <summary>A yes names the term asked for; nothing is promised by it.</summary>
+    private void OnPreVoteRequest(PreVoteRequest message)
+    {
+        bool free = IsFreeToVoteFor(message.From) || message.Term > Term;
+        _messagesAfterSync.Add(free && _log.IsUpToDate(message.LastIndex, message.LastTerm)
+            ? new PreVoteGranted(Id, message.From, message.Term)
+            : new PreVoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
     }
 
     /// <summary>
     /// Learners answer, too: a replica may be a voter already in a configuration it has not received yet, and an election can
     /// depend on it.
     /// </summary>
-    private void OnVoteRequest(VoteRequest message)
+    private void OnVoteRequest(BallotRequest message)
     {
-        bool free = _vote == message.From || (_vote.IsNone && Leader.IsNone) || (message.PreVote && message.Term > Term);
+        bool free = IsFreeToVoteFor(message.From);
         bool granted = free && _log.IsUpToDate(message.LastIndex, message.LastTerm);
-        if (granted && !message.PreVote)
+        if (!granted)
         {
-            _vote = message.From;
-            _electionElapsed = 0;
+            _messagesAfterSync.Add(new VoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
+            return;
         }
 
-        // Yes to a pre-vote names the term asked for; everything else names ours.
-        _messagesAfterSync.Add(
-            granted
-                ? new VoteResponse(Id, message.From, message.Term, message.PreVote, Granted: true)
-                : new VoteResponse(Id, message.From, Term, message.PreVote, Granted: false, _log.Commit, _log.Term(_log.Commit)));
+        _vote = message.From;
+        _electionElapsed = 0;
+        _messagesAfterSync.Add(new VoteGranted(Id, message.From, Term));
     }
 
-    private void OnVoteResponse(VoteResponse message)
+    private bool IsFreeToVoteFor(ReplicaId candidate) => _vote == candidate || (_vote.IsNone && Leader.IsNone);
+
+    private void OnPreVoteGranted(PreVoteGranted message)
     {
-        bool expected = message.PreVote
-            ? Role == Role.PreCandidate && (!message.Granted || message.Term == Term + 1)
-            : Role == Role.Candidate;
-        if (!expected)
+        if (Role == Role.PreCandidate && message.Term == Term + 1)
+        {
+            Count(message.From, granted: true);
+        }
+    }
+
+    private void OnVoteGranted(VoteGranted message)
+    {
+        if (Role == Role.Candidate)
+        {
+            Count(message.From, granted: true);
+        }
+    }
+
+    private void OnBallotRefused(BallotRefused message)
+    {
+        if (Role != (message is PreVoteRefused ? Role.PreCandidate : Role.Candidate))
         {
             return;
         }
@@ -205,7 +229,12 @@ public sealed partial class RaftNode
             }
         }
 
-        _tracker.RecordVote(message.From, message.Granted);
+        Count(message.From, granted: false);
+    }
+
+    private void Count(ReplicaId voter, bool granted)
+    {
+        _tracker.RecordVote(voter, granted);
         OnBallotChanged();
     }
 

@@ -85,7 +85,7 @@ public sealed class RaftNodeTests
         lone.Replica.Do(node => node.Campaign());
         lone.Step(new Heartbeat(Peer(2), Me, 4, 0, 1));
         lone.Replica.Do(node => node.Campaign());
-        lone.Step(new VoteResponse(Peer(3), Me, 4, PreVote: true, Granted: true));
+        lone.Step(new PreVoteGranted(Peer(3), Me, 4));
         Assert.Equal(Role.PreCandidate, lone.Node.Role);
     }
 
@@ -113,12 +113,12 @@ public sealed class RaftNodeTests
 
         // What it found in its log is applied, so only the no-op of its own term is missing (the flaw of single-server changes
         // found in 2015: a change may not start before an entry of the term is committed).
-        lone.Step(new AppendResponse(Peer(2), Me, 2, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 2, 1));
         Assert.False(lone.Node.HasCommittedInTerm);
         ProposeResult early = default;
         lone.Replica.Do(node => early = node.ProposeConfChange(change));
         Assert.Equal(ProposeOutcome.ConfChangeRefused, early.Outcome);
-        lone.Step(new AppendResponse(Peer(2), Me, 2, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 2, 2));
         ProposeResult late = default;
         lone.Replica.Do(node => late = node.ProposeConfChange(change));
         Assert.Equal(ProposeOutcome.Accepted, late.Outcome);
@@ -157,9 +157,9 @@ public sealed class RaftNodeTests
     {
         var lone = new LoneReplica(3);
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         Assert.Equal(0ul, lone.Node.LowestVoterMatch);
-        lone.Step(new AppendResponse(Peer(3), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(3), Me, 1, 1));
         Assert.Equal(1ul, lone.Node.LowestVoterMatch);
     }
 
@@ -168,9 +168,9 @@ public sealed class RaftNodeTests
     {
         var lone = new LoneReplica(3);
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Sent<Message>();
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 0, Rejected: true));
+        lone.Step(new AppendRejected(Peer(2), Me, 1, 0));
         Assert.Empty(lone.Sent<AppendEntries>());
         Assert.Equal(new ProgressStatus(Peer(2), 1, 2, ProgressState.Replicate, true, false), lone.Node.Progress[1]);
     }
@@ -212,9 +212,9 @@ public sealed class RaftNodeTests
     {
         var lone = new LoneReplica(3);
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Replica.Do(node => node.Propose(new byte[10_000], 1, 1));
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 2));
         lone.Sent<Message>();
 
         // 3 answers every heartbeat and no append: those are behind in its disk.
@@ -245,9 +245,9 @@ public sealed class RaftNodeTests
         var lone = new LoneReplica(3, [3], new HardState(3, default, 1));
         Message[] messages =
         [
-            new VoteRequest(Peer(2), Me, 3 + jump, 1, 3, PreVote: false, Transfer: true),
+            new TransferVoteRequest(Peer(2), Me, 3 + jump, 1, 3),
             new Heartbeat(Peer(2), Me, 3 + jump, 0, 1),
-            new AppendResponse(Peer(2), Me, 3 + jump, 0, Rejected: true),
+            new AppendRejected(Peer(2), Me, 3 + jump, 0),
         ];
         foreach (Message message in messages)
         {

@@ -82,28 +82,29 @@ internal static class PeerPayload
 
                 break;
 
-            case AppendResponse response:
-                WriteHead(writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
-                writer.Write(response.Index);
-                writer.Write(response.Rejected);
-                writer.Write(response.HintIndex);
-                writer.Write(response.HintTerm);
+            case AppendAccepted accepted:
+                WriteAppendResponse(writer, group, epoch, message, accepted.Index, rejected: false, hintIndex: 0, hintTerm: 0);
                 break;
 
-            case VoteRequest vote:
+            case AppendRejected rejected:
+                WriteAppendResponse(writer, group, epoch, message, rejected.Index, rejected: true, rejected.HintIndex, rejected.HintTerm);
+                break;
+
+            case BallotRequest ballot:
                 WriteHead(writer, MessageType.VoteRequest, group, epoch, message, fields: 4);
-                writer.Write(vote.LastIndex);
-                writer.Write(vote.LastTerm);
-                writer.Write(vote.PreVote);
-                writer.Write(vote.Transfer);
+                writer.Write(ballot.LastIndex);
+                writer.Write(ballot.LastTerm);
+                writer.Write(ballot is PreVoteRequest);
+                writer.Write(ballot is TransferVoteRequest);
                 break;
 
-            case VoteResponse vote:
-                WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
-                writer.Write(vote.PreVote);
-                writer.Write(vote.Granted);
-                writer.Write(vote.Commit);
-                writer.Write(vote.CommitTerm);
+            case PreVoteGranted or VoteGranted:
+                WriteVoteResponse(writer, group, epoch, message, preVote: message is PreVoteGranted, granted: true, commit: 0, commitTerm: 0);
+                break;
+
+            case BallotRefused refused:
+                WriteVoteResponse(
+                    writer, group, epoch, message, preVote: refused is PreVoteRefused, granted: false, refused.Commit, refused.CommitTerm);
                 break;
 
             case ReadIndexRequest read:
@@ -205,6 +206,26 @@ internal static class PeerPayload
         }
 
         return reader.AtEnd;
+    }
+
+    private static void WriteAppendResponse(
+        MessagePackWriter writer, GroupId group, ulong epoch, Message message, ulong index, bool rejected, ulong hintIndex, ulong hintTerm)
+    {
+        WriteHead(writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
+        writer.Write(index);
+        writer.Write(rejected);
+        writer.Write(hintIndex);
+        writer.Write(hintTerm);
+    }
+
+    private static void WriteVoteResponse(
+        MessagePackWriter writer, GroupId group, ulong epoch, Message message, bool preVote, bool granted, ulong commit, ulong commitTerm)
+    {
+        WriteHead(writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
+        writer.Write(preVote);
+        writer.Write(granted);
+        writer.Write(commit);
+        writer.Write(commitTerm);
     }
 
     private static void WriteHead(MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
@@ -335,7 +356,9 @@ internal static class PeerPayload
                 if (TryReadIndex(ref reader, out ulong index) && reader.TryRead(out bool rejected)
                     && TryReadIndex(ref reader, out ulong hintIndex) && TryReadUpTo(ref reader, term, out ulong hintTerm))
                 {
-                    message = new AppendResponse(from, to, term, index, rejected, hintIndex, hintTerm);
+                    message = rejected
+                        ? new AppendRejected(from, to, term, index, hintIndex, hintTerm)
+                        : new AppendAccepted(from, to, term, index);
                 }
 
                 break;
@@ -344,7 +367,12 @@ internal static class PeerPayload
                 if (TryReadIndex(ref reader, out ulong lastIndex) && TryReadUpTo(ref reader, term, out ulong lastTerm)
                     && reader.TryRead(out bool preVote) && reader.TryRead(out bool transfer))
                 {
-                    message = new VoteRequest(from, to, term, lastIndex, lastTerm, preVote, transfer);
+                    message = (preVote, transfer) switch
+                    {
+                        (true, _) => new PreVoteRequest(from, to, term, lastIndex, lastTerm),
+                        (_, true) => new TransferVoteRequest(from, to, term, lastIndex, lastTerm),
+                        _ => new VoteRequest(from, to, term, lastIndex, lastTerm),
+                    };
                 }
 
                 break;
@@ -353,7 +381,13 @@ internal static class PeerPayload
                 if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted)
                     && TryReadIndex(ref reader, out ulong votersCommit) && TryReadUpTo(ref reader, term, out ulong votersCommitTerm))
                 {
-                    message = new VoteResponse(from, to, term, preVoteAnswer, granted, votersCommit, votersCommitTerm);
+                    message = (preVoteAnswer, granted) switch
+                    {
+                        (true, true) => new PreVoteGranted(from, to, term),
+                        (false, true) => new VoteGranted(from, to, term),
+                        (true, false) => new PreVoteRefused(from, to, term, votersCommit, votersCommitTerm),
+                        _ => new VoteRefused(from, to, term, votersCommit, votersCommitTerm),
+                    };
                 }
 
                 break;

@@ -23,7 +23,7 @@ public sealed class ExtremeValuesTests
     {
         LoneNode node = Following();
         Assert.True(Says(node, new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
-        Assert.True(Says(node, new VoteRequest(Peer, Self, term, LastIndex, Term, PreVote: false, Transfer: true)));
+        Assert.True(Says(node, new TransferVoteRequest(Peer, Self, term, LastIndex, Term)));
         node.Turn();
         Assert.Equal(believed ? term : Term, node.Replica.View.Term);
         Assert.Equal(believed ? 0 : 2, node.Store.Counters.TermsRefused);
@@ -52,7 +52,7 @@ public sealed class ExtremeValuesTests
         Entry[] falling = [LoneNode.NoOp(5, LastIndex + 1), LoneNode.NoOp(4, LastIndex + 2)];
         Assert.False(Says(Following(), new AppendEntries(Peer, Self, Term, LastIndex, 5, 0, falling)));
         Assert.False(Says(Following(), new AppendEntries(Peer, Self, Term, LastIndex, Term, 0, [LoneNode.NoOp(Term + 1, LastIndex + 1)])));
-        Assert.False(Says(Following(), new VoteRequest(Peer, Self, Term, LastIndex, Term + 1, PreVote: false)));
+        Assert.False(Says(Following(), new VoteRequest(Peer, Self, Term, LastIndex, Term + 1)));
     }
 
     [Fact]
@@ -71,7 +71,7 @@ public sealed class ExtremeValuesTests
     {
         LoneNode node = Following();
         ulong term = node.LeadWithVotesOfNode1();
-        Assert.True(Says(node, new AppendResponse(Peer, Self, term, node.Replica.DurableLastIndex)));
+        Assert.True(Says(node, new AppendAccepted(Peer, Self, term, node.Replica.DurableLastIndex)));
         node.Turn();
         node.HearAnswer(term, ulong.MaxValue);
         var reader = new WaitingClient();
@@ -150,13 +150,18 @@ public sealed class ExtremeValuesTests
 
         // A commit index in a heartbeat that is possible and above our log says that we lost what we acknowledged: that must stop us.
         ulong[] commits = [0, LastIndex, PeerPayload.MaxIndex + 1, ulong.MaxValue];
-        return random.Next(11) switch
+        return random.Next(16) switch
         {
             0 => new AppendEntries(Peer, Self, leaderTerm, AnyIndex(), AnyTerm(), AnyIndex(), [AnyEntry()]),
             1 => new AppendEntries(Peer, Self, leaderTerm, AnyIndex(), AnyTerm(), AnyIndex(), []),
-            2 => new AppendResponse(Peer, Self, AnyTerm(), AnyIndex(), Flag(), AnyIndex(), AnyTerm()),
-            3 => new VoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm(), Flag(), Flag()),
-            4 => new VoteResponse(Peer, Self, AnyTerm(), Flag(), Flag(), AnyIndex(), AnyTerm()),
+            2 => new AppendAccepted(Peer, Self, AnyTerm(), AnyIndex()),
+            10 => new AppendRejected(Peer, Self, AnyTerm(), AnyIndex(), AnyIndex(), AnyTerm()),
+            3 => new VoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            11 => new PreVoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            12 => new TransferVoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            4 => new VoteRefused(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            13 => new PreVoteRefused(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            14 => Flag() ? new VoteGranted(Peer, Self, AnyTerm()) : new PreVoteGranted(Peer, Self, AnyTerm()),
             5 => new ReadIndexRequest(Peer, Self, AnyTerm(), AnyIndex()),
             6 => new ReadIndexResponse(Peer, Self, AnyTerm(), AnyIndex(), AnyIndex()),
             7 => new InstallSnapshot(

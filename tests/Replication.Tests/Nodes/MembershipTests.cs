@@ -22,7 +22,7 @@ public sealed class MembershipTests
 
         // And it is heard from there. Nothing it could have appended matches, so it is probed again.
         int before = node.Sent.Count;
-        node.Hear(new AppendResponse(Newcomer, node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex - 1, Rejected: true));
+        node.Hear(new AppendRejected(Newcomer, node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex - 1));
         node.Turn();
         Assert.Contains(node.SentMessages().Skip(before), message => message is AppendEntries or InstallSnapshot && message.To == Newcomer);
     }
