@@ -31,7 +31,11 @@ public sealed partial class RaftNode
     /// </summary>
     public void StartRound(ulong round)
     {
-        _lastHeartbeat = round;
+        if (Role == Role.Leader)
+        {
+            _lastHeartbeat = round;
+        }
+
         StartReadRound(round);
     }
 

@@ -269,7 +269,8 @@ public sealed class StoreNode : IDisposable
 
     /// <summary>
     /// Proposes a change of a group's configuration, at the node that leads it. Any thread; completed is called on the group's
-    /// loop, and must not block. Not called when the node stops before: look at the configuration, and propose again.
+    /// loop, and must not block. Not called when the node stops before: look at the configuration, and propose again. The change says
+    /// which table it follows (<see cref="ConfChange.Epoch"/>): below that of an earlier one it is refused.
     /// </summary>
     public void ProposeConfChange(GroupId group, ConfChange change, Action<ConfChangeReply> completed) =>
         LoopOf(group).Post(new ConfChangeRequest(group, change, completed));
