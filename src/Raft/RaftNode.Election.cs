@@ -167,7 +167,7 @@ public sealed partial class RaftNode
     private void OnPreVoteRequest(PreVoteRequest message)
     {
         bool free = IsFreeToVoteFor(message.From) || message.Term > Term;
-        _messagesAfterSync.Add(free && _log.IsUpToDate(message.LastIndex, message.LastTerm)
+        _messagesAfterSync.Add(free && IsUpToDate(message)
             ? new PreVoteGranted(Id, message.From, message.Term)
             : new PreVoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
     }
@@ -178,9 +178,7 @@ public sealed partial class RaftNode
     /// </summary>
     private void OnVoteRequest(BallotRequest message)
     {
-        bool free = IsFreeToVoteFor(message.From);
-        bool granted = free && _log.IsUpToDate(message.LastIndex, message.LastTerm);
-        if (!granted)
+        if (!IsFreeToVoteFor(message.From) || !IsUpToDate(message))
         {
             _messagesAfterSync.Add(new VoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
             return;
@@ -192,6 +190,8 @@ public sealed partial class RaftNode
     }
 
     private bool IsFreeToVoteFor(ReplicaId candidate) => _vote == candidate || (_vote.IsNone && Leader.IsNone);
+
+    private bool IsUpToDate(BallotRequest candidate) => _log.IsUpToDate(candidate.LastIndex, candidate.LastTerm);
 
     private void OnPreVoteGranted(PreVoteGranted message)
     {
