@@ -6,7 +6,7 @@ namespace KvStore.Raft;
 /// </summary>
 /// <param name="From">Sender.</param>
 /// <param name="To">Receiver; a message for another replica id is ignored.</param>
-/// <param name="Term">Sender's term (for a pre-vote request and a granted answer to it: the term asked for).</param>
+/// <param name="Term">Sender's term (of a pre-vote and of the yes to it: the term asked for).</param>
 public abstract record Message(ReplicaId From, ReplicaId To, ulong Term);
 
 /// <summary>Entries after (PrevIndex, PrevTerm), possibly none, and the leader's commit index.</summary>
@@ -14,12 +14,14 @@ public sealed record AppendEntries(
     ReplicaId From, ReplicaId To, ulong Term, ulong PrevIndex, ulong PrevTerm, ulong Commit, IReadOnlyList<Entry> Entries)
     : Message(From, To, Term);
 
+/// <summary>Everything up to Index matches the leader's log and is durable.</summary>
+public sealed record AppendAccepted(ReplicaId From, ReplicaId To, ulong Term, ulong Index) : Message(From, To, Term);
+
 /// <summary>
-/// Accepted: everything up to Index matches and is durable. Rejected: Index is the PrevIndex refused, and
-/// (HintIndex, HintTerm) the last entry here that could match, so that a leader skips a term a round (paper 5.3).
+/// Index is the PrevIndex refused, and (HintIndex, HintTerm) the last entry here that could match, so that a leader skips a term a
+/// round (paper 5.3). The higher term of a refusal also tells a leader that it is one no more.
 /// </summary>
-public sealed record AppendResponse(
-    ReplicaId From, ReplicaId To, ulong Term, ulong Index, bool Rejected = false, ulong HintIndex = 0, ulong HintTerm = 0)
+public sealed record AppendRejected(ReplicaId From, ReplicaId To, ulong Term, ulong Index, ulong HintIndex = 0, ulong HintTerm = 0)
     : Message(From, To, Term);
 
 /// <summary>
@@ -31,22 +33,37 @@ public sealed record Heartbeat(ReplicaId From, ReplicaId To, ulong Term, ulong C
 /// <summary>Sent in the leader's term only, so it confirms that the sender still followed that leader when it answered Round.</summary>
 public sealed record HeartbeatResponse(ReplicaId From, ReplicaId To, ulong Term, ulong Round) : Message(From, To, Term);
 
-/// <summary>
-/// A vote or, with PreVote, the question whether a vote would be given (thesis 9.6). Transfer lifts the stickiness to a live
-/// leader.
-/// </summary>
-public sealed record VoteRequest(
-    ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm, bool PreVote, bool Transfer = false)
-    : Message(From, To, Term);
+/// <summary>What a candidate asks of a voter; (LastIndex, LastTerm) is where its log ends.</summary>
+public abstract record BallotRequest(ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm) : Message(From, To, Term);
+
+/// <summary>Would a vote be given in this term, which has not begun (thesis 9.6)?</summary>
+public sealed record PreVoteRequest(ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm)
+    : BallotRequest(From, To, Term, LastIndex, LastTerm);
+
+public sealed record VoteRequest(ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm)
+    : BallotRequest(From, To, Term, LastIndex, LastTerm);
+
+/// <summary>A vote for whom the leader hands over to: no stickiness to a live leader holds it back (thesis 3.10).</summary>
+public sealed record TransferVoteRequest(ReplicaId From, ReplicaId To, ulong Term, ulong LastIndex, ulong LastTerm)
+    : BallotRequest(From, To, Term, LastIndex, LastTerm);
+
+/// <summary>A vote would be given in this term, the one asked for.</summary>
+public sealed record PreVoteGranted(ReplicaId From, ReplicaId To, ulong Term) : Message(From, To, Term);
+
+public sealed record VoteGranted(ReplicaId From, ReplicaId To, ulong Term) : Message(From, To, Term);
 
 /// <summary>
 /// A refusal also says what is known to be committed, (Commit, CommitTerm): a candidate that holds this entry learns that it
 /// is. Without it a replica could be stranded in a configuration that has been left: the only voter of the new one, refused by
 /// removed members whose logs are longer and who never campaign themselves.
 /// </summary>
-public sealed record VoteResponse(
-    ReplicaId From, ReplicaId To, ulong Term, bool PreVote, bool Granted, ulong Commit = 0, ulong CommitTerm = 0)
-    : Message(From, To, Term);
+public abstract record BallotRefused(ReplicaId From, ReplicaId To, ulong Term, ulong Commit, ulong CommitTerm) : Message(From, To, Term);
+
+public sealed record PreVoteRefused(ReplicaId From, ReplicaId To, ulong Term, ulong Commit = 0, ulong CommitTerm = 0)
+    : BallotRefused(From, To, Term, Commit, CommitTerm);
+
+public sealed record VoteRefused(ReplicaId From, ReplicaId To, ulong Term, ulong Commit = 0, ulong CommitTerm = 0)
+    : BallotRefused(From, To, Term, Commit, CommitTerm);
 
 /// <summary>A follower asks for an index that covers every write acknowledged so far (thesis 6.4). Context is the asker's number.</summary>
 public sealed record ReadIndexRequest(ReplicaId From, ReplicaId To, ulong Term, ulong Context) : Message(From, To, Term);

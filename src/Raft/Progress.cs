@@ -6,6 +6,9 @@ namespace KvStore.Raft;
 /// </summary>
 internal sealed class Progress
 {
+    // The last heartbeat that lifted the flow control.
+    private ulong _resumedBy;
+
     public Progress(ReplicaId id, ulong next, Inflights inflights)
     {
         Id = id;
@@ -124,8 +127,21 @@ internal sealed class Progress
         return true;
     }
 
-    /// <summary>A sign of life: whatever the flow control waits for may have been lost, so one more append may go.</summary>
-    public void Resume() => FlowPaused = false;
+    /// <summary>
+    /// A sign of life: whatever the flow control waits for may have been lost, so one more append may go. Once per heartbeat. False: it
+    /// has gone already.
+    /// </summary>
+    public bool TryResume(ulong heartbeat)
+    {
+        if (_resumedBy >= heartbeat)
+        {
+            return false;
+        }
+
+        _resumedBy = heartbeat;
+        FlowPaused = false;
+        return true;
+    }
 
     public void AnswerRound(ulong round) => AnsweredRound = Math.Max(AnsweredRound, round);
 

@@ -15,6 +15,10 @@ public sealed partial class RaftNode
 
     private ReplicaId _transferTarget;
 
+    // Ticks since leadership was offered to the target. Apart from the quorum check's: whoever asks for transfers again and again must
+    // not put off the moment at which a leader that is cut off steps down.
+    private int _transferElapsed;
+
     // Ticks that a vote is held back for. Counts down from the start of the process; no role or term ends it sooner.
     private int _voteHeldTicks;
 
@@ -31,6 +35,7 @@ public sealed partial class RaftNode
 
         if (Role == Role.Leader)
         {
+            TickTransfer();
             if (_electionElapsed >= _config.ElectionTicks)
             {
                 _electionElapsed = 0;
@@ -43,10 +48,13 @@ public sealed partial class RaftNode
         }
     }
 
-    /// <summary>Campaign now (pre-vote first). Ignored by a leader and by whoever may not lead.</summary>
+    /// <summary>
+    /// Campaign now (pre-vote first). Ignored by a leader, by whoever may not lead, and while an election runs here: its votes are on
+    /// their way, and to begin anew would throw its term away. A pre-vote costs nobody a term and may be asked again.
+    /// </summary>
     public void Campaign()
     {
-        if (Role != Role.Leader && CanCampaign())
+        if (Role is Role.Follower or Role.PreCandidate && CanCampaign())
         {
             StartPreVote();
         }
@@ -84,16 +92,23 @@ public sealed partial class RaftNode
         if (target != _transferTarget)
         {
             _transferTarget = target;
-            _electionElapsed = 0;
+            _transferElapsed = 0;
             FinishTransferWhenCaughtUp(_tracker.Find(target)!);
         }
 
         return true;
     }
 
+    private void TickTransfer()
+    {
+        if (!_transferTarget.IsNone && ++_transferElapsed >= _config.ElectionTicks)
+        {
+            _transferTarget = ReplicaId.None;
+        }
+    }
+
     private void OnQuorumCheck()
     {
-        _transferTarget = ReplicaId.None;
         if (!_tracker.IsQuorumActive)
         {
             // Others may have elected somebody by now. A leader that cannot know must not go on as if it did (thesis 6.2).
@@ -124,7 +139,7 @@ public sealed partial class RaftNode
         _tracker.RecordVote(Id, granted: true);
         foreach (ReplicaId voter in OtherVoters())
         {
-            _messages.Add(new VoteRequest(Id, voter, Term + 1, _log.LastIndex, _log.LastTerm, PreVote: true));
+            _messages.Add(new PreVoteRequest(Id, voter, Term + 1, _log.LastIndex, _log.LastTerm));
         }
 
         OnBallotChanged();
@@ -142,37 +157,61 @@ public sealed partial class RaftNode
         // self. The own vote counts when the sync is reported: OnAppendSynced.
         foreach (ReplicaId voter in OtherVoters())
         {
-            _messagesAfterSync.Add(new VoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm, PreVote: false, transfer));
+            _messagesAfterSync.Add(transfer
+                ? new TransferVoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm)
+                : new VoteRequest(Id, voter, Term, _log.LastIndex, _log.LastTerm));
         }
+    }
+
+    /// <summary>A yes names the term asked for; nothing is promised by it.</summary>
+    private void OnPreVoteRequest(PreVoteRequest message)
+    {
+        bool free = IsFreeToVoteFor(message.From) || message.Term > Term;
+        _messagesAfterSync.Add(free && IsUpToDate(message)
+            ? new PreVoteGranted(Id, message.From, message.Term)
+            : new PreVoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
     }
 
     /// <summary>
     /// Learners answer, too: a replica may be a voter already in a configuration it has not received yet, and an election can
     /// depend on it.
     /// </summary>
-    private void OnVoteRequest(VoteRequest message)
+    private void OnVoteRequest(BallotRequest message)
     {
-        bool free = _vote == message.From || (_vote.IsNone && Leader.IsNone) || (message.PreVote && message.Term > Term);
-        bool granted = free && _log.IsUpToDate(message.LastIndex, message.LastTerm);
-        if (granted && !message.PreVote)
+        if (!IsFreeToVoteFor(message.From) || !IsUpToDate(message))
         {
-            _vote = message.From;
-            _electionElapsed = 0;
+            _messagesAfterSync.Add(new VoteRefused(Id, message.From, Term, _log.Commit, _log.Term(_log.Commit)));
+            return;
         }
 
-        // Yes to a pre-vote names the term asked for; everything else names ours.
-        _messagesAfterSync.Add(
-            granted
-                ? new VoteResponse(Id, message.From, message.Term, message.PreVote, Granted: true)
-                : new VoteResponse(Id, message.From, Term, message.PreVote, Granted: false, _log.Commit, _log.Term(_log.Commit)));
+        _vote = message.From;
+        _electionElapsed = 0;
+        _messagesAfterSync.Add(new VoteGranted(Id, message.From, Term));
     }
 
-    private void OnVoteResponse(VoteResponse message)
+    private bool IsFreeToVoteFor(ReplicaId candidate) => _vote == candidate || (_vote.IsNone && Leader.IsNone);
+
+    private bool IsUpToDate(BallotRequest candidate) => _log.IsUpToDate(candidate.LastIndex, candidate.LastTerm);
+
+    private void OnPreVoteGranted(PreVoteGranted message)
     {
-        bool expected = message.PreVote
-            ? Role == Role.PreCandidate && (!message.Granted || message.Term == Term + 1)
-            : Role == Role.Candidate;
-        if (!expected)
+        if (Role == Role.PreCandidate && message.Term == Term + 1)
+        {
+            Count(message.From, granted: true);
+        }
+    }
+
+    private void OnVoteGranted(VoteGranted message)
+    {
+        if (Role == Role.Candidate)
+        {
+            Count(message.From, granted: true);
+        }
+    }
+
+    private void OnBallotRefused(BallotRefused message)
+    {
+        if (Role != (message is PreVoteRefused ? Role.PreCandidate : Role.Candidate))
         {
             return;
         }
@@ -181,9 +220,21 @@ public sealed partial class RaftNode
         {
             // Equal index and term mean equal logs up to there, and what is committed stays so, whoever says it.
             _log.CommitTo(message.Commit);
+            if (HasUnappliedConfChange())
+            {
+                // The ballot was opened under a configuration that is in force no more; this replica may be out of the next one. It
+                // applies the change and, if it is still a voter, asks again (CanCampaign).
+                BecomeFollower(Term, ReplicaId.None);
+                return;
+            }
         }
 
-        _tracker.RecordVote(message.From, message.Granted);
+        Count(message.From, granted: false);
+    }
+
+    private void Count(ReplicaId voter, bool granted)
+    {
+        _tracker.RecordVote(voter, granted);
         OnBallotChanged();
     }
 

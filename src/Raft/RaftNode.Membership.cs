@@ -7,6 +7,11 @@ public sealed partial class RaftNode
     // at most one change is under way. Not durable: a new leader takes the index of its no-op.
     private ulong _pendingConfIndex;
 
+    // What has been looked at in the committed part of the log, and the last configuration entry found there: what is committed stays,
+    // so every entry is read for this once, however often somebody asks.
+    private ulong _confScannedTo;
+    private ulong _lastCommittedConfIndex;
+
     /// <summary>
     /// Proposes a change. Refused while another is unapplied, and when the change is not valid for the configuration in force
     /// (<see cref="ConfChange"/>).
@@ -95,7 +100,9 @@ public sealed partial class RaftNode
     {
         if (Role == Role.Leader && Configuration is { IsJoint: true, AutoLeave: true } && _log.Applied >= _pendingConfIndex)
         {
-            Entry entry = AppendEntry(EntryKind.ConfChange, ConfChange.LeaveJoint.Encode(), 1, featureLevel: 0);
+            // It follows the table of the change that it ends: below that it would be refused at apply, and the group stay joint.
+            ConfChange leave = ConfChange.LeaveJoint with { Epoch = Configuration.Epoch };
+            Entry entry = AppendEntry(EntryKind.ConfChange, leave.Encode(), 1, featureLevel: 0);
             _pendingConfIndex = entry.Index;
             BroadcastAppend();
         }
@@ -103,21 +110,21 @@ public sealed partial class RaftNode
 
     private bool HasUnappliedConfChange()
     {
-        ulong next = _log.Applied + 1;
-        while (next <= _log.Commit)
+        for (ulong next = Math.Max(_log.Applied, _confScannedTo) + 1; next <= _log.Commit;)
         {
             foreach (Entry entry in _log.EntriesFrom(next, _config.MaxApplyBytes))
             {
                 if (entry.Index <= _log.Commit && entry.Kind == EntryKind.ConfChange)
                 {
-                    return true;
+                    _lastCommittedConfIndex = entry.Index;
                 }
 
                 next = entry.Index + 1;
             }
         }
 
-        return false;
+        _confScannedTo = _log.Commit;
+        return _lastCommittedConfIndex > _log.Applied;
     }
 
     /// <summary>The state machine starts behind its snapshot: the configuration has to follow.</summary>

@@ -10,6 +10,9 @@ public sealed partial class RaftNode
 
     private ulong _lastRound;
 
+    // The newest round that was a heartbeat; by it each peer is resumed once.
+    private ulong _lastHeartbeat;
+
     /// <summary>
     /// Leader only: reads wait for a round that has not been started; the owner starts one at the end of its turn. False before
     /// an entry of the own term is committed: until then no round proves anything.
@@ -27,6 +30,20 @@ public sealed partial class RaftNode
     /// that all groups of a node share one frame.
     /// </summary>
     public void StartRound(ulong round)
+    {
+        if (Role == Role.Leader)
+        {
+            _lastHeartbeat = round;
+        }
+
+        StartReadRound(round);
+    }
+
+    /// <summary>
+    /// A round between two heartbeats, because reads wait for one. It proves as much, but resends nothing: reads may ask for thousands
+    /// of rounds a second, and a peer that is slow to answer a probe would get as many copies of it.
+    /// </summary>
+    public void StartReadRound(ulong round)
     {
         if (Role != Role.Leader)
         {
@@ -94,7 +111,16 @@ public sealed partial class RaftNode
 
         peer.RecentActive = true;
         peer.AnswerRound(message.Round);
-        peer.Resume();
+        if (peer.TryResume(_lastHeartbeat))
+        {
+            ResendTo(peer);
+        }
+
+        ConfirmRounds();
+    }
+
+    private void ResendTo(Progress peer)
+    {
         if (peer.State == ProgressState.Snapshot)
         {
             // Messages are lost freely: remind it. A peer that is fetching already ignores the reminder.
@@ -104,8 +130,6 @@ public sealed partial class RaftNode
         {
             SendAppend(peer, sendIfEmpty: true);
         }
-
-        ConfirmRounds();
     }
 
     private void OnReadIndexRequest(ReadIndexRequest message)

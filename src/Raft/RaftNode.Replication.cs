@@ -100,8 +100,7 @@ public sealed partial class RaftNode
         if (!_log.Matches(message.PrevIndex, message.PrevTerm))
         {
             (ulong hintIndex, ulong hintTerm) = _log.LastNotAbove(Math.Min(message.PrevIndex, _log.LastIndex), message.PrevTerm);
-            _messagesAfterSync.Add(
-                new AppendResponse(Id, message.From, Term, message.PrevIndex, Rejected: true, hintIndex, hintTerm));
+            _messagesAfterSync.Add(new AppendRejected(Id, message.From, Term, message.PrevIndex, hintIndex, hintTerm));
             return;
         }
 
@@ -115,23 +114,17 @@ public sealed partial class RaftNode
     }
 
     /// <summary>Waits for the sync of everything handed out before it: an acknowledged entry is a durable one.</summary>
-    private void Acknowledge(ReplicaId leader, ulong index) => _messagesAfterSync.Add(new AppendResponse(Id, leader, Term, index));
+    private void Acknowledge(ReplicaId leader, ulong index) => _messagesAfterSync.Add(new AppendAccepted(Id, leader, Term, index));
 
-    private void OnAppendResponse(AppendResponse message)
+    private void OnAppendAccepted(AppendAccepted message)
     {
         // Nobody can have acknowledged what was not sent: such an answer counts for nothing.
-        if (_tracker.Find(message.From) is not { } peer || (!message.Rejected && message.Index > _log.LastIndex))
+        if (_tracker.Find(message.From) is not { } peer || message.Index > _log.LastIndex)
         {
             return;
         }
 
         peer.RecentActive = true;
-        if (message.Rejected)
-        {
-            OnAppendRejected(peer, message);
-            return;
-        }
-
         bool advanced = peer.TryAdvance(message.Index);
         if (!advanced && !(peer.State == ProgressState.Probe && peer.Match == message.Index))
         {
@@ -164,8 +157,15 @@ public sealed partial class RaftNode
         FinishTransferWhenCaughtUp(peer);
     }
 
-    private void OnAppendRejected(Progress peer, AppendResponse message)
+    private void OnAppendRejected(AppendRejected message)
     {
+        if (_tracker.Find(message.From) is not { } peer)
+        {
+            return;
+        }
+
+        peer.RecentActive = true;
+
         // The follower skipped its terms above ours at the probe; skip our terms above its hint. At most one round per term,
         // where stepping back entry by entry would take one per entry (paper 5.3, end).
         ulong hint = message.HintTerm == 0 ? message.HintIndex : _log.LastNotAbove(message.HintIndex, message.HintTerm).Index;

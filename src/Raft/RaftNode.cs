@@ -75,6 +75,9 @@ public sealed partial class RaftNode
     /// <summary>Term of the entry at an index, durable or not; 0 when there is none or a snapshot stands for it.</summary>
     public ulong TermAt(ulong index) => _log.TryTerm(index, out ulong term) ? term : 0;
 
+    /// <summary>Messages refused because their term is more than <see cref="MaxTermJump"/> above the own.</summary>
+    public long RefusedTerms { get; private set; }
+
     /// <summary>In force after the last applied configuration entry.</summary>
     public ConfState Configuration => _tracker.Configuration;
 
@@ -137,24 +140,42 @@ public sealed partial class RaftNode
                 break;
         }
 
-        if ((message is VoteRequest && _voteHeldTicks > 0) || !AdmitTerm(message))
+        if (JumpsTooFar(message))
+        {
+            RefusedTerms++;
+            return;
+        }
+
+        if ((message is BallotRequest && _voteHeldTicks > 0) || !AdmitTerm(message))
         {
             return;
         }
 
         switch (message)
         {
-            case VoteRequest request:
+            case PreVoteRequest request:
+                OnPreVoteRequest(request);
+                break;
+            case BallotRequest request:
                 OnVoteRequest(request);
                 break;
-            case VoteResponse response:
-                OnVoteResponse(response);
+            case PreVoteGranted granted:
+                OnPreVoteGranted(granted);
+                break;
+            case VoteGranted granted:
+                OnVoteGranted(granted);
+                break;
+            case BallotRefused refused:
+                OnBallotRefused(refused);
                 break;
             case AppendEntries append:
                 OnAppendEntries(append);
                 break;
-            case AppendResponse response:
-                OnAppendResponse(response);
+            case AppendAccepted accepted:
+                OnAppendAccepted(accepted);
+                break;
+            case AppendRejected rejected:
+                OnAppendRejected(rejected);
                 break;
             case Heartbeat heartbeat:
                 OnHeartbeat(heartbeat);
@@ -216,6 +237,13 @@ public sealed partial class RaftNode
         LeaveJointWhenDue();
     }
 
+    /// <summary>
+    /// A term so far above the own is no election that was missed: that would be one a second for twelve days. Believed, it would be
+    /// written down, and nobody could be elected until the others had counted up to it. A replica that has seen no term yet takes any:
+    /// it comes to a group that may be old.
+    /// </summary>
+    private bool JumpsTooFar(Message message) => Term > 0 && message.Term > Term && message.Term - Term > MaxTermJump;
+
     private IReadOnlyList<Entry> HandOutToApply(long maxBytes)
     {
         if (!_log.HasEntriesToApply)
@@ -260,12 +288,11 @@ public sealed partial class RaftNode
         {
             // Thesis 4.2.3: while a leader is heard, nobody talks us into another election, and our term stays: a replica that
             // was removed or cut off cannot depose a leader by its term alone.
-            case VoteRequest { Transfer: false } when HasHeardFromLeader:
+            case PreVoteRequest or VoteRequest when HasHeardFromLeader:
                 return false;
 
             // A pre-vote asks about a term that has not begun (thesis 9.6); so does the yes to it.
-            case VoteRequest { PreVote: true }:
-            case VoteResponse { PreVote: true, Granted: true }:
+            case PreVoteRequest or PreVoteGranted:
                 return true;
 
             case AppendEntries or Heartbeat or InstallSnapshot:
@@ -285,16 +312,19 @@ public sealed partial class RaftNode
             // A leader of an older term that reaches us would otherwise never learn that we cannot follow it: our vote requests
             // do not get past its followers' stickiness. The higher term in the answer makes it step down.
             case AppendEntries or Heartbeat or InstallSnapshot:
-                _messagesAfterSync.Add(new AppendResponse(Id, message.From, Term, 0, Rejected: true));
+                _messagesAfterSync.Add(new AppendRejected(Id, message.From, Term, 0));
                 break;
 
             // Likewise a pre-candidate with a shorter history: it must learn the term, or two of them refuse each other for ever.
-            case VoteRequest { PreVote: true }:
-                _messagesAfterSync.Add(new VoteResponse(Id, message.From, Term, PreVote: true, Granted: false));
+            case PreVoteRequest:
+                _messagesAfterSync.Add(new PreVoteRefused(Id, message.From, Term));
                 break;
 
             default:
                 break;
         }
     }
+
+    /// <summary>Terms by which a message may be ahead of the own term; above it the message is refused and counted.</summary>
+    public const ulong MaxTermJump = 1UL << 20;
 }

@@ -14,6 +14,12 @@ public enum ConfChangeOutcome
     /// <summary>Another change is not applied yet, or the leader has committed nothing in its term so far. Try again later.</summary>
     OneAtATime,
 
+    /// <summary>
+    /// The change follows an older table than one that is in force: the proposer is behind. It must fetch the newer table and look
+    /// again, for what it wants may be what the newer table has undone.
+    /// </summary>
+    OlderTable,
+
     /// <summary>The change makes no sense for the configuration in force; the detail says why.</summary>
     Invalid,
 

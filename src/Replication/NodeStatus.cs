@@ -15,7 +15,11 @@ public sealed record GroupStatus(
 public readonly record struct NodeCounters(
     long Requests, long Forwards, long Proposals, long EntriesApplied, long CommandsApplied, long ReadRounds, long StrongReads,
     long LocalReads, long UnmetReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive,
-    long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal);
+    long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal)
+{
+    /// <summary>Messages of peers refused because their term was further above the group's than a term may jump.</summary>
+    public long TermsRefused { get; init; }
+}
 
 /// <param name="Taken">Of this node's own groups.</param>
 /// <param name="Installed">Fetched from other nodes.</param>

@@ -41,8 +41,19 @@ internal sealed partial class Replica
         LearnConfiguration();
     }
 
+    /// <summary>
+    /// Whether every member of the group reads configuration entries that say an epoch and nodes. One that does not would stop at the
+    /// first: until then changes are written without either.
+    /// </summary>
+    private static bool MembersReadEpochs => true;
+
     public ConfChangeReply ProposeConfChange(ConfChange change)
     {
+        if (!MembersReadEpochs)
+        {
+            change = change.WithoutEpoch();
+        }
+
         ProposeResult result = _raft.ProposeConfChange(change);
         Loop.MarkDirty(this);
         switch (result.Outcome)
@@ -51,6 +62,10 @@ internal sealed partial class Replica
                 return new ConfChangeReply(ConfChangeOutcome.Accepted);
             case ProposeOutcome.Overloaded:
                 return new ConfChangeReply(ConfChangeOutcome.Overloaded);
+            case ProposeOutcome.ConfChangeRefused when change.IsOlderThan(_raft.Configuration):
+                return new ConfChangeReply(
+                    ConfChangeOutcome.OlderTable,
+                    Detail: $"the change follows table {change.Epoch}, and the group follows {_raft.Configuration.Epoch} already");
             case ProposeOutcome.ConfChangeRefused:
                 return change.TryApplyTo(_raft.Configuration, out _, out string? refusal)
                     ? new ConfChangeReply(ConfChangeOutcome.OneAtATime, Detail: "an earlier change is not applied yet")

@@ -155,8 +155,7 @@ internal sealed partial class Replica
         Installation installed = _installation!;
         SnapshotMetadata snapshot = installed.Header.Metadata;
         KvStateMachine old = _machine;
-        KvStateMachine restored = StoreNode.Restore(
-            Loop.Arena, _files, $"{_snapshotDirectory}/{installed.File}", Loop.Node.Routing.VirtualNodesOf(Group));
+        KvStateMachine restored = StoreNode.Restore(Loop.Arena, _files, $"{_snapshotDirectory}/{installed.File}");
 
         // Published before the old table is retired: a reader that finds the old one retired finds this one there.
         Volatile.Write(ref _machine, restored);
@@ -262,10 +261,10 @@ internal sealed partial class Replica
         _appliedBytesSinceSnapshot = 0;
         ulong index = _machine.AppliedIndex;
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);
+        TableSnapshot rows = _machine.Table.Capture();
         var header = new SnapshotHeader(
-            Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
-        Loop.Node.Snapshots.Add(
-            new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
+            Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, _machine.VirtualNodesIn(rows));
+        Loop.Node.Snapshots.Add(new SnapshotJob(this, Loop, _snapshotDirectory, header, rows, _machine.CaptureSections()));
     }
 
     /// <summary>

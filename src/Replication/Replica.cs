@@ -136,8 +136,17 @@ internal sealed partial class Replica : GroupRoute
         Loop.Node.Snapshots.Add(new StateHashJob(_machine.BeginHash(rows), rows, completed));
     }
 
+    /// <summary>
+    /// Where a replica of the group lives: by the group's own log if the entry that added it has said so, else by the placement. Ids
+    /// are never reused, so the two cannot contradict each other; but a table can be older than the log, or newer.
+    /// </summary>
     public NodeId NodeOf(ReplicaId replica)
     {
+        if (_raft.Configuration.NodeOf(replica) is not 0 and uint said)
+        {
+            return new NodeId(said);
+        }
+
         foreach (ReplicaPlacement p in _placement)
         {
             if (p.ReplicaId == replica.Value)
@@ -165,7 +174,9 @@ internal sealed partial class Replica : GroupRoute
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
+            long refused = _raft.RefusedTerms;
             Step(message.Message);
+            Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
         }
     }
 
@@ -201,7 +212,15 @@ internal sealed partial class Replica : GroupRoute
             return false;
         }
 
-        _raft.StartRound(round);
+        if (onlyIfWanted)
+        {
+            _raft.StartReadRound(round);
+        }
+        else
+        {
+            _raft.StartRound(round);
+        }
+
         return true;
     }
 
@@ -212,9 +231,9 @@ internal sealed partial class Replica : GroupRoute
     {
         if (IsLeader)
         {
-            foreach (ReplicaPlacement p in _placement.Where(p => p.Node == peer))
+            foreach (ProgressStatus member in _raft.Progress.Where(member => NodeOf(member.Id) == peer))
             {
-                _raft.ReportUnreachable(new ReplicaId(p.ReplicaId));
+                _raft.ReportUnreachable(member.Id);
             }
 
             return;

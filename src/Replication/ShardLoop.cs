@@ -190,7 +190,7 @@ public sealed class ShardLoop
     internal void Send(Replica from, Message message)
     {
         NodeId to = from.NodeOf(message.To);
-        if (!to.IsNone && to != Node.Self)
+        if (!to.IsNone && to != Node.Self && to.Value <= _outboxes.Length)
         {
             _outboxes[to.Value - 1].Add(Node, from, message, Node.WallMs());
         }
@@ -723,6 +723,9 @@ internal sealed class LoopCounters
     public long Elections;
     public long Overloaded;
     public long StrayMessages;
+
+    /// <summary>Messages whose term was too far above everything known here.</summary>
+    public long RefusedTerms;
 
     /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
     public long LiveLogBytes;

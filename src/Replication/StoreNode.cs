@@ -123,7 +123,10 @@ public sealed class StoreNode : IDisposable
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
                 Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
-                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters);
+                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters)
+            {
+                TermsRefused = Sum(c => c.RefusedTerms),
+            };
         }
     }
 
@@ -267,7 +270,8 @@ public sealed class StoreNode : IDisposable
 
     /// <summary>
     /// Proposes a change of a group's configuration, at the node that leads it. Any thread; completed is called on the group's
-    /// loop, and must not block. Not called when the node stops before: look at the configuration, and propose again.
+    /// loop, and must not block. Not called when the node stops before: look at the configuration, and propose again. The change says
+    /// which table it follows (<see cref="ConfChange.Epoch"/>): below that of an earlier one it is refused.
     /// </summary>
     public void ProposeConfChange(GroupId group, ConfChange change, Action<ConfChangeReply> completed) =>
         LoopOf(group).Post(new ConfChangeRequest(group, change, completed));
@@ -528,12 +532,20 @@ public sealed class StoreNode : IDisposable
 
     private Replica MakeReplica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log)
     {
-        int[] virtualNodes = Routing.VirtualNodesOf(group);
         KvStateMachine machine = log.SnapshotFile is { } file
-            ? Restore(loop.Arena, _files, $"{SnapshotDirectory(group)}/{file}", virtualNodes)
-            : new KvStateMachine(new GroupTable(loop.Arena, virtualNodes), virtualNodes, log.Snapshot, startGroupTime: 0);
+            ? Restore(loop.Arena, _files, $"{SnapshotDirectory(group)}/{file}")
+            : NewMachine(loop.Arena, group, log.Snapshot);
         Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
         return new Replica(loop, group, id, log, machine, SnapshotDirectory(group), _files);
+    }
+
+    /// <summary>
+    /// A group that has no snapshot yet, or a replica that has none of its group's: what the group owns stands in the placement alone.
+    /// </summary>
+    private KvStateMachine NewMachine(SlabArena arena, GroupId group, SnapshotMetadata start)
+    {
+        int[] virtualNodes = [.. Routing.VirtualNodesOf(group), SystemVirtualNode.Of(group)];
+        return new KvStateMachine(new GroupTable(arena, virtualNodes), virtualNodes, start, startGroupTime: 0);
     }
 
     /// <summary>Files in a group's folder that are unfinished or replaced: the log refers to one file at most.</summary>
@@ -548,10 +560,13 @@ public sealed class StoreNode : IDisposable
     internal string SnapshotDirectory(GroupId group) => $"{Options.Directory}/snap/{group.Value}";
 
     /// <summary>A state machine from a snapshot file: leaves are built from its sorted rows. On the thread that owns the arena.</summary>
-    internal static KvStateMachine Restore(SlabArena arena, IFileSystem files, string path, IReadOnlyList<int> virtualNodes)
+    internal static KvStateMachine Restore(SlabArena arena, IFileSystem files, string path)
     {
         using SnapshotReader reader = SnapshotReader.Open(files, path);
-        GroupTable table = GroupTable.Build(arena, [.. virtualNodes], reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
+
+        // What the group owns is part of its state: this node's placement may be older, or newer.
+        int[] virtualNodes = [.. reader.Header.VirtualNodes.Append(SystemVirtualNode.Of(new GroupId(reader.Header.Group))).Distinct()];
+        GroupTable table = GroupTable.Build(arena, virtualNodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
         var machine = new KvStateMachine(table, virtualNodes, reader.Header.Metadata, reader.Header.GroupTime);
         machine.RestoreSections(reader.Sections);
         return machine;

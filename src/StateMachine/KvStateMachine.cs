@@ -38,7 +38,7 @@ public sealed class KvStateMachine
     private readonly Execution _execution;
 
     /// <param name="table">Empty, or built from the snapshot's rows.</param>
-    /// <param name="virtualNodes">Of this group.</param>
+    /// <param name="virtualNodes">Of this group, its own outside the ring included.</param>
     /// <param name="start">What the state stands for: the snapshot, or the mark a new group starts from.</param>
     /// <param name="startGroupTime">Milliseconds, from the snapshot.</param>
     public KvStateMachine(GroupTable table, IReadOnlyList<int> virtualNodes, SnapshotMetadata start, ulong startGroupTime)
@@ -118,6 +118,14 @@ public sealed class KvStateMachine
         LastRevision = baseRevision + entry.Count - 1;
         AppliedIndex = entry.Index;
     }
+
+    /// <summary>
+    /// The virtual nodes that a snapshot names: those the group owns in the ring, and the one outside it once it holds rows. Until
+    /// then its files are those of builds that know no such node.
+    /// </summary>
+    /// <param name="rows">The table at the applied index.</param>
+    public IReadOnlyList<int> VirtualNodesIn(TableSnapshot rows) =>
+        [.. _virtualNodes.Where(node => !SystemVirtualNode.Is(node) || rows.HasRows(node))];
 
     /// <summary>What a snapshot needs beside the rows and its header, at the applied index; the same bytes on every replica.</summary>
     public IReadOnlyList<SnapshotSection> CaptureSections()

@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.Storage;
 
 namespace KvStore.StateMachine;
@@ -61,13 +62,16 @@ public sealed class StateHasher
 
     private long HashPage(int virtualNode)
     {
-        if (_from is null)
+        bool isFirst = _from is null;
+        _rows.ReadPage(virtualNode, _from ?? [], default, keysOnly: false, PageRows, PageBytes, _page);
+
+        // A node of the ring counts although it is empty. The one outside the ring counts from its first row on: members that are
+        // earlier builds have none, and must come to the same hash.
+        if (isFirst && !(SystemVirtualNode.Is(virtualNode) && _page.Count == 0))
         {
             _hash.Add((ulong)virtualNode);
-            _from = [];
         }
 
-        _rows.ReadPage(virtualNode, _from, default, keysOnly: false, PageRows, PageBytes, _page);
         long bytes = PageCost;
         for (int row = 0; row < _page.Count; row++)
         {

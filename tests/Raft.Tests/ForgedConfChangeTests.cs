@@ -18,6 +18,16 @@ public sealed class ForgedConfChangeTests
         { "moves a voter while joint", [EnterJoint, Change(ConfTransition.Auto, (ConfChangeKind.AddVoter, 4))], "voters 1 2 and 1 2 3" },
         { "adds nobody", [Change(ConfTransition.Auto, (ConfChangeKind.AddVoter, 0))], "voters 1 2 3" },
         {
+            "follows an older table",
+            [Change(ConfTransition.Auto, (ConfChangeKind.Remove, 3)) with { Epoch = 5 }, Change(ConfTransition.Auto, (ConfChangeKind.AddVoter, 3)) with { Epoch = 4 }],
+            "voters 1 2, by table 5"
+        },
+        {
+            "follows no table after one that did",
+            [EnterJoint with { Epoch = 5 }, ConfChange.LeaveJoint],
+            "voters 1 2 and 1 2 3, by table 5"
+        },
+        {
             "leaves no voter",
             [Change(ConfTransition.Auto, (ConfChangeKind.Remove, 1), (ConfChangeKind.Remove, 2), (ConfChangeKind.AddLearner, 3))],
             "voters 1 2 3"
@@ -96,7 +106,7 @@ public sealed class ForgedConfChangeTests
 
     private static void AssertAll(TestCluster cluster, string name, string expected)
     {
-        string[] members = expected.Split(' ');
+        string[] members = expected.Split([' ', ',']);
         foreach (TestReplica replica in cluster.Replicas)
         {
             // A replica that was removed need not hear of it.

@@ -25,8 +25,8 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3, [1], new HardState(5, default, 0));
         lone.Step(new AppendEntries(Peer(2), Me, 4, 1, 1, 1, [NewEntry(2, 4)]));
-        AppendResponse answer = Assert.Single(lone.Sent<AppendResponse>());
-        Assert.Equal((true, 5ul), (answer.Rejected, answer.Term));
+        AppendRejected answer = Assert.Single(lone.Sent<AppendRejected>());
+        Assert.Equal(5ul, answer.Term);
         Assert.Equal((1ul, 0ul), (lone.Node.LastIndex, lone.Node.CommitIndex));
     }
 
@@ -50,7 +50,7 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3);
         lone.Tick(20);
-        Assert.Equal([Peer(2), Peer(3)], lone.Sent<VoteRequest>().Where(request => request.PreVote).Select(request => request.To));
+        Assert.Equal([Peer(2), Peer(3)], lone.Sent<PreVoteRequest>().Select(request => request.To));
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public sealed class PaperTests
         }
 
         Assert.Equal(Role.Follower, lone.Node.Role);
-        Assert.Empty(lone.Sent<VoteRequest>());
+        Assert.Empty(lone.Sent<BallotRequest>());
     }
 
     [Fact]
@@ -89,12 +89,12 @@ public sealed class PaperTests
         lone.Replica.Do(node => node.Campaign());
         for (ulong voter = 2; voter <= (ulong)voters; voter++)
         {
-            lone.Step(new VoteResponse(Peer(voter), Me, 1, PreVote: true, Granted: true));
+            lone.Step(new PreVoteGranted(Peer(voter), Me, 1));
         }
 
         for (ulong voter = 2; voter <= (ulong)votes + 1; voter++)
         {
-            lone.Step(new VoteResponse(Peer(voter), Me, 1, PreVote: false, Granted: true));
+            lone.Step(new VoteGranted(Peer(voter), Me, 1));
         }
 
         Assert.Equal(expected, lone.Node.Role);
@@ -104,16 +104,16 @@ public sealed class PaperTests
     public void Section_5_2_each_server_votes_once_a_term_even_across_a_crash()
     {
         var lone = new LoneReplica(3);
-        lone.Step(new VoteRequest(Peer(2), Me, 1, 0, 0, PreVote: false));
-        Assert.True(Assert.Single(lone.Sent<VoteResponse>()).Granted);
+        lone.Step(new VoteRequest(Peer(2), Me, 1, 0, 0));
+        Assert.IsType<VoteGranted>(Assert.Single(lone.Sent<Message>()));
         lone.Replica.Crash();
         lone.Replica.Restart();
-        lone.Step(new VoteRequest(Peer(3), Me, 1, 9, 1, PreVote: false));
-        Assert.False(Assert.Single(lone.Sent<VoteResponse>()).Granted);
+        lone.Step(new VoteRequest(Peer(3), Me, 1, 9, 1));
+        Assert.IsType<VoteRefused>(Assert.Single(lone.Sent<Message>()));
 
         // The same candidate may ask again: its first answer may have been lost.
-        lone.Step(new VoteRequest(Peer(2), Me, 1, 0, 0, PreVote: false));
-        Assert.True(Assert.Single(lone.Sent<VoteResponse>()).Granted);
+        lone.Step(new VoteRequest(Peer(2), Me, 1, 0, 0));
+        Assert.IsType<VoteGranted>(Assert.Single(lone.Sent<Message>()));
     }
 
     [Fact]
@@ -131,7 +131,7 @@ public sealed class PaperTests
         lone.Replica.Do(node => node.Campaign());
         for (int i = 0; i < 4; i++)
         {
-            lone.Step(new VoteResponse(Peer(2), Me, 1, PreVote: true, Granted: true));
+            lone.Step(new PreVoteGranted(Peer(2), Me, 1));
         }
 
         Assert.Equal(Role.PreCandidate, lone.Node.Role);
@@ -164,8 +164,8 @@ public sealed class PaperTests
     public void Section_5_3_a_leader_appends_and_sends_in_parallel()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
-        lone.Step(new AppendResponse(Peer(3), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(3), Me, 1, 1));
         lone.Sent<Message>();
         lone.Replica.Do(node => node.Propose(new byte[] { 7 }, 1, 1));
         Assert.Equal([(Peer(2), 1ul), (Peer(3), 1ul)], lone.Sent<AppendEntries>().Select(append => (append.To, append.PrevIndex)));
@@ -184,7 +184,7 @@ public sealed class PaperTests
         lone.Lead(voters / 2);
         for (ulong peer = 2; peer <= (ulong)acknowledgements + 1; peer++)
         {
-            lone.Step(new AppendResponse(Peer(peer), Me, 1, 1));
+            lone.Step(new AppendAccepted(Peer(peer), Me, 1, 1));
         }
 
         Assert.Equal(committed ? 1ul : 0ul, lone.Node.CommitIndex);
@@ -195,7 +195,7 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3, [1, 1, 2], new HardState(2, default, 0));
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 3, 4));
+        lone.Step(new AppendAccepted(Peer(2), Me, 3, 4));
         Assert.Equal([1ul, 2, 3, 4], lone.Replica.State.Select(entry => entry.Index));
     }
 
@@ -214,7 +214,7 @@ public sealed class PaperTests
         var lone = new LoneReplica(3, [1, 1, 1, 1], new HardState(1, default, 0));
         lone.Step(new AppendEntries(Peer(2), Me, 2, 1, 1, 4, [NewEntry(2, 1)]));
         Assert.Equal(2ul, lone.Node.CommitIndex);
-        Assert.Equal(2ul, Assert.Single(lone.Sent<AppendResponse>()).Index);
+        Assert.Equal(2ul, Assert.Single(lone.Sent<AppendAccepted>()).Index);
         Assert.Equal(4ul, lone.Node.LastIndex);
     }
 
@@ -229,7 +229,7 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3, [1, 2], new HardState(2, default, 0));
         lone.Step(new AppendEntries(Peer(2), Me, 3, index, term, 0, []));
-        Assert.Equal(!accepted, Assert.Single(lone.Sent<AppendResponse>()).Rejected);
+        Assert.Equal(accepted ? typeof(AppendAccepted) : typeof(AppendRejected), Assert.Single(lone.Sent<Message>()).GetType());
     }
 
     [Fact]
@@ -245,15 +245,15 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3, [1, 1, 4, 4, 4], new HardState(4, default, 0));
         lone.Step(new AppendEntries(Peer(2), Me, 5, 9, 3, 0, []));
-        AppendResponse answer = Assert.Single(lone.Sent<AppendResponse>());
-        Assert.Equal((true, 9ul, 2ul, 1ul), (answer.Rejected, answer.Index, answer.HintIndex, answer.HintTerm));
+        AppendRejected answer = Assert.Single(lone.Sent<AppendRejected>());
+        Assert.Equal((9ul, 2ul, 1ul), (answer.Index, answer.HintIndex, answer.HintTerm));
     }
 
     [Fact]
     public void Section_5_3_a_leader_never_deletes_from_its_own_log()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 0, Rejected: true));
+        lone.Step(new AppendRejected(Peer(2), Me, 1, 0));
         Assert.Equal(1ul, lone.Node.LastIndex);
     }
 
@@ -271,8 +271,8 @@ public sealed class PaperTests
         foreach (bool preVote in new[] { true, false })
         {
             var lone = new LoneReplica(3, [1, 2], new HardState(3, default, 0));
-            lone.Step(new VoteRequest(Peer(2), Me, 4, lastIndex, lastTerm, preVote));
-            Assert.Equal(granted, Assert.Single(lone.Sent<VoteResponse>()).Granted);
+            lone.Step(preVote ? new PreVoteRequest(Peer(2), Me, 4, lastIndex, lastTerm) : new VoteRequest(Peer(2), Me, 4, lastIndex, lastTerm));
+            Assert.Equal(granted, Assert.Single(lone.Sent<Message>()) is PreVoteGranted or VoteGranted);
         }
     }
 
@@ -283,10 +283,10 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3, [1, 2], new HardState(2, default, 0));
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 3, 2));
-        lone.Step(new AppendResponse(Peer(3), Me, 3, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 3, 2));
+        lone.Step(new AppendAccepted(Peer(3), Me, 3, 2));
         Assert.Equal(0ul, lone.Node.CommitIndex);
-        lone.Step(new AppendResponse(Peer(2), Me, 3, 3));
+        lone.Step(new AppendAccepted(Peer(2), Me, 3, 3));
         Assert.Equal(3ul, lone.Node.CommitIndex);
     }
 
@@ -299,7 +299,7 @@ public sealed class PaperTests
         var append = new AppendEntries(Peer(2), Me, 1, 0, 0, 0, Log(1, 1));
         lone.Step(append);
         lone.Step(append);
-        Assert.Equal([2ul, 2ul], lone.Sent<AppendResponse>().Select(answer => answer.Index));
+        Assert.Equal([2ul, 2ul], lone.Sent<AppendAccepted>().Select(answer => answer.Index));
         Assert.Equal(2ul, lone.Replica.Disk.LastIndex);
     }
 
@@ -310,22 +310,22 @@ public sealed class PaperTests
     {
         var lone = new LoneReplica(3);
         lone.Step(new Heartbeat(Peer(2), Me, 1, 0, 1));
-        lone.Step(new VoteRequest(Peer(3), Me, 9, 9, 8, PreVote: false));
-        Assert.Empty(lone.Sent<VoteResponse>());
+        lone.Step(new VoteRequest(Peer(3), Me, 9, 9, 8));
+        Assert.All(lone.Sent<Message>(), answer => Assert.IsType<HeartbeatResponse>(answer));
         Assert.Equal(1ul, lone.Node.Term);
         lone.Tick(10);
-        lone.Step(new VoteRequest(Peer(3), Me, 9, 9, 8, PreVote: false));
-        Assert.True(Assert.Single(lone.Sent<VoteResponse>()).Granted);
+        lone.Step(new VoteRequest(Peer(3), Me, 9, 9, 8));
+        Assert.IsType<VoteGranted>(Assert.Single(lone.Sent<Message>()));
     }
 
     [Fact]
     public void Section_6_a_leader_that_is_removed_steps_down_when_the_change_is_applied()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Replica.Do(node => node.ProposeConfChange(new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.Remove, Me)])));
         Assert.Equal(Role.Leader, lone.Node.Role);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 2));
         Assert.Equal(Role.Follower, lone.Node.Role);
         lone.Tick(100);
         Assert.Equal(Role.Follower, lone.Node.Role);
@@ -335,13 +335,13 @@ public sealed class PaperTests
     public void Section_6_new_servers_join_without_a_vote()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Replica.Do(node => node.ProposeConfChange(new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.AddLearner, Peer(4))])));
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 2));
         lone.Replica.Do(node => node.Propose(default, 1, 1));
-        lone.Step(new AppendResponse(Peer(4), Me, 1, 3));
+        lone.Step(new AppendAccepted(Peer(4), Me, 1, 3));
         Assert.Equal(2ul, lone.Node.CommitIndex);
-        lone.Step(new AppendResponse(Peer(3), Me, 1, 3));
+        lone.Step(new AppendAccepted(Peer(3), Me, 1, 3));
         Assert.Equal(3ul, lone.Node.CommitIndex);
     }
 
@@ -351,11 +351,11 @@ public sealed class PaperTests
     public void Section_7_a_follower_behind_the_log_is_told_to_fetch_a_snapshot()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Replica.TakeSnapshot();
         lone.Replica.Disk.CompactTo(1);
         lone.Sent<Message>();
-        lone.Step(new AppendResponse(Peer(3), Me, 1, 0, Rejected: true));
+        lone.Step(new AppendRejected(Peer(3), Me, 1, 0));
         Assert.Equal(1ul, Assert.Single(lone.Sent<InstallSnapshot>()).Snapshot.Index);
     }
 
@@ -383,7 +383,7 @@ public sealed class PaperTests
     public void Section_8_a_read_is_proved_by_a_majority_heard_after_it_was_asked()
     {
         LoneReplica lone = InRole(Role.Leader);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Replica.Do(node => node.StartRound(1));
         lone.Replica.Do(node => node.ReadIndex(7));
         lone.Step(new HeartbeatResponse(Peer(2), Me, 1, 1));
@@ -404,7 +404,7 @@ public sealed class PaperTests
         else if (role == Role.Candidate)
         {
             lone.Replica.Do(node => node.Campaign());
-            lone.Step(new VoteResponse(Peer(2), Me, 1, PreVote: true, Granted: true));
+            lone.Step(new PreVoteGranted(Peer(2), Me, 1));
         }
 
         Assert.Equal(role, lone.Node.Role);

@@ -85,7 +85,7 @@ public sealed class RaftNodeTests
         lone.Replica.Do(node => node.Campaign());
         lone.Step(new Heartbeat(Peer(2), Me, 4, 0, 1));
         lone.Replica.Do(node => node.Campaign());
-        lone.Step(new VoteResponse(Peer(3), Me, 4, PreVote: true, Granted: true));
+        lone.Step(new PreVoteGranted(Peer(3), Me, 4));
         Assert.Equal(Role.PreCandidate, lone.Node.Role);
     }
 
@@ -113,12 +113,12 @@ public sealed class RaftNodeTests
 
         // What it found in its log is applied, so only the no-op of its own term is missing (the flaw of single-server changes
         // found in 2015: a change may not start before an entry of the term is committed).
-        lone.Step(new AppendResponse(Peer(2), Me, 2, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 2, 1));
         Assert.False(lone.Node.HasCommittedInTerm);
         ProposeResult early = default;
         lone.Replica.Do(node => early = node.ProposeConfChange(change));
         Assert.Equal(ProposeOutcome.ConfChangeRefused, early.Outcome);
-        lone.Step(new AppendResponse(Peer(2), Me, 2, 2));
+        lone.Step(new AppendAccepted(Peer(2), Me, 2, 2));
         ProposeResult late = default;
         lone.Replica.Do(node => late = node.ProposeConfChange(change));
         Assert.Equal(ProposeOutcome.Accepted, late.Outcome);
@@ -157,9 +157,9 @@ public sealed class RaftNodeTests
     {
         var lone = new LoneReplica(3);
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         Assert.Equal(0ul, lone.Node.LowestVoterMatch);
-        lone.Step(new AppendResponse(Peer(3), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(3), Me, 1, 1));
         Assert.Equal(1ul, lone.Node.LowestVoterMatch);
     }
 
@@ -168,10 +168,101 @@ public sealed class RaftNodeTests
     {
         var lone = new LoneReplica(3);
         lone.Lead(1);
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
         lone.Sent<Message>();
-        lone.Step(new AppendResponse(Peer(2), Me, 1, 0, Rejected: true));
+        lone.Step(new AppendRejected(Peer(2), Me, 1, 0));
         Assert.Empty(lone.Sent<AppendEntries>());
         Assert.Equal(new ProgressStatus(Peer(2), 1, 2, ProgressState.Replicate, true, false), lone.Node.Progress[1]);
+    }
+
+    [Fact]
+    public void B11_committed_entries_are_read_once_to_look_for_a_configuration_change()
+    {
+        const ulong entries = 5_000;
+        var disk = new MemoryLog(TestCluster.StartMark(TestCluster.VotersOnly(3)));
+        byte[] change = new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.Remove, Peer(3))]).Encode();
+        disk.Write([.. Log([.. Enumerable.Repeat(1ul, (int)entries - 1)]), new Entry(1, entries, EntryKind.ConfChange, 0, entries, 1, change)]);
+        var node = new RaftNode(new RaftConfig { Id = Me, Seed = 1, ElectionTicks = 10 }, disk, new HardState(1, default, entries), 0, () => 0);
+        for (int tick = 0; tick < 200; tick++)
+        {
+            // Nothing is applied meanwhile: each of these ticks after the first timeout would like to campaign.
+            node.Tick();
+        }
+
+        Assert.Equal(Role.Follower, node.Role);
+        Assert.InRange(disk.EntriesRead, 1, (long)entries);
+    }
+
+    [Fact]
+    public void B11_a_campaign_is_allowed_once_the_change_that_was_found_is_applied()
+    {
+        byte[] change = new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.Remove, Peer(3))]).Encode();
+        var disk = new MemoryLog(TestCluster.StartMark(TestCluster.VotersOnly(3)));
+        disk.Write([new Entry(1, 1, EntryKind.ConfChange, 0, 1, 1, change)]);
+        var node = new RaftNode(new RaftConfig { Id = Me, Seed = 1 }, disk, new HardState(1, default, 1), 0, () => 0);
+        node.Campaign();
+        Assert.Equal(Role.Follower, node.Role);
+        node.Applied(Assert.Single(node.TakeReady().Committed).Index);
+        node.Campaign();
+        Assert.Equal(Role.PreCandidate, node.Role);
+    }
+
+    [Fact]
+    public void B11_reads_do_not_resend_to_a_peer_that_is_slow_to_answer_a_probe()
+    {
+        var lone = new LoneReplica(3);
+        lone.Lead(1);
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 1));
+        lone.Replica.Do(node => node.Propose(new byte[10_000], 1, 1));
+        lone.Step(new AppendAccepted(Peer(2), Me, 1, 2));
+        lone.Sent<Message>();
+
+        // 3 answers every heartbeat and no append: those are behind in its disk.
+        ulong round = 1;
+        for (int heartbeat = 1; heartbeat <= 3; heartbeat++)
+        {
+            lone.Replica.Do(node => node.StartRound(round));
+            lone.Step(new HeartbeatResponse(Peer(3), Me, 1, round++));
+            for (int read = 0; read < 100; read++)
+            {
+                lone.Replica.Do(node => node.ReadIndex(1));
+                lone.Replica.Do(node => node.StartReadRound(round));
+                lone.Step(new HeartbeatResponse(Peer(3), Me, 1, round));
+                lone.Step(new HeartbeatResponse(Peer(2), Me, 1, round++));
+            }
+
+            Assert.Single(lone.Sent<AppendEntries>(), append => append.To == Peer(3));
+        }
+
+        Assert.Equal(round - 1, lone.Node.ConfirmedRound);
+    }
+
+    [Theory]
+    [InlineData(RaftNode.MaxTermJump + 1, false)]
+    [InlineData(RaftNode.MaxTermJump, true)]
+    public void D1_a_term_may_jump_only_so_far(ulong jump, bool admitted)
+    {
+        var lone = new LoneReplica(3, [3], new HardState(3, default, 1));
+        Message[] messages =
+        [
+            new TransferVoteRequest(Peer(2), Me, 3 + jump, 1, 3),
+            new Heartbeat(Peer(2), Me, 3 + jump, 0, 1),
+            new AppendRejected(Peer(2), Me, 3 + jump, 0),
+        ];
+        foreach (Message message in messages)
+        {
+            lone.Step(message);
+        }
+
+        Assert.Equal(admitted ? 3 + jump : 3, lone.Node.Term);
+        Assert.Equal(admitted ? 0 : messages.Length, lone.Node.RefusedTerms);
+    }
+
+    [Fact]
+    public void D1_a_replica_that_has_seen_no_term_takes_the_group_s_whatever_it_is()
+    {
+        var lone = new LoneReplica(3);
+        lone.Step(new Heartbeat(Peer(2), Me, 1UL << 40, 0, 1));
+        Assert.Equal(1UL << 40, lone.Node.Term);
     }
 }

@@ -49,6 +49,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_raft_commands_applied_total", "Commands applied; an entry may hold many.", counters.CommandsApplied);
         text.Gauge("kvstore_raft_entries_held_back", "Log entries kept for a replica that lacks them.", counters.LogEntriesHeldBack);
         text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped at a full inbox.", counters.PeerPayloadsDropped);
+        text.Counter("kvstore_raft_terms_refused_total", "Messages of peers refused because their term was too far above the group's.", counters.TermsRefused);
         text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);
         text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
         text.Counter("kvstore_snapshots_taken_total", "Snapshots of this node's groups, written.", counters.Snapshots.Taken);

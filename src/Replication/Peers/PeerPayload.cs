@@ -12,6 +12,8 @@ namespace KvStore.Replication;
 /// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit, lowestMatch]
 /// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…]]   item = [group, epoch, from, to, term, round]
 /// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
+/// conf       = [voters, outgoing, learners, learnersNext, autoLeave]   and, only when there is something to say,
+///              epoch, [[replica, node]…] behind that: members that are older builds cannot read it and are none of such a group
 /// </code>
 /// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
 /// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later proof of freshness. Decoding never throws: a peer that sends nonsense costs a
@@ -40,7 +42,12 @@ internal static class PeerPayload
     /// <summary>Replicas in each part of a configuration.</summary>
     public const int MaxReplicas = 256;
 
+    /// <summary>Members of a configuration, all its parts together.</summary>
+    public const int MaxMembers = 4 * MaxReplicas;
+
     private const int HeaderFields = 3;
+    private const int ConfigurationFields = 5;
+    private const int ConfigurationFieldsWithEpoch = 7;
     private const int MaxEntriesPerAppend = 1 << 16;
 
     private enum MessageType : byte
@@ -75,28 +82,29 @@ internal static class PeerPayload
 
                 break;
 
-            case AppendResponse response:
-                WriteHead(ref writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
-                writer.Write(response.Index);
-                writer.Write(response.Rejected);
-                writer.Write(response.HintIndex);
-                writer.Write(response.HintTerm);
+            case AppendAccepted accepted:
+                WriteAppendResponse(ref writer, group, epoch, message, accepted.Index, rejected: false, hintIndex: 0, hintTerm: 0);
                 break;
 
-            case VoteRequest vote:
+            case AppendRejected rejected:
+                WriteAppendResponse(ref writer, group, epoch, message, rejected.Index, rejected: true, rejected.HintIndex, rejected.HintTerm);
+                break;
+
+            case BallotRequest ballot:
                 WriteHead(ref writer, MessageType.VoteRequest, group, epoch, message, fields: 4);
-                writer.Write(vote.LastIndex);
-                writer.Write(vote.LastTerm);
-                writer.Write(vote.PreVote);
-                writer.Write(vote.Transfer);
+                writer.Write(ballot.LastIndex);
+                writer.Write(ballot.LastTerm);
+                writer.Write(ballot is PreVoteRequest);
+                writer.Write(ballot is TransferVoteRequest);
                 break;
 
-            case VoteResponse vote:
-                WriteHead(ref writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
-                writer.Write(vote.PreVote);
-                writer.Write(vote.Granted);
-                writer.Write(vote.Commit);
-                writer.Write(vote.CommitTerm);
+            case PreVoteGranted or VoteGranted:
+                WriteVoteResponse(ref writer, group, epoch, message, preVote: message is PreVoteGranted, granted: true, commit: 0, commitTerm: 0);
+                break;
+
+            case BallotRefused refused:
+                WriteVoteResponse(
+                    ref writer, group, epoch, message, preVote: refused is PreVoteRefused, granted: false, refused.Commit, refused.CommitTerm);
                 break;
 
             case ReadIndexRequest read:
@@ -204,6 +212,26 @@ internal static class PeerPayload
         return reader.AtEnd;
     }
 
+    private static void WriteAppendResponse(
+        ref MessagePackWriter writer, GroupId group, ulong epoch, Message message, ulong index, bool rejected, ulong hintIndex, ulong hintTerm)
+    {
+        WriteHead(ref writer, MessageType.AppendResponse, group, epoch, message, fields: 4);
+        writer.Write(index);
+        writer.Write(rejected);
+        writer.Write(hintIndex);
+        writer.Write(hintTerm);
+    }
+
+    private static void WriteVoteResponse(
+        ref MessagePackWriter writer, GroupId group, ulong epoch, Message message, bool preVote, bool granted, ulong commit, ulong commitTerm)
+    {
+        WriteHead(ref writer, MessageType.VoteResponse, group, epoch, message, fields: 4);
+        writer.Write(preVote);
+        writer.Write(granted);
+        writer.Write(commit);
+        writer.Write(commitTerm);
+    }
+
     private static void WriteHead(ref MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
     {
         writer.WriteArrayHeader(6 + fields);
@@ -233,12 +261,25 @@ internal static class PeerPayload
 
     private static void WriteConfiguration(ref MessagePackWriter writer, ConfState configuration)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(configuration.HasEpochOrNodes ? ConfigurationFieldsWithEpoch : ConfigurationFields);
         WriteReplicas(ref writer, configuration.Voters);
         WriteReplicas(ref writer, configuration.VotersOutgoing);
         WriteReplicas(ref writer, configuration.Learners);
         WriteReplicas(ref writer, configuration.LearnersNext);
         writer.Write(configuration.AutoLeave);
+        if (!configuration.HasEpochOrNodes)
+        {
+            return;
+        }
+
+        writer.Write(configuration.Epoch);
+        writer.WriteArrayHeader(configuration.Nodes.Count);
+        foreach (ReplicaNode node in configuration.Nodes)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(node.Id.Value);
+            writer.Write(node.Node);
+        }
     }
 
     private static void WriteReplicas(ref MessagePackWriter writer, IReadOnlyList<ReplicaId> replicas)
@@ -319,7 +360,9 @@ internal static class PeerPayload
                 if (TryReadIndex(ref reader, out ulong index) && reader.TryRead(out bool rejected)
                     && TryReadIndex(ref reader, out ulong hintIndex) && TryReadUpTo(ref reader, term, out ulong hintTerm))
                 {
-                    message = new AppendResponse(from, to, term, index, rejected, hintIndex, hintTerm);
+                    message = rejected
+                        ? new AppendRejected(from, to, term, index, hintIndex, hintTerm)
+                        : new AppendAccepted(from, to, term, index);
                 }
 
                 break;
@@ -328,7 +371,12 @@ internal static class PeerPayload
                 if (TryReadIndex(ref reader, out ulong lastIndex) && TryReadUpTo(ref reader, term, out ulong lastTerm)
                     && reader.TryRead(out bool preVote) && reader.TryRead(out bool transfer))
                 {
-                    message = new VoteRequest(from, to, term, lastIndex, lastTerm, preVote, transfer);
+                    message = (preVote, transfer) switch
+                    {
+                        (true, _) => new PreVoteRequest(from, to, term, lastIndex, lastTerm),
+                        (_, true) => new TransferVoteRequest(from, to, term, lastIndex, lastTerm),
+                        _ => new VoteRequest(from, to, term, lastIndex, lastTerm),
+                    };
                 }
 
                 break;
@@ -337,7 +385,13 @@ internal static class PeerPayload
                 if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted)
                     && TryReadIndex(ref reader, out ulong votersCommit) && TryReadUpTo(ref reader, term, out ulong votersCommitTerm))
                 {
-                    message = new VoteResponse(from, to, term, preVoteAnswer, granted, votersCommit, votersCommitTerm);
+                    message = (preVoteAnswer, granted) switch
+                    {
+                        (true, true) => new PreVoteGranted(from, to, term),
+                        (false, true) => new VoteGranted(from, to, term),
+                        (true, false) => new PreVoteRefused(from, to, term, votersCommit, votersCommitTerm),
+                        _ => new VoteRefused(from, to, term, votersCommit, votersCommitTerm),
+                    };
                 }
 
                 break;
@@ -425,14 +479,45 @@ internal static class PeerPayload
         ref MessagePackReader reader, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ConfState? configuration)
     {
         configuration = null;
-        if (!reader.TryReadArrayHeader(out int fields) || fields != 5 || !TryReadReplicas(ref reader, out ReplicaId[] voters)
+        if (!reader.TryReadArrayHeader(out int fields) || fields is not (ConfigurationFields or ConfigurationFieldsWithEpoch)
+            || !TryReadReplicas(ref reader, out ReplicaId[] voters)
             || !TryReadReplicas(ref reader, out ReplicaId[] outgoing) || !TryReadReplicas(ref reader, out ReplicaId[] learners)
             || !TryReadReplicas(ref reader, out ReplicaId[] learnersNext) || !reader.TryRead(out bool autoLeave))
         {
             return false;
         }
 
-        configuration = new ConfState(voters, outgoing, learners, learnersNext, autoLeave);
+        ulong epoch = 0;
+        ReplicaNode[] nodes = [];
+        if (fields == ConfigurationFieldsWithEpoch && !(reader.TryRead(out epoch) && TryReadNodes(ref reader, out nodes)))
+        {
+            return false;
+        }
+
+        configuration = new ConfState(voters, outgoing, learners, learnersNext, autoLeave) { Epoch = epoch, Nodes = nodes };
+        return true;
+    }
+
+    private static bool TryReadNodes(ref MessagePackReader reader, out ReplicaNode[] nodes)
+    {
+        nodes = [];
+        if (!reader.TryReadArrayHeader(out int count) || count > MaxMembers)
+        {
+            return false;
+        }
+
+        var read = new ReplicaNode[count];
+        for (int i = 0; i < count; i++)
+        {
+            if (!reader.TryReadArrayHeader(out int fields) || fields != 2 || !reader.TryRead(out ulong replica) || !reader.TryRead(out uint node))
+            {
+                return false;
+            }
+
+            read[i] = new ReplicaNode(new ReplicaId(replica), node);
+        }
+
+        nodes = read;
         return true;
     }
 

@@ -13,6 +13,7 @@ namespace KvStore.Storage;
 /// body    | group u32 | epoch u64 | index u64 | term u64 | last clock u64 | group time u64 |
 ///         | voters | outgoing voters | learners | next learners |   each: count u32, then count × replica id u64
 ///         | auto leave u8 | virtual nodes: count u32, then count × u32, ascending |
+///         | version 2: epoch of the configuration u64 | nodes: count u32, then count × (replica id u64, node u32) |
 ///
 /// block   | virtual node u32 | kind u8 | zero u8 ×3 | count u32 | data bytes u32 | crc u32 | data |
 ///           kind 1: rows of one virtual node in key order; count = rows
@@ -28,11 +29,13 @@ namespace KvStore.Storage;
 /// index holds the crc of every block, and with the header's it stands for the whole file: blocks of two files cannot be
 /// mixed, and a file that lacks its end has no footer. Sections come first, in the order they were given, then rows in order
 /// of (virtual node, key); blocks follow each other without a gap. A block has at most 1 MiB of data, or one row.
-/// The version is raised when an older reader would misread a file; a reader refuses versions it does not know.
+/// The version is raised when an older reader would misread a file; a reader refuses versions it does not know. Version 2 is
+/// written only when the configuration has an epoch or nodes to say, so that a file without them is read by every build.
 /// </summary>
 internal static class SnapshotFormat
 {
-    public const ushort Version = 1;
+    /// <summary>Newest version that is read.</summary>
+    public const ushort Version = EpochVersion;
     public const byte RowKind = 1;
     public const int HeaderPrefixBytes = 16;
     public const int BlockHeaderBytes = 20;
@@ -47,6 +50,9 @@ internal static class SnapshotFormat
     /// <summary>A header's body: 2^20 ids or virtual nodes would fit. More is damage.</summary>
     public const int MaxHeaderBodyBytes = 8 << 20;
 
+    private const ushort FirstVersion = 1;
+    private const ushort EpochVersion = 2;
+    private const int NodeBytes = sizeof(ulong) + sizeof(uint);
     private const int CrcBytes = sizeof(uint);
     private const int RowPrefixBytes = 15;
     private const int MaxRowHeaderBytes = RowPrefixBytes + 2 * sizeof(ulong);
@@ -80,9 +86,20 @@ internal static class SnapshotFormat
             body.UInt32((uint)virtualNode);
         }
 
+        if (configuration.HasEpochOrNodes)
+        {
+            body.UInt64(configuration.Epoch);
+            body.UInt32((uint)configuration.Nodes.Count);
+            foreach (ReplicaNode node in configuration.Nodes)
+            {
+                body.UInt64(node.Id.Value);
+                body.UInt32(node.Node);
+            }
+        }
+
         var all = new FieldWriter();
         all.Bytes(HeaderMagic);
-        all.UInt16(Version);
+        all.UInt16(configuration.HasEpochOrNodes ? EpochVersion : FirstVersion);
         all.UInt16(header.FeatureLevel);
         all.UInt32((uint)body.Written.Length);
         all.Bytes(body.Written);
@@ -112,8 +129,12 @@ internal static class SnapshotFormat
         return crc == BinaryPrimitives.ReadUInt32LittleEndian(bytes[^CrcBytes..]);
     }
 
+    /// <summary>Whether the rest of a header can be read.</summary>
+    public static bool IsKnown(ushort version) => version is FirstVersion or EpochVersion;
+
     public static bool TryDecodeHeader(ReadOnlySpan<byte> bytes, out SnapshotHeader header)
     {
+        ushort version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[8..]);
         ushort featureLevel = BinaryPrimitives.ReadUInt16LittleEndian(bytes[10..]);
         var body = new FieldReader(bytes[HeaderPrefixBytes..^CrcBytes]);
         uint group = body.UInt32();
@@ -127,6 +148,11 @@ internal static class SnapshotFormat
         for (int i = 0; i < virtualNodes.Length; i++)
         {
             virtualNodes[i] = (int)body.UInt32();
+        }
+
+        if (version == EpochVersion)
+        {
+            configuration = configuration with { Epoch = body.UInt64(), Nodes = ReadNodes(ref body) };
         }
 
         var metadata = new SnapshotMetadata(index, term, lastClock, configuration);
@@ -294,6 +320,17 @@ internal static class SnapshotFormat
         }
 
         return ids;
+    }
+
+    private static ReplicaNode[] ReadNodes(ref FieldReader fields)
+    {
+        var nodes = new ReplicaNode[fields.Count(NodeBytes)];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            nodes[i] = new ReplicaNode(new ReplicaId(fields.UInt64()), fields.UInt32());
+        }
+
+        return nodes;
     }
 
     /// <summary>One line of the block index.</summary>

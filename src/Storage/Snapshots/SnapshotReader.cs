@@ -91,9 +91,10 @@ public sealed class SnapshotReader : ISortedRowSource, IDisposable
         byte[] bytes = new byte[length];
         ReadExactly(bytes, 0);
         CheckIsWhole(SnapshotFormat.HeaderIsWhole(bytes, out crc), "damaged snapshot header", 0);
-        if (version != SnapshotFormat.Version)
+        if (!SnapshotFormat.IsKnown(version))
         {
-            throw new StorageException($"Snapshot format version {version} is not known, only {SnapshotFormat.Version} is", _file.Path, 8);
+            throw new StorageException(
+                $"Snapshot format version {version} is not known, only versions up to {SnapshotFormat.Version} are", _file.Path, 8);
         }
 
         bool isValid = SnapshotFormat.TryDecodeHeader(bytes, out SnapshotHeader header);

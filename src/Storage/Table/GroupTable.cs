@@ -24,7 +24,10 @@ public sealed partial class GroupTable
     public const int MaxValueBytes = Record.MaxValueBytes;
 
     private readonly SlabArena _arena;
+    // The ordinals of all nodes but the last, by their distance from the first. The last stands apart: it may be far from the others, and
+    // an array up to it would be mostly holes.
     private readonly int _firstNode;
+    private readonly int _lastNode;
     private readonly int[] _ordinals;
     private readonly VirtualNodeTree[] _trees;
     private readonly Publication _publication = new();
@@ -46,19 +49,22 @@ public sealed partial class GroupTable
         int[] nodes = virtualNodes.ToArray();
         Array.Sort(nodes);
         ArgumentOutOfRangeException.ThrowIfNegative(nodes[0]);
-        _firstNode = nodes[0];
-        _ordinals = new int[nodes[^1] - _firstNode + 1];
+        (_firstNode, _lastNode) = (nodes[0], nodes[^1]);
+        _ordinals = new int[nodes.Length == 1 ? 0 : nodes[^2] - _firstNode + 1];
         Array.Fill(_ordinals, -1);
         _trees = new VirtualNodeTree[nodes.Length];
         for (int i = 0; i < nodes.Length; i++)
         {
-            ref int ordinal = ref _ordinals[nodes[i] - _firstNode];
-            if (ordinal >= 0)
+            if (i > 0 && nodes[i] == nodes[i - 1])
             {
                 throw new ArgumentException($"Virtual node {nodes[i]} is listed twice.", nameof(virtualNodes));
             }
 
-            ordinal = i;
+            if (i < nodes.Length - 1)
+            {
+                _ordinals[nodes[i] - _firstNode] = i;
+            }
+
             _trees[i] = new VirtualNodeTree(arena);
         }
 
@@ -340,7 +346,7 @@ public sealed partial class GroupTable
     private bool TryGetOrdinal(int virtualNode, out int ordinal)
     {
         int at = virtualNode - _firstNode;
-        ordinal = (uint)at < (uint)_ordinals.Length ? _ordinals[at] : -1;
+        ordinal = (uint)at < (uint)_ordinals.Length ? _ordinals[at] : virtualNode == _lastNode ? _trees.Length - 1 : -1;
         return ordinal >= 0;
     }
 

@@ -67,6 +67,14 @@ public sealed class TableSnapshot : IDisposable
     internal void ReadPageWithExpired(int virtualNode, ReadOnlySpan<byte> fromInclusive, int maxRows, int maxBytes, RowPage page) =>
         ReadPage<SoundReads>(_at with { GroupTime = 0 }, virtualNode, fromInclusive, default, keysOnly: false, maxRows, maxBytes, page);
 
+    /// <summary>Whether the virtual node holds anything that a snapshot file would have, expired records included.</summary>
+    public bool HasRows(int virtualNode)
+    {
+        var page = new RowPage();
+        ReadPageWithExpired(virtualNode, default, maxRows: 1, maxBytes: 1, page);
+        return page.Count > 0;
+    }
+
     internal void ReadPage<TRules>(
         int virtualNode,
         ReadOnlySpan<byte> fromInclusive,

@@ -43,7 +43,9 @@ internal readonly record struct LogStart(ulong Index, ulong Term, ulong LastCloc
 /// HardState                              term u64 | vote u64 | commit u64
 /// SnapshotMark  count = file name bytes  index u64 | term u64 | last clock u64
 ///               flags: 1 = auto-leave,   | voters u16 | outgoing u16 | learners u16 | learners next u16
-///                      2 = has a file    | replica ids u64 … in that order | file name, UTF-8, zero-filled to a multiple of 8
+///                      2 = has a file,   | replica ids u64 … in that order
+///                      4 = has an epoch  | with flag 4: epoch u64 | nodes u64 | nodes × (replica id u64, node u64)
+///                      or nodes          | file name, UTF-8, zero-filled to a multiple of 8
 /// Compact                                index u64 | term u64 | last clock u64 | last index u64
 ///               The log holds exactly the entries (index, last index]; term and clock are those at index.
 /// Replica                                replica id u64 | epoch u64 | term u64 | vote u64 | commit u64
@@ -66,11 +68,18 @@ internal static class ItemFormat
     private const ushort AutoLeaveFlag = 1;
     private const ushort HasFileFlag = 2;
 
+    /// <summary>Not set while there is nothing to say: then the mark is the one that every build reads.</summary>
+    private const ushort HasEpochFlag = 4;
+
+    private const int EpochPrefixBytes = 16;
+    private const int NodeBytes = 16;
+
     public static int MarkBytes(SnapshotMetadata snapshot, string? file)
     {
         ConfState c = snapshot.Configuration;
         int ids = c.Voters.Count + c.VotersOutgoing.Count + c.Learners.Count + c.LearnersNext.Count;
-        return MarkPrefixBytes + ids * sizeof(ulong) + Align(file is null ? 0 : Encoding.UTF8.GetByteCount(file));
+        int epochBytes = c.HasEpochOrNodes ? EpochPrefixBytes + c.Nodes.Count * NodeBytes : 0;
+        return MarkPrefixBytes + ids * sizeof(ulong) + epochBytes + Align(file is null ? 0 : Encoding.UTF8.GetByteCount(file));
     }
 
     public static void WriteHardState(Span<byte> item, uint group, HardState state)
@@ -124,7 +133,8 @@ internal static class ItemFormat
     {
         ConfState c = snapshot.Configuration;
         int fileBytes = file is null ? 0 : Encoding.UTF8.GetByteCount(file);
-        ushort flags = (ushort)((c.AutoLeave ? AutoLeaveFlag : 0) | (file is null ? 0 : HasFileFlag));
+        ushort flags = (ushort)(
+            (c.AutoLeave ? AutoLeaveFlag : 0) | (file is null ? 0 : HasFileFlag) | (c.HasEpochOrNodes ? HasEpochFlag : 0));
         WriteHeader(item, ItemKind.SnapshotMark, flags, group, MarkBytes(snapshot, file), (uint)fileBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(item[16..], snapshot.Index);
         BinaryPrimitives.WriteUInt64LittleEndian(item[24..], snapshot.Term);
@@ -140,6 +150,19 @@ internal static class ItemFormat
             {
                 BinaryPrimitives.WriteUInt64LittleEndian(item[at..], id.Value);
                 at += sizeof(ulong);
+            }
+        }
+
+        if (c.HasEpochOrNodes)
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(item[at..], c.Epoch);
+            BinaryPrimitives.WriteUInt64LittleEndian(item[(at + 8)..], (ulong)c.Nodes.Count);
+            at += EpochPrefixBytes;
+            foreach (ReplicaNode node in c.Nodes)
+            {
+                BinaryPrimitives.WriteUInt64LittleEndian(item[at..], node.Id.Value);
+                BinaryPrimitives.WriteUInt64LittleEndian(item[(at + 8)..], node.Node);
+                at += NodeBytes;
             }
         }
 
@@ -180,18 +203,58 @@ internal static class ItemFormat
             }
         }
 
+        ulong epoch = 0;
+        ReplicaNode[] nodes = [];
+        if ((flags & HasEpochFlag) != 0 && !TryReadEpoch(item, ref at, out epoch, out nodes))
+        {
+            return false;
+        }
+
         if (fileBytes > item.Length || at + Align((int)fileBytes) != item.Length)
         {
             return false;
         }
 
-        ConfState configuration = new(lists[0], lists[1], lists[2], lists[3], (flags & AutoLeaveFlag) != 0);
+        ConfState configuration = new(lists[0], lists[1], lists[2], lists[3], (flags & AutoLeaveFlag) != 0) { Epoch = epoch, Nodes = nodes };
         snapshot = new SnapshotMetadata(
             BinaryPrimitives.ReadUInt64LittleEndian(item[16..]),
             BinaryPrimitives.ReadUInt64LittleEndian(item[24..]),
             BinaryPrimitives.ReadUInt64LittleEndian(item[32..]),
             configuration);
         file = (flags & HasFileFlag) != 0 ? Encoding.UTF8.GetString(item.Slice(at, (int)fileBytes)) : null;
+        return true;
+    }
+
+    private static bool TryReadEpoch(ReadOnlySpan<byte> item, ref int at, out ulong epoch, out ReplicaNode[] nodes)
+    {
+        epoch = 0;
+        nodes = [];
+        if (item.Length - at < EpochPrefixBytes)
+        {
+            return false;
+        }
+
+        epoch = BinaryPrimitives.ReadUInt64LittleEndian(item[at..]);
+        ulong count = BinaryPrimitives.ReadUInt64LittleEndian(item[(at + 8)..]);
+        at += EpochPrefixBytes;
+        if (count > (ulong)((item.Length - at) / NodeBytes))
+        {
+            return false;
+        }
+
+        nodes = new ReplicaNode[count];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            ulong node = BinaryPrimitives.ReadUInt64LittleEndian(item[(at + 8)..]);
+            if (node > uint.MaxValue)
+            {
+                return false;
+            }
+
+            nodes[i] = new ReplicaNode(new ReplicaId(BinaryPrimitives.ReadUInt64LittleEndian(item[at..])), (uint)node);
+            at += NodeBytes;
+        }
+
         return true;
     }
 

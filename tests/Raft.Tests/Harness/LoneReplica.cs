@@ -55,12 +55,12 @@ internal sealed class LoneReplica
         Replica.Do(node => node.Campaign());
         for (ulong voter = 2; voter <= (ulong)votes + 1; voter++)
         {
-            Step(new VoteResponse(Peer(voter), Me, Node.Term + 1, PreVote: true, Granted: true));
+            Step(new PreVoteGranted(Peer(voter), Me, Node.Term + 1));
         }
 
         for (ulong voter = 2; voter <= (ulong)votes + 1; voter++)
         {
-            Step(new VoteResponse(Peer(voter), Me, Node.Term, PreVote: false, Granted: true));
+            Step(new VoteGranted(Peer(voter), Me, Node.Term));
         }
 
         Assert.Equal(Role.Leader, Node.Role);

@@ -15,6 +15,9 @@ internal sealed class MemoryLog : ILogReader
 
     public ulong FirstIndex { get; private set; }
 
+    /// <summary>Entries handed out by <see cref="Entries"/> so far.</summary>
+    public long EntriesRead { get; private set; }
+
     public ulong LastIndex => FirstIndex + (ulong)_entries.Count - 1;
 
     public ulong Term(ulong index) => index == FirstIndex - 1 ? _termBeforeFirst : this[index].Term;
@@ -41,6 +44,7 @@ internal sealed class MemoryLog : ILogReader
             result.Add(this[index]);
         }
 
+        EntriesRead += result.Count;
         return result;
     }
 

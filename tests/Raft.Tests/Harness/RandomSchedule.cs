@@ -231,6 +231,12 @@ internal sealed class RandomSchedule
         }
 
         var change = new ConfChange((ConfTransition)_random.Next(3), _random.Next(4) == 0 ? [] : steps);
+        if (_seed % 2 == 0)
+        {
+            // Mostly by the table of the moment, sometimes by an older one.
+            change = change with { Epoch = (ulong)(_step / 100 + (_random.Next(4) == 0 ? 0 : 1)) };
+        }
+
         replica.Do(node => node.ProposeConfChange(change));
     }
 

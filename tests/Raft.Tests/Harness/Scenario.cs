@@ -335,9 +335,12 @@ internal sealed class Scenario
         }
     });
 
-    /// <summary>conf 1 v4 l5 r2 joint|explicit: voter 4, learner 5, remove 2; without steps: leave.</summary>
+    /// <summary>
+    /// conf 1 v4 l5 r2 joint|explicit: voter 4, learner 5, remove 2; without steps: leave. l5@9: it lives on node 9. e7: by table 7.
+    /// </summary>
     private void ChangeConfiguration(string[] args)
     {
+        ulong epoch = 0;
         var transition = ConfTransition.Auto;
         List<ConfChangeStep> steps = [];
         foreach (string word in args[1..])
@@ -350,6 +353,9 @@ internal sealed class Scenario
                 case "explicit":
                     transition = ConfTransition.JointExplicit;
                     break;
+                case ['e', .. string number]:
+                    epoch = Number(number);
+                    break;
                 default:
                     ConfChangeKind kind = word[0] switch
                     {
@@ -358,14 +364,15 @@ internal sealed class Scenario
                         'r' => ConfChangeKind.Remove,
                         _ => throw new FormatException($"no step '{word}'"),
                     };
-                    steps.Add(new ConfChangeStep(kind, new ReplicaId(Number(word[1..]))));
+                    string[] place = word[1..].Split('@');
+                    steps.Add(new ConfChangeStep(kind, Id(place[0]), place.Length > 1 ? (uint)Number(place[1]) : 0));
                     break;
             }
         }
 
         Node(args).Do(node =>
         {
-            ProposeResult result = node.ProposeConfChange(new ConfChange(transition, steps));
+            ProposeResult result = node.ProposeConfChange(new ConfChange(transition, steps) { Epoch = epoch });
             if (result.Outcome != ProposeOutcome.Accepted)
             {
                 Say($"{args[0]} refuses: {result.Outcome}");

@@ -151,7 +151,7 @@ internal sealed class TestReplica
     }
 
     private bool LeavesTooEarly(Message message) =>
-        Bug == OwnerBug.AcknowledgesBeforeSync || (Bug == OwnerBug.AsksForVotesBeforeSync && message is VoteRequest);
+        Bug == OwnerBug.AcknowledgesBeforeSync || (Bug == OwnerBug.AsksForVotesBeforeSync && message is BallotRequest and not PreVoteRequest);
 
     private void Write(Ready write)
     {

@@ -31,7 +31,9 @@ internal static class Text
             text.Append($", learners next {string.Join(' ', configuration.LearnersNext)}");
         }
 
-        return text.Append(configuration.AutoLeave ? ", leaves by itself" : "").ToString();
+        text.Append(configuration.AutoLeave ? ", leaves by itself" : "");
+        text.Append(configuration.Epoch > 0 ? $", by table {configuration.Epoch}" : "");
+        return text.AppendJoin("", configuration.Nodes.Select(node => $", {node.Id} on node {node.Node}")).ToString();
     }
 
     public static string Of(ProgressStatus member) =>
@@ -48,19 +50,20 @@ internal static class Text
     private static string Body(Message message) => message switch
     {
         AppendEntries m => $"Append term {m.Term} after {m.PrevIndex}/{m.PrevTerm} commit {m.Commit} [{Of(m.Entries)}]",
-        AppendResponse { Rejected: true } m => $"AppendRejected term {m.Term} at {m.Index} hint {m.HintIndex}/{m.HintTerm}",
-        AppendResponse m => $"AppendOk term {m.Term} up to {m.Index}",
+        AppendRejected m => $"AppendRejected term {m.Term} at {m.Index} hint {m.HintIndex}/{m.HintTerm}",
+        AppendAccepted m => $"AppendOk term {m.Term} up to {m.Index}",
         Heartbeat m => $"Heartbeat term {m.Term} commit {m.Commit} round {m.Round}",
         HeartbeatResponse m => $"HeartbeatOk term {m.Term} round {m.Round}",
-        VoteRequest m => $"{Ballot(m.PreVote)}Request term {m.Term} log ends {m.LastIndex}/{m.LastTerm}{(m.Transfer ? " transfer" : "")}",
-        VoteResponse { Granted: true } m => $"{Ballot(m.PreVote)}Granted term {m.Term}",
-        VoteResponse m => $"{Ballot(m.PreVote)}Refused term {m.Term} committed {m.Commit}/{m.CommitTerm}",
+        PreVoteRequest m => $"PreVoteRequest term {m.Term} log ends {m.LastIndex}/{m.LastTerm}",
+        VoteRequest m => $"VoteRequest term {m.Term} log ends {m.LastIndex}/{m.LastTerm}",
+        TransferVoteRequest m => $"VoteRequest term {m.Term} log ends {m.LastIndex}/{m.LastTerm} transfer",
+        PreVoteGranted m => $"PreVoteGranted term {m.Term}",
+        VoteGranted m => $"VoteGranted term {m.Term}",
+        BallotRefused m => $"{(m is PreVoteRefused ? "PreVote" : "Vote")}Refused term {m.Term} committed {m.Commit}/{m.CommitTerm}",
         ReadIndexRequest m => $"ReadIndex term {m.Term} context {m.Context}",
         ReadIndexResponse m => $"ReadIndexOk term {m.Term} context {m.Context} index {m.Index}",
         InstallSnapshot m => $"InstallSnapshot term {m.Term} {m.Snapshot.Index}/{m.Snapshot.Term}",
         TimeoutNow m => $"TimeoutNow term {m.Term}",
         _ => message.ToString(),
     };
-
-    private static string Ballot(bool preVote) => preVote ? "PreVote" : "Vote";
 }

@@ -19,7 +19,7 @@ public sealed class ConfChangeTests
     public void A_change_survives_its_encoding() =>
         Prop.ForAll(Changes().ToArbitrary(), change =>
             ConfChange.TryDecode(change.Encode(), out ConfChange? back)
-            && back!.Transition == change.Transition && back.Steps.SequenceEqual(change.Steps)).Check(Thorough);
+            && back!.Transition == change.Transition && back.Epoch == change.Epoch && back.Steps.SequenceEqual(change.Steps)).Check(Thorough);
 
     [Fact]
     public void The_layout_is_fixed() =>
@@ -30,17 +30,86 @@ public sealed class ConfChangeTests
                 [new(ConfChangeKind.AddVoter, new ReplicaId(7)), new(ConfChangeKind.Remove, new ReplicaId(0x201))]).Encode());
 
     [Fact]
-    public void No_prefix_and_no_other_version_can_be_read()
+    public void The_layout_with_an_epoch_is_fixed() =>
+        Assert.Equal(
+            new byte[]
+            {
+                2, 0, 2, 0, 5, 4, 0, 0, 0, 0, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            },
+            new ConfChange(
+                ConfTransition.Auto,
+                [new(ConfChangeKind.AddLearner, new ReplicaId(7), Node: 0x103), new(ConfChangeKind.Remove, new ReplicaId(0x201))])
+            { Epoch = 0x405 }.Encode());
+
+    [Fact]
+    public void What_has_no_epoch_and_no_node_is_written_as_it_always_was()
     {
-        byte[] bytes = new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.AddVoter, new ReplicaId(7))]).Encode();
+        ConfChange said = new(ConfTransition.Auto, [new(ConfChangeKind.AddLearner, new ReplicaId(7), Node: 3)]);
+        Assert.Equal(2, said.Encode()[0]);
+        Assert.Equal(2, (ConfChange.LeaveJoint with { Epoch = 1 }).Encode()[0]);
+        Assert.Equal(new ConfChange(ConfTransition.Auto, [new(ConfChangeKind.AddLearner, new ReplicaId(7))]).Encode(), said.WithoutEpoch().Encode());
+        Assert.Equal(ConfChange.LeaveJoint.Encode(), (ConfChange.LeaveJoint with { Epoch = 1 }).WithoutEpoch().Encode());
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(9, 0)]
+    [InlineData(0, 3)]
+    public void No_prefix_and_no_other_version_can_be_read(ulong epoch, uint node)
+    {
+        ConfChange change = new(ConfTransition.Auto, [new(ConfChangeKind.AddVoter, new ReplicaId(7), node)]) { Epoch = epoch };
+        byte[] bytes = change.Encode();
         for (int length = 0; length < bytes.Length; length++)
         {
             Assert.False(ConfChange.TryDecode(bytes.AsSpan(0, length), out _));
         }
 
-        bytes[0] = 2;
+        Assert.False(ConfChange.TryDecode([.. bytes, 0], out _));
+        bytes[0] = 3;
         Assert.False(ConfChange.TryDecode(bytes, out _));
     }
+
+    /// <summary>
+    /// Why an older table cannot undo a newer one: what follows the older one is refused, whatever it wants. And where a member lives
+    /// is known for as long as it is one.
+    /// </summary>
+    [Fact]
+    public void The_epoch_never_falls_and_only_members_have_a_node() =>
+        Prop.ForAll(Changes().ListOf(8).ToArbitrary(), changes =>
+        {
+            ConfState current = ConfState.Of(new ReplicaId(1), new ReplicaId(2), new ReplicaId(3));
+            foreach (ConfChange change in changes)
+            {
+                bool applied = change.TryApplyTo(current, out ConfState next, out string? refusal);
+                if (applied != (refusal is null) || (applied && (change.Epoch < current.Epoch || next.Epoch != change.Epoch))
+                    || (!applied && !next.Equals(current)) || !NodesAreRight(change, current, next))
+                {
+                    return false;
+                }
+
+                current = next;
+            }
+
+            return true;
+        }).Check(Thorough);
+
+    [Fact]
+    public void A_change_without_steps_tells_the_table_when_there_is_nothing_to_leave()
+    {
+        ConfState voters = ConfState.Of(new ReplicaId(1));
+        ConfChange follows = ConfChange.LeaveJoint with { Epoch = 4 };
+        Assert.True(follows.TryApplyTo(voters, out ConfState next, out _));
+        Assert.Equal(voters with { Epoch = 4 }, next);
+        Assert.False(follows.TryApplyTo(next, out _, out _));
+        Assert.False(ConfChange.LeaveJoint.TryApplyTo(next, out _, out string? refusal));
+        Assert.Contains("epoch 4", refusal, StringComparison.Ordinal);
+    }
+
+    private static bool NodesAreRight(ConfChange change, ConfState current, ConfState next) =>
+        next.Nodes.Select(node => node.Id).SequenceEqual(next.Nodes.Select(node => node.Id).Distinct().Order())
+        && next.Nodes.All(node => node.Node != 0 && next.IsMember(node.Id)
+            && (current.NodeOf(node.Id) == node.Node || change.Steps.Any(step => step.Id == node.Id && step.Node == node.Node)))
+        && current.Nodes.All(node => !next.IsMember(node.Id) || next.NodeOf(node.Id) != 0);
 
     /// <summary>Why the changes are safe: no two quorums of neighbouring configurations can decide without a common voter.</summary>
     [Fact]
@@ -148,11 +217,13 @@ public sealed class ConfChangeTests
         Steps().Select(steps => steps.Where(step => step.Id != Leader).DistinctBy(step => step.Id).DefaultIfEmpty(AddTwo).ToArray());
 
     private static Gen<ConfChange> Changes() =>
-        Gen.Choose(0, 2).Zip(Steps()).Select(pair => new ConfChange((ConfTransition)pair.Item1, pair.Item2));
+        Gen.Choose(0, 2).Zip(Steps()).Zip(Gen.Choose(0, 3)).Select(drawn =>
+            new ConfChange((ConfTransition)drawn.Item1.Item1, drawn.Item1.Item2) { Epoch = (ulong)drawn.Item2 });
 
     private static Gen<ConfChangeStep[]> Steps() =>
         Gen.Choose(0, 4).SelectMany(count =>
-            Gen.Choose(0, 2).Zip(Gen.Choose(1, Ids))
-                .Select(pair => new ConfChangeStep((ConfChangeKind)pair.Item1, new ReplicaId((ulong)pair.Item2)))
+            Gen.Choose(0, 2).Zip(Gen.Choose(1, Ids)).Zip(Gen.Choose(0, 2))
+                .Select(drawn => new ConfChangeStep(
+                    (ConfChangeKind)drawn.Item1.Item1, new ReplicaId((ulong)drawn.Item1.Item2), (uint)drawn.Item2))
                 .ArrayOf(count));
 }

@@ -130,7 +130,7 @@ public sealed class LogTests
                     progress.TryStepBack((ulong)random.Next((int)last + 1), (ulong)random.Next((int)last + 1));
                     break;
                 case 5:
-                    progress.Resume();
+                    progress.TryResume(heartbeat: (ulong)random.Next(300));
                     break;
                 case 6:
                     progress.BecomeReplicate();

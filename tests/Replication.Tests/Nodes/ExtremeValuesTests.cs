@@ -16,16 +16,28 @@ public sealed class ExtremeValuesTests
     private static readonly ReplicaId Self = new(2);
 
     [Theory]
-    [InlineData(PeerPayload.MaxTerm, true)]
-    [InlineData(PeerPayload.MaxTerm + 1, false)]
-    [InlineData(ulong.MaxValue, false)]
-    public void A_higher_term_passes_up_to_the_limit(ulong term, bool passes)
+    [InlineData(Term + RaftNode.MaxTermJump, true)]
+    [InlineData(Term + RaftNode.MaxTermJump + 1, false)]
+    [InlineData(PeerPayload.MaxTerm, false)]
+    public void D1_a_higher_term_is_believed_up_to_the_jump_and_counted_beyond_it(ulong term, bool believed)
     {
         LoneNode node = Following();
-        Assert.Equal(passes, Says(node, new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
+        Assert.True(Says(node, new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
+        Assert.True(Says(node, new TransferVoteRequest(Peer, Self, term, LastIndex, Term)));
         node.Turn();
-        Assert.Equal(passes ? term : Term, node.Replica.View.Term);
+        Assert.Equal(believed ? term : Term, node.Replica.View.Term);
+        Assert.Equal(believed ? 0 : 2, node.Store.Counters.TermsRefused);
+
+        // What was refused is not on the disk either: the group goes on after a restart.
+        node.Restart();
+        Assert.Equal(believed ? term : Term, node.Replica.RecoveredHardState.Term);
     }
+
+    [Theory]
+    [InlineData(PeerPayload.MaxTerm + 1)]
+    [InlineData(ulong.MaxValue)]
+    public void A_term_that_no_cluster_can_have_reached_is_no_message(ulong term) =>
+        Assert.False(Says(Following(), new AppendEntries(Peer, Self, term, LastIndex, Term, LastIndex, [])));
 
     [Theory]
     [InlineData(PeerPayload.MaxWallMs, true)]
@@ -40,7 +52,7 @@ public sealed class ExtremeValuesTests
         Entry[] falling = [LoneNode.NoOp(5, LastIndex + 1), LoneNode.NoOp(4, LastIndex + 2)];
         Assert.False(Says(Following(), new AppendEntries(Peer, Self, Term, LastIndex, 5, 0, falling)));
         Assert.False(Says(Following(), new AppendEntries(Peer, Self, Term, LastIndex, Term, 0, [LoneNode.NoOp(Term + 1, LastIndex + 1)])));
-        Assert.False(Says(Following(), new VoteRequest(Peer, Self, Term, LastIndex, Term + 1, PreVote: false)));
+        Assert.False(Says(Following(), new VoteRequest(Peer, Self, Term, LastIndex, Term + 1)));
     }
 
     [Fact]
@@ -59,7 +71,7 @@ public sealed class ExtremeValuesTests
     {
         LoneNode node = Following();
         ulong term = node.LeadWithVotesOfNode1();
-        Assert.True(Says(node, new AppendResponse(Peer, Self, term, node.Replica.DurableLastIndex)));
+        Assert.True(Says(node, new AppendAccepted(Peer, Self, term, node.Replica.DurableLastIndex)));
         node.Turn();
         node.HearAnswer(term, ulong.MaxValue);
         var reader = new WaitingClient();
@@ -124,7 +136,8 @@ public sealed class ExtremeValuesTests
 
     private static Message Draw(Random random, LoneNode node)
     {
-        ulong[] terms = [0, Term, node.Replica.View.Term, node.Replica.View.Term + 1, PeerPayload.MaxTerm, PeerPayload.MaxTerm + 1, ulong.MaxValue];
+        ulong now = node.Replica.View.Term;
+        ulong[] terms = [0, Term, now, now + 1, now + RaftNode.MaxTermJump, PeerPayload.MaxTerm, PeerPayload.MaxTerm + 1, ulong.MaxValue];
         ulong[] indices = [0, 5, LastIndex, LastIndex + 1, PeerPayload.MaxIndex, PeerPayload.MaxIndex + 1, 1UL << 63, ulong.MaxValue];
         ulong[] clocks = [1, PeerPayload.MaxClock, PeerPayload.MaxClock + 1, ulong.MaxValue];
         ulong AnyTerm() => terms[random.Next(terms.Length)];
@@ -137,13 +150,18 @@ public sealed class ExtremeValuesTests
 
         // A commit index in a heartbeat that is possible and above our log says that we lost what we acknowledged: that must stop us.
         ulong[] commits = [0, LastIndex, PeerPayload.MaxIndex + 1, ulong.MaxValue];
-        return random.Next(11) switch
+        return random.Next(16) switch
         {
             0 => new AppendEntries(Peer, Self, leaderTerm, AnyIndex(), AnyTerm(), AnyIndex(), [AnyEntry()]),
             1 => new AppendEntries(Peer, Self, leaderTerm, AnyIndex(), AnyTerm(), AnyIndex(), []),
-            2 => new AppendResponse(Peer, Self, AnyTerm(), AnyIndex(), Flag(), AnyIndex(), AnyTerm()),
-            3 => new VoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm(), Flag(), Flag()),
-            4 => new VoteResponse(Peer, Self, AnyTerm(), Flag(), Flag(), AnyIndex(), AnyTerm()),
+            2 => new AppendAccepted(Peer, Self, AnyTerm(), AnyIndex()),
+            10 => new AppendRejected(Peer, Self, AnyTerm(), AnyIndex(), AnyIndex(), AnyTerm()),
+            3 => new VoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            11 => new PreVoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            12 => new TransferVoteRequest(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            4 => new VoteRefused(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            13 => new PreVoteRefused(Peer, Self, AnyTerm(), AnyIndex(), AnyTerm()),
+            14 => Flag() ? new VoteGranted(Peer, Self, AnyTerm()) : new PreVoteGranted(Peer, Self, AnyTerm()),
             5 => new ReadIndexRequest(Peer, Self, AnyTerm(), AnyIndex()),
             6 => new ReadIndexResponse(Peer, Self, AnyTerm(), AnyIndex(), AnyIndex()),
             7 => new InstallSnapshot(

@@ -462,7 +462,7 @@ public sealed class FreshnessTests
 
     private static void CommitOwnTerm(LoneNode node, ulong term)
     {
-        node.Hear(new AppendResponse(Leader, node.Replica.Id, term, node.Replica.DurableLastIndex));
+        node.Hear(new AppendAccepted(Leader, node.Replica.Id, term, node.Replica.DurableLastIndex));
         node.Turn();
     }
 }

@@ -49,7 +49,7 @@ public sealed class LeaderTwiceTests
 
     private static void Acknowledge(LoneNode node, ulong term)
     {
-        node.Hear(new AppendResponse(Peer, Self, term, node.Replica.DurableLastIndex));
+        node.Hear(new AppendAccepted(Peer, Self, term, node.Replica.DurableLastIndex));
         node.Turn();
     }
 }

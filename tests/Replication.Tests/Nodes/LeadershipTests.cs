@@ -74,7 +74,7 @@ public sealed class LeadershipTests
             node.Turn();
         }
 
-        return node.SentMessages().OfType<VoteRequest>().Where(m => m.PreVote).GroupBy(m => m.To).Max(m => (int?)m.Count()) ?? 0;
+        return node.SentMessages().OfType<PreVoteRequest>().GroupBy(m => m.To).Max(m => (int?)m.Count()) ?? 0;
     }
 
     /// <summary>Node 1 answers every heartbeat.</summary>

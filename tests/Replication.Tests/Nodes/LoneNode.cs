@@ -112,9 +112,9 @@ internal sealed class LoneNode : ITransport
             Turn();
             if (replica.View.Role == Role.PreCandidate)
             {
-                Hear(new VoteResponse(peer, replica.Id, replica.View.Term + 1, PreVote: true, Granted: true), group);
+                Hear(new PreVoteGranted(peer, replica.Id, replica.View.Term + 1), group);
                 Turn();
-                Hear(new VoteResponse(peer, replica.Id, replica.View.Term, PreVote: false, Granted: true), group);
+                Hear(new VoteGranted(peer, replica.Id, replica.View.Term), group);
                 Turn();
             }
         }
@@ -127,7 +127,7 @@ internal sealed class LoneNode : ITransport
     public void HearAcknowledgement(uint group = 1)
     {
         Replica replica = ReplicaOf(group);
-        Hear(new AppendResponse(IdOf(1, group), replica.Id, replica.View.Term, replica.DurableLastIndex), group);
+        Hear(new AppendAccepted(IdOf(1, group), replica.Id, replica.View.Term, replica.DurableLastIndex), group);
         Turn();
     }
 

@@ -69,7 +69,7 @@ public sealed class NewcomerTests
         node.Turn();
         (SnapshotMetadata snapshot, byte[] piece) = SnapshotOfNode3.Take(term: 6);
         node.Hear(new InstallSnapshot(LoneNode.IdOf(1), node.Replica.Id, 6, snapshot), from: 1, aheadMs: AnHour);
-        node.Hear(new AppendResponse(LoneNode.IdOf(3), node.Replica.Id, 1, 0), from: 3, aheadMs: AnHour);
+        node.Hear(new AppendAccepted(LoneNode.IdOf(3), node.Replica.Id, 1, 0), from: 3, aheadMs: AnHour);
         node.Turn();
         node.TurnSnapshots();
         node.HearPayload(piece);
@@ -83,7 +83,9 @@ public sealed class NewcomerTests
             bool isPreVote = node.Replica.View.Role == Role.PreCandidate;
             if (isPreVote || node.Replica.View.Role == Role.Candidate)
             {
-                var vote = new VoteResponse(LoneNode.IdOf(1), node.Replica.Id, isPreVote ? term + 1 : term, isPreVote, Granted: true);
+                Message vote = isPreVote
+                    ? new PreVoteGranted(LoneNode.IdOf(1), node.Replica.Id, term + 1)
+                    : new VoteGranted(LoneNode.IdOf(1), node.Replica.Id, term);
                 node.Hear(vote, from: 1, aheadMs: AnHour);
                 node.Turn();
             }

@@ -21,7 +21,7 @@ public sealed class RoundTests
         Assert.Null(first.Reply);
 
         // Node 1 has a higher term in group 1. That is what it says there, and it ends our term and not the read.
-        node.Hear(new AppendResponse(LoneNode.IdOf(1), node.Replica.Id, node.Replica.View.Term + 1, 0, Rejected: true));
+        node.Hear(new AppendRejected(LoneNode.IdOf(1), node.Replica.Id, node.Replica.View.Term + 1, 0));
         node.Turn();
         Assert.False(node.Replica.IsLeader);
         Assert.True(node.ReplicaOf(2).IsLeader);
@@ -45,8 +45,8 @@ public sealed class RoundTests
         node.Turn();
         HeartbeatResponse answer = Assert.Single(node.SentMessages().OfType<HeartbeatResponse>());
         Assert.Equal((LoneNode.IdOf(2, group: 2), 6UL, 2UL), (answer.From, answer.Term, answer.Round));
-        AppendResponse refusal = Assert.Single(node.SentMessages().OfType<AppendResponse>());
-        Assert.Equal((LoneNode.IdOf(2, group: 1), 7UL, true), (refusal.From, refusal.Term, refusal.Rejected));
+        AppendRejected refusal = Assert.Single(node.SentMessages().OfType<AppendRejected>());
+        Assert.Equal((LoneNode.IdOf(2, group: 1), 7UL), (refusal.From, refusal.Term));
     }
 
     /// <summary>

@@ -31,12 +31,12 @@ public sealed class SlowFetchTests
         Assert.True(node.Replica.SnapshotIndex >= snapshot + 50, $"{node.Replica.SnapshotIndex} after {snapshot}");
         Assert.Equal(snapshot + 1, FirstIndex(node));
 
-        node.Hear(new AppendResponse(Slow, Self, term, snapshot));
+        node.Hear(new AppendAccepted(Slow, Self, term, snapshot));
         node.Turn();
         Assert.Contains(node.SentMessages().OfType<AppendEntries>(), m => m.To == Slow && m.PrevIndex == snapshot && m.Entries.Count > 0);
 
         // Once it has caught up, neither the log nor the file is kept for it.
-        node.Hear(new AppendResponse(Slow, Self, term, node.Replica.DurableLastIndex));
+        node.Hear(new AppendAccepted(Slow, Self, term, node.Replica.DurableLastIndex));
         node.Pass(SnapshotTransfer.IdleLimitMs);
         TakeAnotherSnapshot(node, term);
         TakeAnotherSnapshot(node, term);
@@ -125,7 +125,7 @@ public sealed class SlowFetchTests
             var put = new KvRequest { Operation = new Put("k"u8, new byte[50]), TimeoutMs = 500 };
             node.Store.Submit(put, new WaitingClient());
             node.Turn();
-            node.Hear(new AppendResponse(new ReplicaId(1), Self, term, node.Replica.DurableLastIndex));
+            node.Hear(new AppendAccepted(new ReplicaId(1), Self, term, node.Replica.DurableLastIndex));
             node.Turn();
         }
 

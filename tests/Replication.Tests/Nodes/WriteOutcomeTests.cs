@@ -69,7 +69,7 @@ public sealed class WriteOutcomeTests
         WaitingClient soon = Put(node, timeoutMs: 200, UserKey with { Client = 100 }, WriteAck.All);
         WaitingClient last = Put(node, timeoutMs: 60_000, UserKey with { Client = 101 }, WriteAck.All);
         node.HearAcknowledgement();
-        node.Hear(new AppendResponse(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, hasFirst));
+        node.Hear(new AppendAccepted(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, hasFirst));
         node.Turn();
         Assert.Equal(ErrorCode.None, first.Reply!.Code);
         Assert.Null(soon.Reply);
@@ -78,7 +78,7 @@ public sealed class WriteOutcomeTests
         node.Turn();
         Assert.Equal(ErrorCode.NotOnAll, soon.Reply!.Code);
         Assert.Null(last.Reply);
-        node.Hear(new AppendResponse(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex));
+        node.Hear(new AppendAccepted(LoneNode.IdOf(3), node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex));
         node.Turn();
         Assert.Equal(ErrorCode.None, last.Reply!.Code);
     }

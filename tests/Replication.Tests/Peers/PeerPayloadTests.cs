@@ -9,18 +9,22 @@ public sealed class PeerPayloadTests
     private static readonly ReplicaId A = new(1);
     private static readonly ReplicaId B = new(2);
 
+    private static ConfState FollowsTable =>
+        ConfState.Of(A, B) with { Learners = [new ReplicaId(9)], Epoch = 300, Nodes = [new(B, 2), new(new ReplicaId(9), 70_000)] };
+
     public static TheoryData<Message> EveryMessage() =>
     [
         new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 0)]),
         new AppendEntries(A, B, 7, 10, 6, 9, []),
-        new AppendResponse(B, A, 7, 12),
-        new AppendResponse(B, A, 7, 12, Rejected: true, HintIndex: 8, HintTerm: 5),
-        new VoteRequest(A, B, 8, 12, 7, PreVote: true),
-        new VoteRequest(A, B, 8, 12, 7, PreVote: false, Transfer: true),
-        new VoteResponse(B, A, 8, PreVote: true, Granted: false, Commit: 11, CommitTerm: 7),
+        new AppendAccepted(B, A, 7, 12),
+        new AppendRejected(B, A, 7, 12, HintIndex: 8, HintTerm: 5),
+        new PreVoteRequest(A, B, 8, 12, 7),
+        new TransferVoteRequest(A, B, 8, 12, 7),
+        new PreVoteRefused(B, A, 8, Commit: 11, CommitTerm: 7),
         new ReadIndexRequest(B, A, 7, 42),
         new ReadIndexResponse(A, B, 7, 42, 12),
         new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })),
+        new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)),
         new TimeoutNow(A, B, 7),
         new FreshnessProof(A, B, 7, 12, new Stamp(3, ulong.MaxValue)),
     ];
@@ -48,20 +52,76 @@ public sealed class PeerPayloadTests
         }
     }
 
-    [Fact]
-    public void Every_prefix_of_a_payload_is_refused()
+    public static TheoryData<Message, string> GoldenItems() => new()
     {
-        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 3)]));
+        { new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 2)]), "9a0103010102070a06099196070001ce000b000002c4020001" },
+        { new AppendAccepted(B, A, 7, 12), "9a0203010201070cc20000" },
+        { new AppendRejected(B, A, 7, 12, HintIndex: 8, HintTerm: 5), "9a0203010201070cc30805" },
+        { new PreVoteRequest(A, B, 8, 12, 7), "9a0303010102080c07c3c2" },
+        { new VoteRequest(A, B, 8, 12, 7), "9a0303010102080c07c2c2" },
+        { new TransferVoteRequest(A, B, 8, 12, 7), "9a0303010102080c07c2c3" },
+        { new PreVoteGranted(B, A, 8), "9a040301020108c3c30000" },
+        { new PreVoteRefused(B, A, 8, Commit: 11, CommitTerm: 7), "9a040301020108c3c20b07" },
+        { new VoteGranted(B, A, 8), "9a040301020108c2c30000" },
+        { new VoteRefused(B, A, 8, Commit: 11, CommitTerm: 7), "9a040301020108c2c20b07" },
+        { new ReadIndexRequest(B, A, 7, 42), "970503010201072a" },
+        { new ReadIndexResponse(A, B, 7, 42, 12), "980603010102072a0c" },
+        { new TimeoutNow(A, B, 7), "96080301010207" },
+        { new FreshnessProof(A, B, 7, 12, new Stamp(3, 300)), "990903010102070c03cd012c" },
+    };
+
+    /// <summary>However the messages are called here, members of all builds see these bytes.</summary>
+    [Theory]
+    [MemberData(nameof(GoldenItems))]
+    public void The_bytes_of_every_message_are_fixed(Message message, string expected)
+    {
+        var item = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteMessage(item, new GroupId(3), 1, message);
+        Assert.Equal(expected, Convert.ToHexStringLower(item.WrittenSpan));
+    }
+
+    /// <summary>Members of earlier builds ask for exactly these fields.</summary>
+    [Fact]
+    public void A_configuration_without_epoch_and_nodes_is_sent_as_it_always_was() => Assert.Equal(
+        "940101ce0001e24091" + "9a0703010102070c0763" + "95920102909109" + "90c3",
+        Convert.ToHexStringLower(General(new InstallSnapshot(
+            A, B, 7, new SnapshotMetadata(12, 7, 99, ConfState.Of(A, B) with { AutoLeave = true, Learners = [new ReplicaId(9)] })))));
+
+    [Fact]
+    public void A_configuration_says_epoch_and_nodes_at_its_end() => Assert.Equal(
+        "940101ce0001e24091" + "9a0703010102070c0763" + "97920102909109" + "90c2" + "cd012c" + "92" + "920202" + "9209ce00011170",
+        Convert.ToHexStringLower(General(new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)))));
+
+    [Fact]
+    public void Nodes_without_end_are_refused()
+    {
+        ReplicaNode[] crowd = [.. Enumerable.Range(1, PeerPayload.MaxMembers + 1).Select(n => new ReplicaNode(new ReplicaId((ulong)n), 1))];
+        var install = new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable with { Nodes = crowd }));
+        Assert.False(PeerPayload.TryRead(General(install), out _, []));
+    }
+
+    public static TheoryData<Message> WithManyParts() =>
+    [
+        new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 100), Entry(12, 3)]),
+        new InstallSnapshot(A, B, 7, new SnapshotMetadata(12, 7, 99, FollowsTable)),
+    ];
+
+    [Theory]
+    [MemberData(nameof(WithManyParts))]
+    public void Every_prefix_of_a_payload_is_refused(Message message)
+    {
+        byte[] payload = General(message);
         for (int length = 0; length < payload.Length; length++)
         {
             Assert.False(PeerPayload.TryRead(payload.AsSpan(0, length), out _, []));
         }
     }
 
-    [Fact]
-    public void Flipped_bits_are_read_or_refused_and_never_throw()
+    [Theory]
+    [MemberData(nameof(WithManyParts))]
+    public void Flipped_bits_are_read_or_refused_and_never_throw(Message message)
     {
-        byte[] payload = General(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 20), Entry(12, 3)]));
+        byte[] payload = General(message);
         for (int bit = 0; bit < payload.Length * 8; bit++)
         {
             byte[] damaged = [.. payload];

@@ -8,6 +8,7 @@ namespace KvStore.Simulation;
 public sealed class ConfigurationHistory(RoutingTable firstPlacement, CoverageMarks marks)
 {
     private readonly Dictionary<GroupId, List<(ulong Index, ulong Term, ConfState Configuration)>> _groups = [];
+    private readonly HashSet<(GroupId Group, ReplicaId Replica)> _givenUp = [];
 
     /// <summary>In force at a replica that has applied up to an index.</summary>
     public ConfState At(GroupId group, ulong index) => Of(group).FindLast(c => c.Index <= index).Configuration;
@@ -16,7 +17,10 @@ public sealed class ConfigurationHistory(RoutingTable firstPlacement, CoverageMa
 
     /// <summary>The replica has been a member of a committed configuration, and is not one of the newest.</summary>
     public bool IsOut(GroupId group, ReplicaId replica) =>
-        !Newest(group).Has(replica) && Of(group).Exists(c => c.Configuration.Has(replica));
+        !Newest(group).IsMember(replica) && Of(group).Exists(c => c.Configuration.IsMember(replica));
+
+    /// <summary>The replica's place is given to nobody any more: its node deletes it, and it must never count again.</summary>
+    public void GiveUp(GroupId group, ReplicaId replica) => _givenUp.Add((group, replica));
 
     /// <summary>Called when the first replica applies an entry, before its core does.</summary>
     internal void OnCommitted(GroupId group, Entry entry, Replica by)
@@ -33,12 +37,21 @@ public sealed class ConfigurationHistory(RoutingTable firstPlacement, CoverageMa
             return;
         }
 
+        foreach ((GroupId of, ReplicaId replica) in _givenUp)
+        {
+            if (of == group && next.IsMember(replica))
+            {
+                throw new SafetyViolationException(
+                    "given-up-stays-out", $"group {group}: index {entry.Index} makes replica {replica} a member, whose place was given up");
+            }
+        }
+
         history.Add((entry.Index, entry.Term, next));
         marks.Hit(CoverageMarks.JointLeftByNewLeader, before.IsJoint && !next.IsJoint && entry.Term > term ? 1 : 0);
         marks.Hit(CoverageMarks.VoterReplaced, before.IsJoint && !next.IsJoint && Replaces(before.VotersOutgoing, next.Voters) ? 1 : 0);
         marks.Hit(CoverageMarks.LearnerPromoted, next.Voters.Intersect(before.Learners).Any() ? 1 : 0);
         marks.Hit(CoverageMarks.VoterDemoted, next.Learners.Concat(next.LearnersNext).Intersect(before.Voters).Any() ? 1 : 0);
-        marks.Hit(CoverageMarks.LeaderRemovedItself, by.IsLeader && !next.Has(by.Id) ? 1 : 0);
+        marks.Hit(CoverageMarks.LeaderRemovedItself, by.IsLeader && !next.IsMember(by.Id) ? 1 : 0);
     }
 
     private static bool Replaces(IReadOnlyList<ReplicaId> before, IReadOnlyList<ReplicaId> after) =>
@@ -54,12 +67,4 @@ public sealed class ConfigurationHistory(RoutingTable firstPlacement, CoverageMa
 
         return history;
     }
-}
-
-internal static class ConfStateMembers
-{
-    /// <summary>Voter of either half, or learner now or soon.</summary>
-    public static bool Has(this ConfState configuration, ReplicaId replica) =>
-        configuration.Voters.Contains(replica) || configuration.VotersOutgoing.Contains(replica)
-        || configuration.Learners.Contains(replica) || configuration.LearnersNext.Contains(replica);
 }

@@ -38,11 +38,11 @@ public sealed class Promises
         {
             switch (message.Message)
             {
-                case VoteResponse { Granted: true, PreVote: false } vote:
+                case VoteGranted vote:
                     OnVote(from, Of(from, message.Group, vote.From), vote);
                     break;
 
-                case AppendResponse { Rejected: false } append:
+                case AppendAccepted append:
                     Promise promise = Of(from, message.Group, append.From);
                     if (append.Term > promise.AppendTerm)
                     {
@@ -99,7 +99,7 @@ public sealed class Promises
         }
     }
 
-    private static void OnVote(NodeId from, Promise promise, VoteResponse vote)
+    private static void OnVote(NodeId from, Promise promise, VoteGranted vote)
     {
         if (vote.Term == promise.VoteTerm && promise.Vote != vote.To)
         {

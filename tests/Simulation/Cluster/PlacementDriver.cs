@@ -10,6 +10,10 @@ namespace KvStore.Simulation;
 /// The rules it keeps are those of <see cref="StoreNode.UseRouting"/>: an id is used once, and a replica leaves the table only
 /// after a configuration without it is committed.
 /// </summary>
+/// <remarks>
+/// With epochs, a change follows the table that wants it, and says where a newcomer lives. Then nodes also act by the table they have,
+/// however old: a leader wants every replica back that its table does not know to be unwanted. It must be refused.
+/// </remarks>
 public sealed class PlacementDriver
 {
     private readonly SimulatedCluster _cluster;
@@ -17,14 +21,16 @@ public sealed class PlacementDriver
     private readonly Dictionary<GroupId, Queue<Step>> _courses = [];
     private readonly List<RoutingTable> _tables = [];
     private readonly HashSet<(GroupId Group, NodeId Node)> _hadReplica = [];
+    private readonly Dictionary<(GroupId Group, ReplicaId Replica), ulong> _unwantedSince = [];
+    private readonly bool _withEpochs;
     private ulong _lastReplica;
 
     /// <summary>One step of a course: done when it says so, tried again until then.</summary>
     private sealed record Step(Func<ConfState, bool> IsDone, Action<ConfState> Try);
 
-    public PlacementDriver(SimulatedCluster cluster, RoutingTable first, SimulatedRandom random)
+    public PlacementDriver(SimulatedCluster cluster, RoutingTable first, SimulatedRandom random, bool withEpochs)
     {
-        (_cluster, _random) = (cluster, random);
+        (_cluster, _random, _withEpochs) = (cluster, random, withEpochs);
         _tables.Add(first);
         for (uint g = 1; g <= first.GroupCount; g++)
         {
@@ -76,6 +82,7 @@ public sealed class PlacementDriver
             }
         }
 
+        WantBackByOldTables();
         Start();
     });
 
@@ -115,6 +122,7 @@ public sealed class PlacementDriver
     private void Replace(Queue<Step> course, GroupId group, ReplicaPlacement victim, NodeId node)
     {
         ReplicaId newcomer = Come(course, group, node);
+        NoLongerWant(course, group, victim);
         Joint(course, group, Voter(newcomer), Gone(victim));
         Go(course, group, victim);
     }
@@ -122,7 +130,9 @@ public sealed class PlacementDriver
     /// <summary>The schedule in which a commit index that is not durable with its append ends in two leaders of one group.</summary>
     private void RemoveTwoAndBringBack(Queue<Step> course, GroupId group, ReplicaPlacement one, ReplicaPlacement two)
     {
+        NoLongerWant(course, group, one);
         Change(course, group, Gone(one));
+        NoLongerWant(course, group, two);
         Change(course, group, Gone(two));
         course.Enqueue(Until(_cluster.Scheduler.NowMicros + _random.Between(100_000, 5_000_000)));
         foreach (ReplicaPlacement place in (ReplicaPlacement[])[one, two])
@@ -142,6 +152,7 @@ public sealed class PlacementDriver
             return;
         }
 
+        NoLongerWant(course, group, victim);
         Change(course, group, Gone(victim));
         Go(course, group, victim);
         Change(course, group, Voter(Come(course, group, victim.Node)));
@@ -158,7 +169,7 @@ public sealed class PlacementDriver
             _cluster.Marks.Hit(CoverageMarks.ReplicaCreatedAgain, _hadReplica.Add((group, node)) ? 0 : 1);
             Move(group, places => places.Add(new ReplicaPlacement(newcomer.Value, node)));
         }));
-        Change(course, group, new ConfChangeStep(ConfChangeKind.AddLearner, newcomer));
+        Change(course, group, new ConfChangeStep(ConfChangeKind.AddLearner, newcomer, node.Value));
         if (_random.Chance(0.8))
         {
             course.Enqueue(new Step(_ => HasCaughtUp(group, newcomer, node), _ => { }));
@@ -175,9 +186,46 @@ public sealed class PlacementDriver
             if (_cluster.Configurations.IsOut(group, Id(place)))
             {
                 gone = true;
+                _cluster.Configurations.GiveUp(group, Id(place));
                 Move(group, places => places.Remove(place));
             }
         }));
+    }
+
+    /// <summary>A new table in which the replica has its place still, but is not to keep it.</summary>
+    private void NoLongerWant(Queue<Step> course, GroupId group, ReplicaPlacement place)
+    {
+        bool said = !_withEpochs;
+        course.Enqueue(new Step(_ => said, _ =>
+        {
+            said = true;
+            Move(group, _ => { });
+            _unwantedSince.Add((group, Id(place)), Current.Epoch);
+        }));
+    }
+
+    /// <summary>What leaders with an older table do on their own.</summary>
+    private void WantBackByOldTables()
+    {
+        foreach (((GroupId group, ReplicaId replica), ulong since) in _unwantedSince)
+        {
+            foreach (SimulatedNode node in _cluster.Nodes)
+            {
+                if (node.Store is not { } store || store.Routing.Epoch >= since || store.LocalReplica(group) is not { IsLeader: true } leader
+                    || leader.Configuration.IsMember(replica)
+                    || store.Routing.ReplicasOf(group).FirstOrDefault(p => p.ReplicaId == replica.Value) is not { ReplicaId: not 0 } place)
+                {
+                    continue;
+                }
+
+                ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, replica, place.Node.Value)])
+                {
+                    Epoch = store.Routing.Epoch,
+                };
+                store.ProposeConfChange(group, change, reply =>
+                    _cluster.Marks.Hit(CoverageMarks.OlderTableRefused, reply.Outcome == ConfChangeOutcome.OlderTable ? 1 : 0));
+            }
+        }
     }
 
     private void Joint(Queue<Step> course, GroupId group, params ConfChangeStep[] steps)
@@ -212,6 +260,7 @@ public sealed class PlacementDriver
     /// <summary>Proposed at whoever believes to lead; refusals are told by nothing happening.</summary>
     private void AtLeader(GroupId group, ConfChange change)
     {
+        change = _withEpochs ? change with { Epoch = Current.Epoch } : change.WithoutEpoch();
         foreach (SimulatedNode node in _cluster.Nodes)
         {
             if (node.Store is { } store && store.LocalReplica(group) is { IsLeader: true })

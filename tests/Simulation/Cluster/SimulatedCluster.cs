@@ -16,6 +16,9 @@ public sealed record ClusterOptions
     /// <summary>Small segments, so that a short run rolls, frees and recovers several.</summary>
     public WalOptions Wal { get; init; } = new() { SegmentBytes = 256 * 1024, MaxBatchBytes = 64 * 1024 };
 
+    /// <summary>Changes of configuration say the epoch of their table and the nodes of newcomers.</summary>
+    public bool ChangesFollowEpochs { get; init; }
+
     public Func<StoreNodeOptions, StoreNodeOptions> Adjust { get; init; } = o => o;
 }
 
@@ -47,7 +50,7 @@ public sealed class SimulatedCluster
         GroupTime = new GroupTime(Scheduler);
         Configurations = new ConfigurationHistory(_routing, Marks);
         _survival = new CommitSurvival(Configurations, _nodes);
-        Placement = new PlacementDriver(this, _routing, Random.Fork());
+        Placement = new PlacementDriver(this, _routing, Random.Fork(), options.ChangesFollowEpochs);
     }
 
     public Scheduler Scheduler { get; }

@@ -78,6 +78,7 @@ public static class SimulationRun
             Nodes = random.Chance(0.3) ? 5 : 3,
             Groups = groups,
             VirtualNodes = groups * (1 << random.Below(3)),
+            ChangesFollowEpochs = seed % 4 is 1 or 2,
             Network = new NetworkOptions
             {
                 MaxDelayMicros = random.Chance(0.3) ? 50_000 : 2_000,

@@ -237,11 +237,11 @@ public sealed class SnapshotFileTests
         var disk = new MemoryFileSystem(1);
         byte[] file = disk.ReadAll($"{Directory}/{Write(disk, RandomTable(seed: 1, rows: 1), [])}");
         int headerBytes = 20 + BitConverter.ToInt32(file, 12);
-        file[8] = 2;
+        file[8] = 3;
         BitConverter.TryWriteBytes(file.AsSpan(headerBytes - 4), Crc32C.Append(0, file.AsSpan(0, headerBytes - 4)));
         disk.Put("damaged/file", file);
         StorageException refusal = Assert.Throws<StorageException>(() => SnapshotReader.Open(disk, "damaged/file"));
-        Assert.Contains("version 2", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("version 3", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -263,6 +263,30 @@ public sealed class SnapshotFileTests
         SnapshotMetadata metadata = reader.Header.Metadata;
         Assert.Equal((9ul, 3ul, 0x1_0000_0044ul), (metadata.Index, metadata.Term, metadata.LastClock));
         Assert.Equal("records", Encoding.ASCII.GetString(Assert.Single(reader.Sections).Data.Span));
+        GroupTable table = GroupTable.Build(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
+        Assert.Equal(["16 a 65 65 0 1", "16 b 66 65 0 22", "17 c 67 67 99999 333"], RowsOf(table));
+    }
+
+    /// <summary>Version 2 is version 1 and, at the end of the header, what the group's changes have said of tables and nodes.</summary>
+    [Fact]
+    public void The_golden_file_of_version_2_is_read_and_still_written_like_that()
+    {
+        var disk = new MemoryFileSystem(1);
+        SnapshotHeader header = HeaderOf(GoldenTable());
+        ConfState configuration = header.Metadata.Configuration with { Epoch = 0x1234, Nodes = [new(new(2), 7), new(new(4), 0x10009)] };
+        header = header with { Metadata = header.Metadata with { Configuration = configuration } };
+        byte[] written = disk.ReadAll($"{Directory}/{Write(disk, GoldenTable(), GoldenSections, header: header)}");
+        if (Environment.GetEnvironmentVariable("UPDATE_GOLDEN") == "1")
+        {
+            File.WriteAllBytes(GoldenPath("snapshot-v2.snap"), written);
+        }
+
+        byte[] golden = File.ReadAllBytes(GoldenPath("snapshot-v2.snap"));
+        Assert.Equal(Convert.ToHexString(golden), Convert.ToHexString(written));
+        Assert.Equal(2, golden[8]);
+        disk.Put("golden/file", golden);
+        using SnapshotReader reader = SnapshotReader.Open(disk, "golden/file");
+        Assert.Equal(configuration, reader.Header.Metadata.Configuration);
         GroupTable table = GroupTable.Build(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
         Assert.Equal(["16 a 65 65 0 1", "16 b 66 65 0 22", "17 c 67 67 99999 333"], RowsOf(table));
     }
@@ -302,8 +326,8 @@ public sealed class SnapshotFileTests
         return table;
     }
 
-    private static string GoldenPath([CallerFilePath] string thisFile = "") =>
-        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", "snapshot-v1.snap");
+    private static string GoldenPath(string name = "snapshot-v1.snap", [CallerFilePath] string thisFile = "") =>
+        Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "Golden", name);
 
     private static SnapshotHeader HeaderOf(GroupTable table) => new(
         Group: 7,
@@ -314,10 +338,11 @@ public sealed class SnapshotFileTests
         table.GroupTime,
         Nodes);
 
-    private static string Write(MemoryFileSystem disk, GroupTable table, IReadOnlyList<SnapshotSection> sections, int stepBytes = 1 << 16)
+    private static string Write(
+        MemoryFileSystem disk, GroupTable table, IReadOnlyList<SnapshotSection> sections, int stepBytes = 1 << 16, SnapshotHeader? header = null)
     {
         using TableSnapshot moment = table.Capture();
-        using var writer = new SnapshotWriter(disk, Directory, HeaderOf(table), moment, sections);
+        using var writer = new SnapshotWriter(disk, Directory, header ?? HeaderOf(table), moment, sections);
         while (!writer.Step(stepBytes))
         {
         }

@@ -246,6 +246,38 @@ public sealed class GroupTableTests
         Assert.Throws<ArgumentException>(() => new GroupTable(_arena, [1, 2, 1]));
     }
 
+    [Theory]
+    [InlineData(new[] { 16_391 })]
+    [InlineData(new[] { 3, 16_391 })]
+    [InlineData(new[] { 16_391, 0, 5, 2 })]
+    [InlineData(new[] { 7, 8 })]
+    public void A_virtual_node_far_from_the_others_costs_no_room_and_is_found(int[] nodes)
+    {
+        var arena = new SlabArena();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        var table = new GroupTable(arena, nodes);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 20_000);
+        for (int node = -2; node < 16_400; node++)
+        {
+            Assert.Equal(nodes.Contains(node), table.Owns(node));
+        }
+
+        table.BeginBatch(1);
+        ulong revision = 0;
+        foreach (int node in nodes)
+        {
+            table.Put(node, "key"u8, BitConverter.GetBytes(node), ++revision);
+        }
+
+        table.PublishBatch(0);
+        foreach (int node in nodes)
+        {
+            var value = new ArrayBufferWriter<byte>();
+            Assert.Equal(ReadOutcome.Found, table.Get(node, "key"u8, value, out _, out _));
+            Assert.Equal(node, BitConverter.ToInt32(value.WrittenSpan));
+        }
+    }
+
     [Fact]
     public void A_closed_snapshot_is_not_read()
     {

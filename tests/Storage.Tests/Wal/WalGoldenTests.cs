@@ -68,6 +68,56 @@ public sealed class WalGoldenTests
         Assert.Equal(3, entries.Count);
     }
 
+    /// <summary>A snapshot mark of a group whose changes have said tables and nodes; flag 4 tells it from the others.</summary>
+    [Fact]
+    public void The_bytes_of_a_mark_with_an_epoch_are_the_golden_ones()
+    {
+        ConfState configuration = Snapshot.Configuration with { Epoch = 0x1234, Nodes = [new(new(2), 7), new(new(4), 0x10009)] };
+        SnapshotMetadata snapshot = Snapshot with { Configuration = configuration };
+        byte[] item = new byte[ItemFormat.MarkBytes(snapshot, "7-6.snap")];
+        ItemFormat.WriteMark(item, 9, snapshot, "7-6.snap");
+        Assert.Equal(
+            "0300070009000000980000000800000007000000000000000600000000000000070000000100000002000200010001000100000000000000"
+            + "020000000000000001000000000000000300000000000000040000000000000003000000000000003412000000000000"
+            + "02000000000000000200000000000000070000000000000004000000000000000900010000000000372d362e736e6170",
+            Convert.ToHexStringLower(item));
+
+        MemoryFileSystem disk = new(1);
+        using (WriteAheadLog log = LogFiles.Open(disk))
+        {
+            GroupLog group = log.OpenGroup(9, ModelGroup.StartingMark);
+            Submit(log, group, s => s.Append(group, new HardState(6, new ReplicaId(2), 7),
+            [
+                new Entry(5, 6, EntryKind.Command, 1, 0x1_0000_0001, 6, default), new Entry(6, 7, EntryKind.Command, 1, 0x1_0000_0007, 1, default),
+            ]));
+            Submit(log, group, s => s.Compact(group, snapshot, "7-6.snap", keepFrom: 8));
+        }
+
+        // Twice: the second start reads what the checkpoint of the first one repeats.
+        for (int start = 0; start < 2; start++)
+        {
+            using WriteAheadLog log = LogFiles.Open(disk);
+            GroupLog group = log.OpenGroup(9, ModelGroup.StartingMark);
+            Assert.Equal(snapshot, group.Snapshot);
+            Assert.Equal("7-6.snap", group.SnapshotFile);
+        }
+    }
+
+    [Fact]
+    public void No_prefix_of_a_mark_with_an_epoch_is_a_mark()
+    {
+        ConfState configuration = Snapshot.Configuration with { Epoch = 5, Nodes = [new(new(2), 7)] };
+        byte[] item = new byte[ItemFormat.MarkBytes(Snapshot with { Configuration = configuration }, "7-6.snap")];
+        ItemFormat.WriteMark(item, 9, Snapshot with { Configuration = configuration }, "7-6.snap");
+        for (int length = 0; length < item.Length; length += 8)
+        {
+            Assert.False(ItemFormat.TryReadMark(item.AsSpan(0, length), out _, out _));
+        }
+
+        item.AsSpan(item.Length - 32, 8).Fill(0xFF);
+        Assert.False(ItemFormat.TryReadMark(item, out _, out _));
+    }
+
     private static MemoryFileSystem WriteAll(bool rewrite = false)
     {
         MemoryFileSystem disk = new(1);

@@ -1,0 +1,121 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication.Tests;
+
+/// <summary>What a group's own log says of its members, beside what the placement says.</summary>
+public sealed class MembershipTests
+{
+    private const ulong Term = 6;
+    private const ulong Table = 7;
+
+    /// <summary>On node 4, which the placement does not give a replica of the group.</summary>
+    private static readonly ReplicaId Newcomer = new(44);
+
+    [Fact]
+    public void A_member_is_found_where_the_entry_that_added_it_says()
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4);
+        Assert.Equal(new NodeId(4), node.Replica.NodeOf(Newcomer));
+        Assert.Contains(node.SentMessages(), message => message is AppendEntries && message.To == Newcomer);
+
+        // And it is heard from there. Nothing it could have appended matches, so it is probed again.
+        int before = node.Sent.Count;
+        node.Hear(new AppendRejected(Newcomer, node.Replica.Id, node.Replica.View.Term, node.Replica.DurableLastIndex - 1));
+        node.Turn();
+        Assert.Contains(node.SentMessages().Skip(before), message => message is AppendEntries or InstallSnapshot && message.To == Newcomer);
+    }
+
+    [Fact]
+    public void A_member_on_a_node_that_the_cluster_does_not_have_is_not_talked_to()
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 99);
+        Assert.Equal(new NodeId(99), node.Replica.NodeOf(Newcomer));
+        Assert.DoesNotContain(node.SentMessages(), message => message.To == Newcomer);
+    }
+
+    [Theory]
+    [InlineData(Table - 1, ConfChangeOutcome.OlderTable)]
+    [InlineData(0, ConfChangeOutcome.OlderTable)]
+    [InlineData(Table, ConfChangeOutcome.Accepted)]
+    [InlineData(Table + 1, ConfChangeOutcome.Accepted)]
+    public void The_proposer_of_a_change_learns_that_its_table_is_older_than_the_group_s(ulong epoch, ConfChangeOutcome expected)
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4);
+        ConfChangeReply reply = default;
+        ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.Remove, Newcomer)]) { Epoch = epoch };
+        node.Store.ProposeConfChange(new GroupId(1), change, r => reply = r);
+        node.Turn();
+        Assert.Equal(expected, reply.Outcome);
+    }
+
+    /// <summary>The epoch is part of what a restart and a snapshot bring back.</summary>
+    [Fact]
+    public void A_restarted_replica_still_knows_which_table_the_group_follows()
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4, snapshotEntries: 1);
+        TakeSnapshot(node);
+        ConfState before = node.Replica.Configuration;
+        Assert.True(node.Replica.SnapshotIndex > 5);
+        node.Restart();
+        Assert.Equal(before, node.Replica.Configuration);
+        Assert.Equal(Table, node.Replica.Configuration.Epoch);
+        Assert.Equal(new NodeId(4), node.Replica.NodeOf(Newcomer));
+    }
+
+    /// <summary>What a group owns is part of its state; this node's placement may have moved on, or not have heard yet.</summary>
+    [Fact]
+    public void A_group_owns_what_its_snapshot_says_whatever_the_placement_says()
+    {
+        var node = new LoneNode(adjust: o => o with { SnapshotMinEntries = 1 });
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 5, 5, 6, [PutAt(6)]));
+        node.Turn();
+        TakeSnapshot(node);
+        Assert.Equal(6UL, node.Replica.SnapshotIndex);
+        Assert.True(node.Replica.Table.Owns(0));
+        (_, ulong before) = node.Replica.StateHash();
+
+        // Its virtual node is the second group's now, says the table that the node starts with.
+        node.Restart(o => o with
+        {
+            Routing = new RoutingTable(
+                2, [new GroupId(2)], [[], o.Routing.ReplicasOf(new GroupId(1)), [new ReplicaPlacement(11, new NodeId(1))]]),
+        });
+        Assert.True(node.Replica.Table.Owns(0));
+        Assert.Equal((6UL, before), node.Replica.StateHash());
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 6, Term, 7, [PutAt(7)]));
+        node.Turn();
+        TakeSnapshot(node);
+        using SnapshotReader second = SnapshotReader.Open(node.Disk, $"/data/snap/1/{SnapshotName.Of(7, Term)}");
+        Assert.Equal([0], second.Header.VirtualNodes);
+    }
+
+    private static void TakeSnapshot(LoneNode node)
+    {
+        node.Pass(50);
+        node.Turn();
+        node.TurnSnapshots();
+        node.Turn();
+    }
+
+    private static Entry PutAt(ulong index)
+    {
+        var writer = new CommandBatchWriter(virtualNodeCount: 1);
+        writer.Add(new KvRequest { Operation = KvOperation.Put, Key = "key"u8.ToArray(), Value = "value"u8.ToArray() }, virtualNode: 0);
+        return new Entry(Term, index, EntryKind.Command, 1, index << 16, writer.Revisions, writer.TakePayload());
+    }
+
+    /// <summary>Node 2 of five leads; the placement is that of nodes 1 to 3, and the newcomer was added by an entry.</summary>
+    private static LoneNode Leading(uint nodeOfNewcomer, ulong snapshotEntries = 10_000)
+    {
+        var node = new LoneNode(nodes: 5, adjust: o => o with { SnapshotMinEntries = snapshotEntries });
+        ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, Newcomer, nodeOfNewcomer)]) { Epoch = Table };
+        var entry = new Entry(Term, 6, EntryKind.ConfChange, 0, 6UL << 16, 1, change.Encode());
+        node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 5, 5, 6, [entry]));
+        node.Turn();
+        node.LeadWithVotesOfNode1();
+        node.HearAcknowledgement();
+        return node;
+    }
+}
