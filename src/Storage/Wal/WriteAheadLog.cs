@@ -113,6 +113,10 @@ public sealed class WriteAheadLog : IDisposable
         Found = known;
         try
         {
+            // A kill may have left the newest segment's name in the page cache only. Without it the older ones are needed again, so
+            // the name is durable before the first of them goes.
+            files.SyncDirectory(directory);
+
             // What nobody needs goes first: the new segment may need its room.
             found.Obsolete.ForEach(files.Delete);
             _segments.DeleteSpares();
