@@ -188,7 +188,7 @@ internal sealed class Recovery
 
     private void ReplayLast(Segment segment, SegmentHeader header, ulong positionLsn)
     {
-        WitnessedLsn = Math.Max(header.DurableLsn, positionLsn);
+        WitnessedLsn = Math.Max(header.PreviousLastLsn, Math.Max(header.DurableLsn, positionLsn));
         List<long> starts = [];
         long offset = SegmentHeader.Bytes;
         do
