@@ -1,7 +1,9 @@
+using Xunit.Abstractions;
+
 namespace KvStore.Storage.Tests;
 
 /// <summary>WAL_SEEDS=20000 walks that many seeds instead of the usual ones.</summary>
-public sealed class DamageFuzzTests
+public sealed class DamageFuzzTests(ITestOutputHelper output)
 {
     private static int Seeds => int.TryParse(Environment.GetEnvironmentVariable("WAL_SEEDS"), out int asked) ? asked : 1000;
 
@@ -21,7 +23,7 @@ public sealed class DamageFuzzTests
             outcomes[DamageOutcome.Refused] > 2 * Seeds && outcomes[DamageOutcome.Listed] > Seeds / 20, string.Join(' ', outcomes));
     }
 
-    private static Dictionary<DamageOutcome, int> Walk(int seeds, bool positionTaken)
+    private Dictionary<DamageOutcome, int> Walk(int seeds, bool positionTaken)
     {
         Dictionary<DamageOutcome, int> sum = Enum.GetValues<DamageOutcome>().ToDictionary(o => o, _ => 0);
         for (int seed = 0; seed < seeds; seed++)
@@ -35,6 +37,7 @@ public sealed class DamageFuzzTests
             }
         }
 
+        output.WriteLine($"{seeds} seeds: {string.Join(' ', sum)}");
         return sum;
     }
 }

@@ -1,6 +1,8 @@
+using Xunit.Abstractions;
+
 namespace KvStore.Storage.Tests;
 
-public sealed class WalModelTests
+public sealed class WalModelTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData(0, 20)]
@@ -24,8 +26,9 @@ public sealed class WalModelTests
     [Fact]
     public void A12_crashes_in_quick_succession_never_lose_or_change_what_was_completed()
     {
-        int seeds = int.TryParse(Environment.GetEnvironmentVariable("WAL_SEEDS"), out int asked) ? asked : 4000;
+        int seeds = int.TryParse(Environment.GetEnvironmentVariable("WAL_SEEDS"), out int asked) ? asked : 3000;
         Totals totals = Run(firstSeed: 1000, seeds, steps: 400, crashProbability: 0.02);
+        output.WriteLine($"{seeds} seeds: {totals}");
         Assert.True(totals.Restarts > 10 * seeds && totals.InRecovery > seeds && totals.Completed > 10 * seeds, totals.ToString());
     }
 
