@@ -69,13 +69,25 @@ internal sealed partial class Replica
         Adopt(metadata, file, FirstIndexToKeep(metadata.Index));
     }
 
-    /// <summary>The core was told to fetch: ask its leader's node.</summary>
+    /// <summary>
+    /// The core was told to fetch: ask its leader's node. Not before the group is in the log: a snapshot file of a group that the log does
+    /// not know is proof of damage at the next start.
+    /// </summary>
     public void FetchSnapshot()
     {
-        if (_raft.PendingSnapshot is { } pending && _installation is null && !LeaderNode.IsNone)
+        if (_raft.PendingSnapshot is { } pending && _installation is null && !LeaderNode.IsNone && _log.DurableHardState.Term > 0)
         {
             _fetchAsked = true;
             Loop.Node.Snapshots.Add(new SnapshotFetch(this, Loop, _snapshotDirectory, pending.Index, LeaderNode));
+        }
+    }
+
+    /// <summary>The first thing a new replica is told may be to fetch, before anything of it is durable.</summary>
+    private void FetchAfterFirstWrite()
+    {
+        if (!_fetchAsked)
+        {
+            FetchSnapshot();
         }
     }
 

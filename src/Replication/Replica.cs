@@ -320,6 +320,7 @@ internal sealed partial class Replica : GroupRoute
             return;
         }
 
+        FetchAfterFirstWrite();
         _writes.Completed(part);
         if (part.Synced is not null)
         {

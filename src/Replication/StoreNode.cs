@@ -38,7 +38,7 @@ public sealed class StoreNode : IDisposable
         string walDirectory = $"{options.Directory}/wal";
         DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
-            files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal);
+            files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal, SnapshotsFound());
         if (Log.CutTornTail)
         {
             Report(new NodeEvent(NodeEventKind.TornTailCut, default, 0, 0, "the log ended in the middle of a write that nobody was told of; cut there"));
@@ -555,6 +555,22 @@ public sealed class StoreNode : IDisposable
         {
             _files.Delete($"{SnapshotDirectory(group)}/{name}");
         }
+    }
+
+    /// <summary>One snapshot file of each group that has any; unfinished ones do not count.</summary>
+    private Dictionary<uint, string> SnapshotsFound()
+    {
+        var found = new Dictionary<uint, string>();
+        for (uint g = 1; g <= Options.Routing.GroupCount; g++)
+        {
+            string directory = SnapshotDirectory(new GroupId(g));
+            if (_files.ListFiles(directory).FirstOrDefault(name => SnapshotName.TryParse(name, out _, out _)) is { } name)
+            {
+                found.Add(g, $"{directory}/{name}");
+            }
+        }
+
+        return found;
     }
 
     internal string SnapshotDirectory(GroupId group) => $"{Options.Directory}/snap/{group.Value}";

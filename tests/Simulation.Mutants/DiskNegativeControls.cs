@@ -11,6 +11,10 @@ public sealed class DiskNegativeControls(ITestOutputHelper output)
         Hunt.Catches(output, "torn-tail-swallowed", ["damage-noticed", "durable-before-send", "nothing-missing"]);
 
     [Fact]
+    public void A_position_that_is_not_read_is_caught() =>
+        Hunt.Catches(output, "position-ignored", ["damage-noticed", "durable-before-send", "nothing-missing"]);
+
+    [Fact]
     public void A_spare_segment_with_its_final_header_is_caught() =>
         Hunt.Catches(output, "spare-with-final-header", ["undamaged-log"]);
 

@@ -9,7 +9,10 @@ internal enum BatchFlags : ushort
 {
     None = 0,
 
-    /// <summary>No items: it only witnesses that the batch before it is durable.</summary>
+    /// <summary>
+    /// No items: it only witnesses that the batch before it is durable. Written by builds that had no <see cref="DurablePosition"/>, and
+    /// still read.
+    /// </summary>
     Seal = 1,
 
     /// <summary>The first batch of a segment: hard state, snapshot mark and log start of every group.</summary>
@@ -34,10 +37,7 @@ internal enum BatchFlags : ushort
 /// Both checksums continue the checksum of (cluster id, node uuid, segment number, offset in the segment). Bytes of a
 /// recycled segment, of another place or of another node therefore never verify here.
 ///
-/// Torn or damaged? Expect LSN x at the first place that is not a valid batch (zeros are not valid). If a later valid
-/// batch of the file has synced LSN ≥ x, then x was durable and is damaged: the node refuses to start. Otherwise x was never
-/// acknowledged and the log ends at x - 1. What this cannot see: damage to the very last synced batch until a later batch or
-/// seal has reached the disk.
+/// Torn or damaged? One batch is in flight at a time, so only the newest can be torn: <see cref="Recovery"/>.
 /// </summary>
 internal readonly record struct BatchFormat(int Length, ulong Lsn, ulong SyncedLsn, ushort Items, BatchFlags Flags)
 {

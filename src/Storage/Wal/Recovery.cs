@@ -3,15 +3,16 @@ using KvStore.Raft;
 namespace KvStore.Storage;
 
 /// <summary>
-/// Reads the log of a directory. Which damage is a torn tail and which is lost data is decided by what the log itself has
-/// stated: synced LSNs in later batches, previous last LSNs in later headers.
+/// Reads the log of a directory, and tells a torn tail from lost data. One batch is in flight at a time, and a file has its name only when
+/// it and everything before it are durable. So a crash can tear the newest batch and nothing else: that one is cut, whatever
+/// else does not fit is damage. What may be torn is bounded by what the log itself has stated:
 /// <list type="bullet">
-/// <item>A segment that is not the last is complete up to the LSN the next header states; an invalid batch before that is
-/// damage, what follows it is ignored.</item>
-/// <item>In the last segment the first invalid batch, where LSN x is expected, ends the log at x - 1, unless a later batch of the
-/// file was written when x was known durable: then it is damage.</item>
-/// <item>A last file with an invalid header was never used, unless it holds a batch valid under its own number: then it is damage.</item>
-/// <item>A number missing between the oldest live segment and the last is damage.</item>
+/// <item>A segment that is not the last is complete up to the LSN the next header states; what follows it is ignored.</item>
+/// <item>The last segment is complete up to the durable LSN of its own header, which covers its first batch at least, and up to
+/// the <see cref="DurablePosition"/>.</item>
+/// <item>A valid batch behind an invalid one was written when that one was durable, or was a seal, which carries nothing.</item>
+/// <item>A file with a name has a header, and is as long as the header says.</item>
+/// <item>No number is missing between the oldest live segment and the last, or the one the position names.</item>
 /// </list>
 /// Nothing is written here. What lies above <see cref="WitnessedLsn"/> may be in the page cache only (the process was
 /// killed, not the machine), so <see cref="WriteAheadLog.Open"/> writes it again before anybody acts on it.
@@ -85,15 +86,19 @@ internal sealed class Recovery
             }
         }
 
-        DropNeverUsed(paths);
+        (ulong Segment, ulong Lsn) position = DurablePosition.Read(_files, _directory, _identitySeed);
+        ulong last = paths.Keys.LastOrDefault();
+        if (position.Segment > last)
+        {
+            throw new CorruptStorageException("log segment is missing", $"{_directory}/{SegmentHeader.FileName(position.Segment)}", 0);
+        }
+
         if (paths.Count == 0)
         {
             return;
         }
 
-        ulong last = paths.Keys.Last();
-        SegmentHeader lastHeader = ReadHeader(paths[last], last)
-            ?? throw new CorruptStorageException("segment header is damaged", paths[last], 0);
+        SegmentHeader lastHeader = ReadHeader(paths[last], last);
         List<SegmentHeader> headers = [];
         for (ulong number = lastHeader.OldestLive; number <= last; number++)
         {
@@ -102,7 +107,7 @@ internal sealed class Recovery
                 throw new CorruptStorageException("log segment is missing", $"{_directory}/{SegmentHeader.FileName(number)}", 0);
             }
 
-            headers.Add(ReadHeader(path, number) ?? throw new CorruptStorageException("segment header is damaged", path, 0));
+            headers.Add(ReadHeader(path, number));
             opened.Add(_files.Open(path));
             Segments.Add(new Segment(number, opened[^1]));
         }
@@ -113,7 +118,7 @@ internal sealed class Recovery
             ReplayComplete(Segments[i], headers[i].PreviousLastLsn, headers[i + 1].PreviousLastLsn);
         }
 
-        ReplayLast(Segments[^1], headers[^1].PreviousLastLsn);
+        ReplayLast(Segments[^1], headers[^1], position.Segment == last ? position.Lsn : 0);
         foreach (GroupLog log in Groups.Values)
         {
             CheckWhole(log);
@@ -121,46 +126,13 @@ internal sealed class Recovery
         }
     }
 
-    private void DropNeverUsed(SortedDictionary<ulong, string> paths)
-    {
-        if (paths.Count == 0)
-        {
-            return;
-        }
-
-        (ulong number, string path) = paths.Last();
-        if (ReadHeader(path, number) is not null)
-        {
-            return;
-        }
-
-        using IFile file = _files.Open(path);
-        for (long offset = SegmentHeader.Bytes; offset < file.Length; offset += BatchFormat.BlockBytes)
-        {
-            if (TryReadBatch(file, number, offset, out _))
-            {
-                throw new CorruptStorageException("segment header is damaged, but the file has been used", path, 0);
-            }
-        }
-
-        // Not used means that the segment before it still is the last one; only the first of all has none before it.
-        if (number > 1 && !paths.ContainsKey(number - 1))
-        {
-            throw new CorruptStorageException(
-                "log segment is missing", $"{_directory}/{SegmentHeader.FileName(number - 1)}", 0);
-        }
-
-        paths.Remove(number);
-        Obsolete.Add(path);
-    }
-
-    private SegmentHeader? ReadHeader(string path, ulong number)
+    private SegmentHeader ReadHeader(string path, ulong number)
     {
         using IFile file = _files.Open(path);
         byte[] block = new byte[SegmentHeader.Bytes];
         if (file.Read(block, 0) < block.Length || !SegmentHeader.TryRead(block, path, out SegmentHeader header))
         {
-            return null;
+            throw new CorruptStorageException("segment header is damaged", path, 0);
         }
 
         LogIdentity found = header.Identity;
@@ -181,6 +153,11 @@ internal sealed class Recovery
         if (header.Segment != number || header.OldestLive > number)
         {
             throw new CorruptStorageException($"segment header belongs to segment {header.Segment}", path, 0);
+        }
+
+        if (file.Length < header.FileBytes)
+        {
+            throw new CorruptStorageException($"log segment ends too early, it had {header.FileBytes} bytes", path, file.Length);
         }
 
         return header;
@@ -209,36 +186,71 @@ internal sealed class Recovery
         WitnessedLsn = lastLsn;
     }
 
-    private void ReplayLast(Segment segment, ulong previousLsn)
+    private void ReplayLast(Segment segment, SegmentHeader header, ulong positionLsn)
     {
-        ulong expected = previousLsn + 1;
-        long offset = SegmentHeader.Bytes;
+        WitnessedLsn = Math.Max(header.PreviousLastLsn, Math.Max(header.DurableLsn, positionLsn));
         List<long> starts = [];
-        WitnessedLsn = previousLsn;
+        long offset = SegmentHeader.Bytes;
+        do
+        {
+            offset = ReplayRun(segment, header.PreviousLastLsn + 1, offset, starts);
+            ulong invalid = header.PreviousLastLsn + 1 + (ulong)starts.Count;
+            if (invalid <= WitnessedLsn)
+            {
+                string witness = invalid <= header.DurableLsn ? "the segment's header" : DurablePosition.PathIn(_directory);
+                throw new CorruptStorageException(
+                    $"batch {invalid} is damaged; {witness} states that the log was durable up to {WitnessedLsn}", segment.File.Path, offset);
+            }
+        }
+        while (TrySkipSeal(segment, header.PreviousLastLsn + 1 + (ulong)starts.Count, ref offset, starts));
+
+        int firstUnwitnessed = (int)(WitnessedLsn - header.PreviousLastLsn);
+        UnwitnessedFrom = firstUnwitnessed < starts.Count ? starts[firstUnwitnessed] : offset;
+    }
+
+    /// <summary>Replays the batches from an offset on, one start for each since the first LSN; the answer is where the first invalid one is.</summary>
+    private long ReplayRun(Segment segment, ulong firstLsn, long offset, List<long> starts)
+    {
         BatchFormat batch;
-        while (TryReadBatch(segment.File, segment.Number, offset, out batch) && batch.Lsn == expected)
+        while (TryReadBatch(segment.File, segment.Number, offset, out batch) && batch.Lsn == firstLsn + (ulong)starts.Count)
         {
             Replay(segment, offset, batch);
             WitnessedLsn = Math.Max(WitnessedLsn, batch.SyncedLsn);
             starts.Add(offset);
             offset += BatchFormat.RoundToBlock(batch.Length);
-            expected++;
         }
 
         // Its header is whole and names the next number, what follows is not: a write that a crash has interrupted.
-        HasTornTail = batch.Lsn == expected;
+        HasTornTail = batch.Lsn == firstLsn + (ulong)starts.Count;
+        return offset;
+    }
+
+    /// <summary>
+    /// Goes on behind an invalid seal of an earlier build. It held nothing, and a crash may have torn it and left the batch behind it whole:
+    /// the only batch that was written before the one in front of it was durable. Any other valid batch there tells of damage.
+    /// </summary>
+    private bool TrySkipSeal(Segment segment, ulong lsn, ref long offset, List<long> starts)
+    {
         for (long later = offset + BatchFormat.BlockBytes; later < segment.File.Length; later += BatchFormat.BlockBytes)
         {
-            if (TryReadBatch(segment.File, segment.Number, later, out BatchFormat witness) && witness.SyncedLsn >= expected)
+            if (!TryReadBatch(segment.File, segment.Number, later, out BatchFormat witness))
+            {
+                continue;
+            }
+
+            if (later > offset + BatchFormat.BlockBytes || witness.Lsn != lsn + 1 || witness.SyncedLsn != lsn - 1)
             {
                 throw new CorruptStorageException(
-                    $"batch {expected} is damaged; batch {witness.Lsn} states that the log was durable up to {witness.SyncedLsn}",
+                    $"batch {lsn} is damaged; batch {witness.Lsn} behind it was written when the log was durable up to {witness.SyncedLsn}",
                     segment.File.Path, offset);
             }
+
+            starts.Add(offset);
+            offset = later;
+            return true;
         }
 
-        int firstUnwitnessed = (int)(WitnessedLsn - previousLsn);
-        UnwitnessedFrom = firstUnwitnessed < starts.Count ? starts[firstUnwitnessed] : offset;
+        return false;
     }
 
     /// <summary>Reads the batch at an offset into the buffer. False: no valid batch of this segment starts there.</summary>

@@ -9,7 +9,7 @@ namespace KvStore.Storage;
 /// <code>
 /// offset  bytes  field
 ///      0      8  magic "KVSTWAL1"
-///      8      2  format version, 1
+///      8      2  format version, 2
 ///     10      2  length of the cluster id
 ///     12      4  node id
 ///     16     16  node uuid
@@ -17,19 +17,32 @@ namespace KvStore.Storage;
 ///     40      8  previous last LSN: the last LSN of the segment before; this one starts at the next
 ///     48      8  oldest live segment: files below it hold nothing that is needed
 ///     56    128  cluster id, UTF-8, zero-filled
-///    184   3908  zero
+///    184      8  durable LSN: this very file was durable up to it when it got its name, its first batch at least
+///    192      8  length of the file when it got its name; it has kept it
+///    200   3892  zero
 ///   4092      4  CRC-32C of the 4,092 bytes before
 /// </code>
 /// A file gets its final name only after its header is durable and everything in the segment before it is, too. So the
-/// header is a promise: the segment before is complete up to the stated LSN, and what follows there may be ignored.
+/// header is a promise: the segment before is complete up to the stated LSN, and what follows there may be ignored; this one
+/// is complete up to its durable LSN, and as long as it says.
+///
+/// Version 1 has zeros from 184 on. Its first batch was durable before the name, too; how long the file was is not known.
 /// The version is raised when an old reader would misread the file; magic and checksum keep their places in every version.
 /// </summary>
-internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segment, ulong PreviousLastLsn, ulong OldestLive)
+/// <param name="Identity">Whose log it is.</param>
+/// <param name="Segment">The number in the name.</param>
+/// <param name="PreviousLastLsn">Where the segment before ends.</param>
+/// <param name="OldestLive">Files below it hold nothing that is needed.</param>
+/// <param name="DurableLsn">An invalid batch up to here is damage.</param>
+/// <param name="FileBytes">A file that is shorter is damaged; 0 when the header does not say.</param>
+internal readonly record struct SegmentHeader(
+    LogIdentity Identity, ulong Segment, ulong PreviousLastLsn, ulong OldestLive, ulong DurableLsn, long FileBytes)
 {
     public const int Bytes = BatchFormat.BlockBytes;
     public const int MaxClusterIdBytes = 128;
 
-    private const ushort Version = 1;
+    private const ushort Version = 2;
+    private const ushort FirstVersion = 1;
     private const int VersionAt = 8;
     private const int ClusterIdLengthAt = 10;
     private const int NodeIdAt = 12;
@@ -38,6 +51,8 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
     private const int PreviousLastLsnAt = 40;
     private const int OldestLiveAt = 48;
     private const int ClusterIdAt = 56;
+    private const int DurableLsnAt = 184;
+    private const int FileBytesAt = 192;
     private const int ChecksumAt = Bytes - sizeof(uint);
 
     private static ReadOnlySpan<byte> Magic => "KVSTWAL1"u8;
@@ -65,6 +80,8 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
         BinaryPrimitives.WriteUInt64LittleEndian(block[SegmentAt..], Segment);
         BinaryPrimitives.WriteUInt64LittleEndian(block[PreviousLastLsnAt..], PreviousLastLsn);
         BinaryPrimitives.WriteUInt64LittleEndian(block[OldestLiveAt..], OldestLive);
+        BinaryPrimitives.WriteUInt64LittleEndian(block[DurableLsnAt..], DurableLsn);
+        BinaryPrimitives.WriteInt64LittleEndian(block[FileBytesAt..], FileBytes);
         BinaryPrimitives.WriteUInt32LittleEndian(block[ChecksumAt..], Crc32C.Append(0, block[..ChecksumAt]));
     }
 
@@ -82,10 +99,10 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
         }
 
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(block[VersionAt..]);
-        if (version != Version)
+        if (version is < FirstVersion or > Version)
         {
             throw new StorageException(
-                $"log format version {version} is not known here (this build reads {Version}); start the build that wrote it",
+                $"log format version {version} is not known here (this build reads {FirstVersion} to {Version}); start the build that wrote it",
                 path, VersionAt);
         }
 
@@ -99,11 +116,14 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, ulong Segmen
             Encoding.UTF8.GetString(block.Slice(ClusterIdAt, idBytes)),
             BinaryPrimitives.ReadUInt32LittleEndian(block[NodeIdAt..]),
             new Guid(block.Slice(NodeUuidAt, 16), bigEndian: true));
+        ulong previousLastLsn = BinaryPrimitives.ReadUInt64LittleEndian(block[PreviousLastLsnAt..]);
         header = new SegmentHeader(
             identity,
             BinaryPrimitives.ReadUInt64LittleEndian(block[SegmentAt..]),
-            BinaryPrimitives.ReadUInt64LittleEndian(block[PreviousLastLsnAt..]),
-            BinaryPrimitives.ReadUInt64LittleEndian(block[OldestLiveAt..]));
+            previousLastLsn,
+            BinaryPrimitives.ReadUInt64LittleEndian(block[OldestLiveAt..]),
+            version == FirstVersion ? previousLastLsn + 1 : BinaryPrimitives.ReadUInt64LittleEndian(block[DurableLsnAt..]),
+            BinaryPrimitives.ReadInt64LittleEndian(block[FileBytesAt..]));
         return true;
     }
 }

@@ -40,6 +40,7 @@ public sealed class WriteAheadLog : IDisposable
     private readonly LogIdentity _identity;
     private readonly uint _identitySeed;
     private readonly SegmentFiles _segments;
+    private readonly DurablePosition _position;
     private readonly EntryCache _cache;
     private readonly SortedDictionary<uint, GroupLog> _groups;
 
@@ -74,7 +75,8 @@ public sealed class WriteAheadLog : IDisposable
     private ulong _purgeBelow;
     private readonly long _recoveredEntries;
 
-    private WriteAheadLog(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
+    private WriteAheadLog(
+        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string> snapshots)
     {
         if (Encoding.UTF8.GetByteCount(identity.ClusterId) > SegmentHeader.MaxClusterIdBytes)
         {
@@ -113,9 +115,22 @@ public sealed class WriteAheadLog : IDisposable
         Found = known;
         try
         {
+            foreach ((uint group, string snapshot) in snapshots)
+            {
+                if (!known.ContainsKey(group))
+                {
+                    throw new CorruptStorageException($"the log has lost group {group}, of which there is a snapshot", snapshot, 0);
+                }
+            }
+
+            // A kill may have left the newest segment's name in the page cache only. Without it the older ones are needed again, so
+            // the name is durable before the first of them goes.
+            files.SyncDirectory(directory);
+
             // What nobody needs goes first: the new segment may need its room.
             found.Obsolete.ForEach(files.Delete);
             _segments.DeleteSpares();
+            _position = DurablePosition.Open(files, directory, _identitySeed);
             foreach (GroupLog log in _groups.Values)
             {
                 _tails.Add(log.Tail);
@@ -126,19 +141,27 @@ public sealed class WriteAheadLog : IDisposable
         }
         catch
         {
-            _segments.Dispose();
+            Dispose();
             throw;
         }
     }
 
     /// <summary>
     /// Recovers the log of a directory, or creates it. After it returns everything found is durable in a fresh segment, so it
-    /// may be acted on. Throws <see cref="CorruptStorageException"/> when acknowledged data is damaged.
+    /// may be acted on. Throws <see cref="CorruptStorageException"/> when acknowledged data is damaged; nothing is changed then.
     /// </summary>
-    public static WriteAheadLog Open(IFileSystem files, string directory, LogIdentity identity, WalOptions options)
+    /// <param name="files">The disk.</param>
+    /// <param name="directory">The log's own folder; it is created.</param>
+    /// <param name="identity">Whose log it is.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="snapshots">
+    /// A snapshot file for each group that has one. No group has a snapshot before it is in the log, so the log must know them all.
+    /// </param>
+    public static WriteAheadLog Open(
+        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string>? snapshots = null)
     {
         DurableDirectory.Create(files, directory);
-        return new WriteAheadLog(files, directory, identity, options);
+        return new WriteAheadLog(files, directory, identity, options, snapshots ?? new Dictionary<uint, string>());
     }
 
     /// <summary>Whether a folder holds a log. Spares are none: one is there before the first segment ever gets its name.</summary>
@@ -301,20 +324,23 @@ public sealed class WriteAheadLog : IDisposable
         _stage = Stage.Written;
     }
 
-    /// <summary>Makes the batch durable. A failure is final.</summary>
+    /// <summary>Makes the batch durable, and says so in a second place before anybody is told. A failure is final.</summary>
     public void Sync()
     {
         Invariant.Check(_stage == Stage.Written, "a batch is written before it is synced");
-        OrFail(_segments.Active.File.Sync);
-        _syncedLsn = _lastLsn;
+        OrFail(() =>
+        {
+            _segments.Active.File.Sync();
+            _syncedLsn = _lastLsn;
+            _position.Write(_segments.Active.Number, _syncedLsn);
+        });
         Volatile.Write(ref _syncs, _syncs + 1);
         _stage = Stage.Synced;
     }
 
     /// <summary>
     /// Posts the completions of the batch that was synced. Then, when the batch was the first of its segment, retires the segments
-    /// nobody needs, and when the queue is empty, writes a seal: a batch without items, not synced, that witnesses the last
-    /// one. Without it, damage to the last batch of an idle log could not be told from a torn write.
+    /// nobody needs.
     /// </summary>
     public void Complete()
     {
@@ -336,24 +362,19 @@ public sealed class WriteAheadLog : IDisposable
         Volatile.Write(ref _entries, _entries + entries);
         Volatile.Write(ref _rewrittenEntries, _rewrittenEntries + rewritten);
         Volatile.Write(ref _rewrittenBytes, _rewrittenBytes + rewrittenBytes);
-        OrFail(() =>
+        if (_freeBelow > 0)
         {
-            if (_freeBelow > 0)
-            {
-                _segments.FreeBelow(_freeBelow);
-                _freeBelow = 0;
-                PublishExtent();
-            }
-
-            bool idle = _pending.Count == 0 && Volatile.Read(ref _queue) is null;
-            if (idle && _offset + BatchFormat.BlockBytes <= _segments.Active.Length)
-            {
-                WriteSeal(_segments.Active);
-            }
-        });
+            OrFail(() => _segments.FreeBelow(_freeBelow));
+            _freeBelow = 0;
+            PublishExtent();
+        }
     }
 
-    public void Dispose() => _segments.Dispose();
+    public void Dispose()
+    {
+        _segments.Dispose();
+        _position?.Dispose();
+    }
 
     private void TakeQueue()
     {
@@ -460,8 +481,7 @@ public sealed class WriteAheadLog : IDisposable
     }
 
     /// <summary>
-    /// Goes on in a new segment. Everything in the old one is synced, except perhaps a seal, which the new header disowns by
-    /// stating an earlier last LSN. The checkpoint at its start repeats what is known of every group, so that only live
+    /// Goes on in a new segment. Everything in the old one is synced. The checkpoint at its start repeats what is known of every group, so that only live
     /// entries keep old segments. Those are moved by their owners, who know what else could be done about them: the new
     /// segment only moves the line behind which they should (<see cref="PurgeBelow"/>).
     /// </summary>
@@ -471,8 +491,8 @@ public sealed class WriteAheadLog : IDisposable
         ulong oldestLive = _segments.OldestLive(number);
         long needed = SegmentHeader.Bytes + BatchFormat.RoundToBlock(_checkpoint.Length) + BatchFormat.RoundToBlock(_batch.Length);
         Segment next = _segments.Prepare(number, Math.Max(_options.SegmentBytes, needed));
-        _lastLsn = _syncedLsn;
-        WriteSegmentHeader(next, _syncedLsn, oldestLive);
+        Invariant.Check(_lastLsn == _syncedLsn, "a segment is left when everything in it is durable");
+        WriteSegmentHeader(next, _syncedLsn, oldestLive, _syncedLsn + 1);
         _offset = SegmentHeader.Bytes;
         WriteBatch(next, _checkpoint, BatchFlags.Checkpoint);
         next.File.Sync();
@@ -514,15 +534,15 @@ public sealed class WriteAheadLog : IDisposable
             Rewrite(log, rewriteFrom[log.Group], fresh);
         }
 
-        WriteSegmentHeader(fresh, found.WitnessedLsn, _segments.OldestLive(number));
-        fresh.File.Sync();
-        _syncedLsn = _lastLsn;
-
-        // The seal is synced, too: everything above was acknowledged once, so damage to it must be noticed from the first moment.
-        WriteSeal(fresh);
+        // Everything above was acknowledged once, so damage to it must be noticed from the first moment: the header vouches for it.
+        WriteSegmentHeader(fresh, found.WitnessedLsn, _segments.OldestLive(number), _lastLsn);
         fresh.File.Sync();
         _syncedLsn = _lastLsn;
         _segments.Publish(fresh);
+
+        // From here on the newest segment is missed when it is gone.
+        _position.Write(number, _syncedLsn);
+        _position.Sync();
         _segments.FreeBelow(_segments.OldestLive(number));
         PublishExtent();
     }
@@ -564,8 +584,7 @@ public sealed class WriteAheadLog : IDisposable
 
     private void WriteGrowing(Segment segment, BatchWriter batch, BatchFlags flags)
     {
-        // One block more, so that the seal always has room.
-        segment.Grow(_offset + BatchFormat.RoundToBlock(batch.Length) + BatchFormat.BlockBytes);
+        segment.Grow(_offset + BatchFormat.RoundToBlock(batch.Length));
         WriteBatch(segment, batch, flags);
     }
 
@@ -579,16 +598,10 @@ public sealed class WriteAheadLog : IDisposable
         Volatile.Write(ref _bytes, _bytes + bytes.Length);
     }
 
-    private void WriteSeal(Segment segment)
-    {
-        _batch.Reset();
-        WriteBatch(segment, _batch, BatchFlags.Seal);
-    }
-
-    private void WriteSegmentHeader(Segment segment, ulong previousLastLsn, ulong oldestLive)
+    private void WriteSegmentHeader(Segment segment, ulong previousLastLsn, ulong oldestLive, ulong durableLsn)
     {
         byte[] block = new byte[SegmentHeader.Bytes];
-        new SegmentHeader(_identity, segment.Number, previousLastLsn, oldestLive).Write(block);
+        new SegmentHeader(_identity, segment.Number, previousLastLsn, oldestLive, durableLsn, segment.Length).Write(block);
         segment.File.Write(block, 0);
     }
 

@@ -157,12 +157,48 @@ public class BadStartTests
             await RunningCluster.UntilAsync("the first entries are in the log", () => Task.FromResult(node.Store!.IsReady));
         }
 
-        var segment = Directory.EnumerateFiles(Path.Combine(cluster.Data, "n1", "wal")).Order(StringComparer.Ordinal).First();
+        var segment = Segments(cluster)[0];
         var bytes = File.ReadAllBytes(segment);
         bytes[FirstBatchOffset + 8] ^= 1;
         File.WriteAllBytes(segment, bytes);
         await RefusedAsync(cluster, [], Path.GetFileName(segment), $"offset {FirstBatchOffset}");
     }
+
+    [Theory]
+    [InlineData("empty")]
+    [InlineData("two thirds")]
+    [InlineData("header only")]
+    [InlineData("zeros behind the header")]
+    public async Task A2_a_newest_segment_that_has_lost_its_end_is_refused_and_nothing_is_deleted(string damage)
+    {
+        using var cluster = new TestCluster();
+        for (var starts = 0; starts < 2; starts++)
+        {
+            await using var node = await StartedAsync(cluster);
+            await RunningCluster.UntilAsync("the first entries are in the log", () => Task.FromResult(node.Store!.IsReady));
+        }
+
+        var segment = Segments(cluster)[^1];
+        long offset;
+        using (var file = File.OpenHandle(segment, FileMode.Open, FileAccess.ReadWrite))
+        {
+            var length = RandomAccess.GetLength(file);
+            long kept = damage switch { "empty" => 0, "two thirds" => length * 2 / 3, _ => FirstBatchOffset };
+            RandomAccess.SetLength(file, kept);
+            offset = damage == "empty" ? 0 : kept;
+            if (damage == "zeros behind the header")
+            {
+                RandomAccess.SetLength(file, length);
+            }
+        }
+
+        var before = Snapshot(cluster, "wal");
+        await RefusedAsync(cluster, [], Path.GetFileName(segment), $"offset {offset}");
+        Assert.Equal(before, Snapshot(cluster, "wal"));
+    }
+
+    private static string[] Segments(TestCluster cluster) =>
+        [.. Directory.EnumerateFiles(Path.Combine(cluster.Data, "n1", "wal"), "wal-*").Order(StringComparer.Ordinal)];
 
     private static async Task RefusedAsync(TestCluster cluster, IEnumerable<string> arguments, params string[] expected)
     {
@@ -199,7 +235,7 @@ public class BadStartTests
         };
     }
 
-    private static string Snapshot(TestCluster cluster) => string.Join('\n', Directory
-        .EnumerateFiles(cluster.Data, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
+    private static string Snapshot(TestCluster cluster, string under = "") => string.Join('\n', Directory
+        .EnumerateFiles(Path.Combine(cluster.Data, "n1", under), "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
         .Select(file => $"{file} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file)))}"));
 }

@@ -108,6 +108,56 @@ public sealed class SnapshotTests
         Assert.Empty(node.Disk.ListFiles("/data/snap/1"));
     }
 
+    [Fact]
+    public void A2_a_snapshot_of_a_group_that_the_log_has_lost_stops_the_start_and_stays()
+    {
+        var node = new LoneNode(adjust: o => o with { SnapshotMinEntries = 10 });
+        Follow(node, last: 20);
+        TakeSnapshot(node);
+        string snapshot = $"/data/snap/1/{SnapshotName.Of(20, Term)}";
+        Assert.True(node.Disk.Exists(snapshot));
+
+        // The log as it was before the group's first write, whole in itself.
+        var empty = new LoneNode();
+        foreach (string file in node.Disk.ListFiles("/data/wal"))
+        {
+            node.Disk.Delete($"/data/wal/{file}");
+        }
+
+        foreach (string file in empty.Disk.ListFiles("/data/wal"))
+        {
+            node.Disk.Put($"/data/wal/{file}", empty.Disk.ReadAll($"/data/wal/{file}"));
+        }
+
+        var found = Assert.Throws<CorruptStorageException>(() => node.Restart());
+        Assert.Equal(snapshot, found.Path);
+        Assert.True(node.Disk.Exists(snapshot));
+    }
+
+    [Fact]
+    public void A_replica_fetches_no_snapshot_before_it_is_in_the_log()
+    {
+        (SnapshotMetadata snapshot, byte[] piece) = SnapshotOfAnotherNode();
+        var node = new LoneNode();
+        node.Hear(new InstallSnapshot(Leader, Self, Term, snapshot));
+        while (node.Store.Loops[0].RunOnce())
+        {
+            // The log stands still meanwhile.
+        }
+
+        node.TurnSnapshots();
+        node.HearPayload(piece);
+        node.TurnSnapshots();
+        Assert.Empty(node.Disk.ListFiles("/data/snap/1"));
+
+        node.Turn();
+        node.TurnSnapshots();
+        node.HearPayload(piece);
+        node.TurnSnapshots();
+        node.Turn();
+        Assert.Equal(snapshot.Index, node.Replica.SnapshotIndex);
+    }
+
     /// <summary>The leader appends no-ops up to an index, all committed.</summary>
     private static void Follow(LoneNode node, ulong last, ulong first = 6)
     {

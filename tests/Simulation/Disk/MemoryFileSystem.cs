@@ -262,7 +262,17 @@ public sealed class MemoryFileSystem : IFileSystem
         SyncAllNames();
     }
 
-    /// <summary>Makes every name durable: the state after a long quiet time.</summary>
+    /// <summary>Everything written has reached the disk: the state after a long quiet time. What a failed sync has dropped never does.</summary>
+    public void WriteBack()
+    {
+        SyncAllNames();
+        foreach (MemoryFile file in _names.Values)
+        {
+            file.Sync();
+        }
+    }
+
+    /// <summary>Makes every name durable.</summary>
     public void SyncAllNames()
     {
         _unsyncedNames.ForEach(Apply);

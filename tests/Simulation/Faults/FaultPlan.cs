@@ -16,8 +16,8 @@ public sealed record FaultPlan
     public double FailingSyncs { get; init; }
     public double FullDisks { get; init; }
 
-    /// <summary>A bit of the log of a stopped node flips.</summary>
-    public double FlippedBits { get; init; }
+    /// <summary>The newest segment of a stopped node is damaged: a bit, a block, its end, all of it.</summary>
+    public double DamagedLogs { get; init; }
 
     /// <summary>Not a rate but the chance that a leader is struck at the moment of its election: cut off, killed or both.</summary>
     public double StruckLeaders { get; init; }
@@ -48,7 +48,7 @@ public sealed record FaultPlan
             SlowDisks = Rate(0.3),
             FailingSyncs = Rate(0.2),
             FullDisks = Rate(0.1),
-            FlippedBits = Rate(0.2),
+            DamagedLogs = Rate(0.2),
             StruckLeaders = Rate(0.6),
             ClockJumps = Rate(0.1),
             Blackouts = Rate(0.1),

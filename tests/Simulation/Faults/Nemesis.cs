@@ -49,7 +49,7 @@ public sealed class Nemesis
         Every(_plan.SlowDisks, "slow-disk", SlowDown);
         Every(_plan.FailingSyncs, "failing-sync", node => node.Disk.FailSyncIn = 1 + _random.Below(20));
         Every(_plan.FullDisks, "full-disk", FillDisk);
-        Every(_plan.FlippedBits, "flipped-bit", DamageLog);
+        Every(_plan.DamagedLogs, "damaged-log", DamageLog);
         Every(_plan.ClockJumps, "clock-jump", _ => JumpClock());
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
         EveryMove();
@@ -164,7 +164,7 @@ public sealed class Nemesis
         _cluster.Start(node);
         if (node.Store is not null && _damage.TryGetValue(node.Id, out LogDamage? damage))
         {
-            throw new SafetyViolationException("damage-noticed", $"n{node.Id} started although {damage} is flipped in its log");
+            throw new SafetyViolationException("damage-noticed", $"n{node.Id} started with a damaged log, {damage}");
         }
 
         if (node.Store is not null && _powerGoesAfterRestart.Remove(node.Id) && !_stopped)
@@ -181,11 +181,11 @@ public sealed class Nemesis
         }
     }
 
-    /// <summary>kill -9, and while the node is down a bit of what it has acknowledged flips.</summary>
+    /// <summary>kill -9, and while the node is down something it has acknowledged is damaged.</summary>
     private void DamageLog(SimulatedNode node)
     {
         _cluster.Kill(node);
-        if (LogDamage.TryFlip(node.Disk, $"/data/n{node.Id}/wal", _random) is { } damage)
+        if (LogDamage.TryStrike(node.Disk, $"/data/n{node.Id}/wal", _random) is { } damage)
         {
             _damage.Add(node.Id, damage);
         }
@@ -198,7 +198,7 @@ public sealed class Nemesis
         _cluster.Tell($"n{node.Id} stopped: {failure.Message}");
         if (failure is CorruptStorageException && _damage.Remove(node.Id, out LogDamage? damage))
         {
-            // As it must. Here the operator has a good copy of the block.
+            // As it must. Here the operator has a good copy of the file.
             damage.Undo(node.Disk);
             _cluster.Marks.Hit("damage-refused");
             RestartLater(node);

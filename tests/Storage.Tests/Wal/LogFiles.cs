@@ -55,10 +55,20 @@ internal static class LogFiles
             && BatchFormat.ItemsVerify(file.AsSpan((int)offset, batch.Length), seed);
     }
 
+    public static string PositionPath => DurablePosition.PathIn(LogBench.Directory);
+
+    public static (ulong Segment, ulong Lsn) Position(MemoryFileSystem disk) =>
+        DurablePosition.Read(disk, LogBench.Directory, IdentitySeed);
+
     /// <summary>A copy of the log on another disk, everything durable.</summary>
     public static MemoryFileSystem Copy(MemoryFileSystem disk, Action<ulong, byte[]>? change = null)
     {
         MemoryFileSystem copy = new(1);
+        if (disk.Exists(PositionPath))
+        {
+            copy.Put(PositionPath, disk.ReadAll(PositionPath));
+        }
+
         foreach (ulong segment in Segments(disk))
         {
             byte[] bytes = disk.ReadAll(Path(segment));

@@ -46,7 +46,7 @@ public sealed class WalFailureTests
     public void A_full_disk_at_a_roll_is_an_error_with_a_name_and_room_cures_it()
     {
         LogBench bench = new(3, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 1);
-        bench.Disk.CapacityBytes = 20 << 10;
+        bench.Disk.CapacityBytes = 28 << 10;
         StorageException? failure = null;
         for (int i = 0; failure is null; i++)
         {
@@ -149,7 +149,7 @@ public sealed class WalFailureTests
         bench.AppendDurably(0, 1, 10);
         ulong segment = LogFiles.Segments(bench.Disk)[^1];
         uint identity = BatchFormat.IdentitySeed(LogBench.Identity);
-        (long offset, BatchFormat batch) = LogFiles.Batches(bench.Disk, segment)[^2];
+        (long offset, BatchFormat batch) = LogFiles.Batches(bench.Disk, segment)[^1];
         MemoryFileSystem later = LogFiles.Copy(bench.Disk, (_, bytes) =>
         {
             Span<byte> place = bytes.AsSpan((int)offset);
@@ -161,10 +161,10 @@ public sealed class WalFailureTests
 
         MemoryFileSystem newer = LogFiles.Copy(bench.Disk, (_, bytes) =>
         {
-            bytes[8] = 2;
+            bytes[8] = 3;
             BitConverter.TryWriteBytes(bytes.AsSpan(SegmentHeader.Bytes - 4), Crc32C.Append(0, bytes.AsSpan(0, SegmentHeader.Bytes - 4)));
         });
         StorageException version = Assert.Throws<StorageException>(() => LogFiles.Open(newer));
-        Assert.Contains("format version 2", version.Message, StringComparison.Ordinal);
+        Assert.Contains("format version 3", version.Message, StringComparison.Ordinal);
     }
 }

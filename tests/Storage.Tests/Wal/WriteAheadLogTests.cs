@@ -148,7 +148,7 @@ public sealed class WriteAheadLogTests
     {
         LogBench bench = new(9, LogBench.Small with { SegmentBytes = 32 << 10 }, groups: 2);
         bench.AppendDurably(1, 1, 10);
-        for (int i = 0; i < 40; i++)
+        for (int i = 0; i < 80; i++)
         {
             bench.AppendDurably(0, 1, 100);
         }
