@@ -9,14 +9,16 @@ namespace KvStore.Client.Tests;
 internal sealed class FakeNode : IAsyncDisposable
 {
     private readonly Action<KvRequest, ReplyTicket> _handler;
+    private readonly ulong _features;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _connections = [];
     private readonly Task _accepting;
 
-    public FakeNode(Action<KvRequest, ReplyTicket> handler)
+    public FakeNode(Action<KvRequest, ReplyTicket> handler, ulong features = FeatureBits.Supported)
     {
         _handler = handler;
+        _features = features;
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen();
         _accepting = AcceptAsync();
@@ -34,10 +36,17 @@ internal sealed class FakeNode : IAsyncDisposable
         Epoch = 1,
     };
 
+    /// <summary>What the connections over sockets share.</summary>
+    public RequestServers Servers { get; } = new();
+
     public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
 
-    public static async Task<ConnectionEnd> ServeAsync(
-        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default)
+    public static Task<ConnectionEnd> ServeAsync(
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default) =>
+        ServeAsync(transport, handler, FeatureBits.Supported, new RequestServers(), stopping);
+
+    private static async Task<ConnectionEnd> ServeAsync(
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, ulong features, RequestServers servers, CancellationToken stopping)
     {
         var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
         if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))
@@ -46,8 +55,10 @@ internal sealed class FakeNode : IAsyncDisposable
             return await RequestServer.ServeAsync(transport, handler, stopping: new CancellationToken(canceled: true));
         }
 
-        await Handshake.AcknowledgeAsync(transport.Output, Ack, stopping);
-        return await RequestServer.ServeAsync(transport, handler, stopping: stopping);
+        var ack = Ack with { Features = features & client.Features };
+        await Handshake.AcknowledgeAsync(transport.Output, ack, stopping);
+        var options = new RequestServerOptions { Streams = (ack.Features & FeatureBits.Streams) != 0 };
+        return await RequestServer.ServeAsync(transport, handler, options, servers, stopping);
     }
 
     public async ValueTask DisposeAsync()
@@ -66,7 +77,7 @@ internal sealed class FakeNode : IAsyncDisposable
             while (true)
             {
                 var socket = await _listener.AcceptAsync(_stopping.Token);
-                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _stopping.Token));
+                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _features, Servers, _stopping.Token));
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
