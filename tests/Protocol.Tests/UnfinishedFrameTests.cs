@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace KvStore.Protocol.Tests;
 
 /// <summary>Clients that begin a frame and do not end it.</summary>
@@ -77,7 +79,7 @@ public sealed class UnfinishedFrameTests
         await first.WriteAsync(frame.AsMemory(0, frame.Length - 1)).WaitAsync(Patience);
         await StreamTests.UntilAsync(() => servers.Frames.ReservedBytes == frame.Length);
         using var stopping = new CancellationTokenSource();
-        var second = new Client(servers, stopping: stopping.Token);
+        var second = new Client(servers, stopping.Token);
         var never = second.WriteAsync(frame);
         await StreamTests.UntilAsync(() => servers.Frames.Waiting == 1);
         await stopping.CancelAsync();
@@ -110,23 +112,38 @@ public sealed class UnfinishedFrameTests
     }
 
     [Fact]
-    public async Task The_time_of_a_frame_does_not_run_while_the_server_does_not_read()
+    public void The_time_of_a_frame_does_not_run_while_the_server_does_not_read()
     {
         var time = new ManualTime();
-        var servers = new RequestServers(time: time);
-        await using var client = new Client(servers, options: new RequestServerOptions { MaxInFlight = 1 }, answers: false);
-        byte[] two = [.. StreamTests.RequestOf(1), .. StreamTests.RequestOf(2).AsSpan(0, 10)];
-        await client.WriteAsync(two);
-        await StreamTests.UntilAsync(() => client.Handled == 1);
-        for (int i = 0; i < 100; i++)
-        {
-            time.Advance(1_000);
-        }
+        int timedOut = 0;
+        var incoming = new IncomingFrame(new RequestServers(time: time), new RequestServerOptions(), () => timedOut++, () => { });
+        incoming.Look(new ReadOnlySequence<byte>(StreamTests.RequestOf(1), 0, 10), lookedAt: true, isNew: false);
+        incoming.StartClock();
+        time.Advance(9_000);
+        incoming.StopClock();
+        time.Advance(60_000);
+        Assert.Equal(0, timedOut);
 
-        client.Tickets[0].TryComplete(new KvReply());
-        await client.WriteAsync(StreamTests.RequestOf(2).AsMemory(10));
-        await StreamTests.UntilAsync(() => client.Handled == 2);
-        client.Tickets[1].TryComplete(new KvReply());
+        // From the beginning: what the client could not have sent is not held against it.
+        incoming.StartClock();
+        time.Advance(9_999);
+        Assert.Equal(0, timedOut);
+        time.Advance(1);
+        Assert.Equal(1, timedOut);
+        incoming.Close();
+    }
+
+    [Fact]
+    public void What_has_not_been_looked_at_is_no_unfinished_frame()
+    {
+        var time = new ManualTime();
+        int timedOut = 0;
+        var incoming = new IncomingFrame(new RequestServers(time: time), new RequestServerOptions(), () => timedOut++, () => { });
+        incoming.Look(new ReadOnlySequence<byte>(StreamTests.RequestOf(1)), lookedAt: false, isNew: false);
+        incoming.StartClock();
+        time.Advance(60_000);
+        Assert.Equal(0, timedOut);
+        incoming.Close();
     }
 
     // Its body is no request, which costs an answer like any other.
@@ -134,34 +151,16 @@ public sealed class UnfinishedFrameTests
 
     private sealed class Client : IAsyncDisposable
     {
-        private readonly System.Collections.Concurrent.ConcurrentQueue<ReplyTicket> _tickets = [];
-
-        public Client(
-            RequestServers servers, RequestServerOptions? options = null, bool answers = true, CancellationToken stopping = default)
+        public Client(RequestServers servers, CancellationToken stopping = default)
         {
             (Near, var far) = DuplexPipe.Create();
             Serving = RequestServer.ServeAsync(
-                far,
-                (_, ticket) =>
-                {
-                    _tickets.Enqueue(ticket);
-                    if (answers)
-                    {
-                        ticket.TryComplete(new KvReply());
-                    }
-                },
-                options,
-                servers,
-                stopping);
+                far, (_, ticket) => ticket.TryComplete(new KvReply()), servers: servers, stopping: stopping);
         }
 
         public DuplexPipe Near { get; }
 
         public Task<ConnectionEnd> Serving { get; }
-
-        public int Handled => _tickets.Count;
-
-        public IReadOnlyList<ReplyTicket> Tickets => [.. _tickets];
 
         // As a socket would: no more than fits before somebody reads.
         public async Task WriteAsync(ReadOnlyMemory<byte> bytes)

@@ -9,7 +9,7 @@ namespace KvStore.Protocol;
 public sealed class FrameBudget
 {
     /// <summary>Sixteen of the largest requests at once.</summary>
-    public const long DefaultBytes = 64 << 20;
+    public const long DefaultBytes = 16L * (FrameHeader.SizeBytes + Limits.MaxRequestBytes);
 
     public const int FreeBytes = 64 << 10;
 

@@ -48,7 +48,8 @@ internal sealed class IncomingFrame
         }
 
         _isUnfinished |= lookedAt && !rest.IsEmpty;
-        if (_isUnfinished && _claim is null && FrameReader.AnnouncedBytes(rest, _options.MaxFrameBytes) is > FrameBudget.FreeBytes and var bytes)
+        if (_isUnfinished && _claim is null
+            && FrameReader.AnnouncedBytes(rest, _options.MaxFrameBytes) is > FrameBudget.FreeBytes and var bytes)
         {
             _claim = _servers.Frames.Ask(bytes, _granted);
         }

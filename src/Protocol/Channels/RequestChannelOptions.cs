@@ -10,7 +10,7 @@ public sealed record RequestChannelOptions
 
     public int MaxFrameBytes { get; init; } = Limits.MaxRequestBytes;
 
-    /// <summary>Both hellos had <see cref="FeatureBits.Streams"/>. Without it none of those frames is sent, and each is a violation.</summary>
+    /// <summary>Both hellos had <see cref="FeatureBits.Streams"/>. Without it those frames are violations and none is sent.</summary>
     public bool Streams { get; init; }
 
     /// <summary>Answers in parts open at once, beside MaxInFlight. When full, opening one more ends with Full at once.</summary>

@@ -27,7 +27,7 @@ public enum FrameKind : byte
 
     // From here on only where both hellos have FeatureBits.Streams.
 
-    /// <summary>One part of an answer; the sequence is the request id, the payload the operation's own. Any number before the Reply.</summary>
+    /// <summary>One part of an answer, any number before the Reply; the sequence is the request id, the payload the operation's own.</summary>
     Item = 9,
 
     /// <summary>A <see cref="StreamCodec"/> number of bytes: what more the client takes of the answer with this request id.</summary>
