@@ -161,21 +161,33 @@ public sealed class StreamTests
     }
 
     [Fact]
-    public async Task Streams_take_turns_and_replies_pass_between_them()
+    public async Task Streams_take_turns_item_by_item()
     {
-        var sources = new[] { new CountingSource(2_000), new CountingSource(2_000) };
-        int next = 0;
-        await using var ends = new Ends(() => sources[next++]);
-        await using var first = ends.Channel.Open(RequestChannelTests.Get("a"), 1 << 20);
-        await using var second = ends.Channel.Open(RequestChannelTests.Get("b"), 1 << 20);
-        Assert.Equal(RequestEnd.Replied, (await ends.Channel.SendAsync(Samples.Put("k", "v")).AsTask().WaitAsync(Patience)).End);
-        foreach (var reader in new[] { first, second })
+        var (near, far) = DuplexPipe.Create(pauseAt: 1 << 10);
+        var options = new RequestServerOptions { Streams = true, MaxStreamBytes = 1_000 };
+        var serving = RequestServer.ServeAsync(far, (_, ticket) => ticket.TryStream(new CountingSource(10_000, ItemBytes)), options);
+        foreach (ulong id in new ulong[] { 1, 2 })
         {
-            for (int i = 0; i < 2_000; i++)
-            {
-                Assert.Equal(i, CountingSource.NumberOf((await reader.TakeAsync().AsTask().WaitAsync(Patience))!));
-            }
+            await near.Output.WriteAsync(RequestOf(id));
+            await near.Output.WriteAsync(CreditOf(id, 1 << 20));
         }
+
+        ulong last = 0;
+        while (last != 2)
+        {
+            last = (await RequestChannelTests.ReadFrameAsync(near.Input)).Sequence;
+        }
+
+        for (int i = 0; i < 500; i++)
+        {
+            ulong next = (await RequestChannelTests.ReadFrameAsync(near.Input)).Sequence;
+            Assert.Equal(3 - last, next);
+            last = next;
+        }
+
+        await near.Output.CompleteAsync();
+        await near.Input.CompleteAsync();
+        await serving.WaitAsync(Patience);
     }
 
     [Fact]
