@@ -140,7 +140,7 @@ public sealed class KvConnection : IAsyncDisposable
     private static async Task<KvConnection> OpenAsync(
         IDuplexPipe transport, KvConnectionOptions options, CancellationToken cancellationToken)
     {
-        var hello = new ClientHello { ClusterId = options.ClusterId, ClientName = options.ClientName, Features = FeatureBits.Supported };
+        var hello = new ClientHello { ClusterId = options.ClusterId, ClientName = options.ClientName, Features = FeatureBits.Streams };
         var answer = await Handshake.DialAsync(transport, hello, cancellationToken).ConfigureAwait(false);
         if (answer.Refused is { } refused)
         {

@@ -9,13 +9,13 @@ namespace KvStore.Client.Tests;
 internal sealed class FakeNode : IAsyncDisposable
 {
     private readonly Action<KvRequest, ReplyTicket> _handler;
-    private readonly ulong _features;
+    private readonly FeatureBits _features;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _connections = [];
     private readonly Task _accepting;
 
-    public FakeNode(Action<KvRequest, ReplyTicket> handler, ulong features = FeatureBits.Supported)
+    public FakeNode(Action<KvRequest, ReplyTicket> handler, FeatureBits features = FeatureBits.Streams)
     {
         _handler = handler;
         _features = features;
@@ -43,10 +43,10 @@ internal sealed class FakeNode : IAsyncDisposable
 
     public static Task<ConnectionEnd> ServeAsync(
         IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, CancellationToken stopping = default) =>
-        ServeAsync(transport, handler, FeatureBits.Supported, new RequestServers(), stopping);
+        ServeAsync(transport, handler, FeatureBits.Streams, new RequestServers(), stopping);
 
     private static async Task<ConnectionEnd> ServeAsync(
-        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, ulong features, RequestServers servers, CancellationToken stopping)
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, FeatureBits features, RequestServers servers, CancellationToken stopping)
     {
         var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
         if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))

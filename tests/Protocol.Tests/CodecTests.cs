@@ -174,7 +174,7 @@ public sealed class CodecTests
             Process = 0xFEDC_BA98_7654_3210,
             LayoutHash = new byte[32],
             ExpectedPeer = "n2",
-            Features = 5,
+            Features = (FeatureBits)5,
         };
         var buffer = new ArrayBufferWriter<byte>();
         HelloCodec.Encode(buffer, peer);
@@ -188,7 +188,7 @@ public sealed class CodecTests
             Assert.Equal(DecodeResult.NeedMoreData, HelloCodec.TryDecode(buffer.WrittenSpan[..length], out PeerHello? _));
         }
 
-        var client = new ClientHello { ClusterId = "c", ClientName = "test", Features = 1 };
+        var client = new ClientHello { ClusterId = "c", ClientName = "test", Features = FeatureBits.Streams };
         buffer.ResetWrittenCount();
         HelloCodec.Encode(buffer, client);
         Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(buffer.WrittenSpan, out ClientHello? clientBack));
@@ -208,7 +208,7 @@ public sealed class CodecTests
             Uuid = Guid.Parse("ffffffff-4455-6677-8899-aabbccddeeff"),
             Incarnation = 3,
             LayoutHash = new byte[] { 1, 2 },
-            Features = 4,
+            Features = (FeatureBits)4,
             Epoch = 5,
         };
         var buffer = new ArrayBufferWriter<byte>();

@@ -25,6 +25,8 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     /// </summary>
     private const byte MaxHops = 1;
 
+    private const FeatureBits Supported = FeatureBits.Streams;
+
     private static readonly RequestServerOptions WithoutStreams = new();
     private static readonly RequestServerOptions WithStreams = new() { Streams = true };
 
@@ -75,7 +77,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     }
 
     // The features both sides have, or null when the connection is over.
-    private async Task<ulong?> GreetAsync(ConnectionContext connection)
+    private async Task<FeatureBits?> GreetAsync(ConnectionContext connection)
     {
         using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
         deadline.CancelAfter(HelloTimeout);
@@ -103,7 +105,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         HelloAck ack = store!.Introduction with
         {
             Protocol = ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax),
-            Features = FeatureBits.Supported & hello.Features,
+            Features = Supported & hello.Features,
             Epoch = store.Routing().Epoch,
         };
         await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, deadline.Token);

@@ -20,11 +20,11 @@ public enum RequestEnd : byte
     /// <summary>No reply in time; the request may have arrived.</summary>
     TimedOut = 5,
 
-    /// <summary>Never sent: the other side has said that it goes away. Use another connection.</summary>
-    GoingAway = 6,
+    /// <summary>Never sent: the other side does not know the request, or that its answer comes in parts.</summary>
+    Unsupported = 6,
 
-    /// <summary>Never sent: the answer would come in parts, which the other side does not know.</summary>
-    Unsupported = 7,
+    /// <summary>Never sent: the other side has said that it goes away. Use another connection.</summary>
+    GoingAway = 7,
 
     /// <summary>Given up by the caller, who no longer takes the parts of the answer.</summary>
     Abandoned = 8,

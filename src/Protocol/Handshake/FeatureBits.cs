@@ -1,13 +1,14 @@
 namespace KvStore.Protocol;
 
-/// <summary>Bits of a hello. What a bit stands for is used on a connection when both sides have said it.</summary>
-public static class FeatureBits
+/// <summary>
+/// What one connection can do, said in its hello; the ack holds the bits both sides have. A bit concerns the frames of the
+/// connection only.
+/// </summary>
+[Flags]
+public enum FeatureBits : ulong
 {
-    public const ulong None = 0;
+    None = 0,
 
-    /// <summary>Answers in parts, cancelling, going away: the frame kinds from <see cref="FrameKind.Item"/> on.</summary>
-    public const ulong Streams = 1 << 0;
-
-    /// <summary>Everything this version has.</summary>
-    public const ulong Supported = Streams;
+    /// <summary>Answers in parts with credit, cancelling, going away: the frame kinds from <see cref="FrameKind.Item"/> on.</summary>
+    Streams = 1 << 0,
 }

@@ -40,7 +40,7 @@ public sealed record PeerHello
     /// <summary>Whom the dialler believes to reach: an address may have been given to another node since.</summary>
     public required string ExpectedPeer { get; init; }
 
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Reserved for authentication; empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
@@ -58,7 +58,7 @@ public sealed record ClientHello
     /// <summary>For logs and lists of connections.</summary>
     public string ClientName { get; init; } = string.Empty;
 
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Reserved for authentication; empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
@@ -76,7 +76,7 @@ public sealed record HelloAck
     public required ReadOnlyMemory<byte> LayoutHash { get; init; }
 
     /// <summary>Bits both sides have.</summary>
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Routing epoch of the answering node.</summary>
     public ulong Epoch { get; init; }

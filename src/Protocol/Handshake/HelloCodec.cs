@@ -37,7 +37,7 @@ public static class HelloCodec
         writer.Write(hello.Process);
         writer.Write(hello.LayoutHash.Span);
         writer.Write(hello.ExpectedPeer);
-        writer.Write(hello.Features);
+        writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
     }
 
@@ -50,7 +50,7 @@ public static class HelloCodec
         writer.Write(hello.ProtocolMax);
         writer.Write(hello.ClusterId);
         writer.Write(hello.ClientName);
-        writer.Write(hello.Features);
+        writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
     }
 
@@ -65,7 +65,7 @@ public static class HelloCodec
         writer.Write(ack.Uuid);
         writer.Write(ack.Incarnation);
         writer.Write(ack.LayoutHash.Span);
-        writer.Write(ack.Features);
+        writer.Write((ulong)ack.Features);
         writer.Write(ack.Epoch);
     }
 
@@ -115,7 +115,7 @@ public static class HelloCodec
             Process = process,
             LayoutHash = layoutHash.ToArray(),
             ExpectedPeer = expectedPeer,
-            Features = features,
+            Features = (FeatureBits)features,
             Credentials = credentials.ToArray(),
         };
         return DecodeResult.Ok;
@@ -150,7 +150,7 @@ public static class HelloCodec
             ProtocolMax = max,
             ClusterId = clusterId,
             ClientName = clientName,
-            Features = features,
+            Features = (FeatureBits)features,
             Credentials = credentials.ToArray(),
         };
         return DecodeResult.Ok;
@@ -188,7 +188,7 @@ public static class HelloCodec
             Uuid = uuid,
             Incarnation = incarnation,
             LayoutHash = layoutHash.ToArray(),
-            Features = features,
+            Features = (FeatureBits)features,
             Epoch = epoch,
         };
         return DecodeResult.Ok;
