@@ -1,6 +1,7 @@
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using KvStore.Protocol;
 
 namespace KvStore.Client;
@@ -11,10 +12,12 @@ namespace KvStore.Client;
 public sealed class KvConnection : IAsyncDisposable
 {
     private readonly RequestChannel _channel;
+    private readonly int _windowBytes;
 
-    private KvConnection(RequestChannel channel, HelloAck server)
+    private KvConnection(RequestChannel channel, HelloAck server, int windowBytes)
     {
         _channel = channel;
+        _windowBytes = windowBytes;
         Server = server;
     }
 
@@ -25,6 +28,18 @@ public sealed class KvConnection : IAsyncDisposable
 
     /// <summary>Requests sent and not answered.</summary>
     public int InFlight => _channel.InFlight;
+
+    /// <summary>Answers in parts that have not ended.</summary>
+    public int OpenStreams => _channel.OpenStreams;
+
+    /// <summary>Bytes of items that have come and wait to be taken.</summary>
+    public long HeldItemBytes => _channel.HeldItemBytes;
+
+    /// <summary>
+    /// Set once the node has said that it goes away: what is sent here from then on provably does not leave (Draining; use another
+    /// connection), what is in flight is still answered.
+    /// </summary>
+    public GoAway? GoAway => _channel.GoAway;
 
     /// <summary>Ends, never faulted, when the connection is over, with the reason.</summary>
 #pragma warning disable VSTHRD003 // The channel's loops run on the pool and know no synchronisation context: awaiting them cannot deadlock.
@@ -95,13 +110,37 @@ public sealed class KvConnection : IAsyncDisposable
     public ValueTask<RequestResult> TrySendAsync(KvRequest request, CancellationToken cancellationToken = default) =>
         _channel.SendAsync(request, cancellationToken);
 
+    /// <summary>
+    /// Sends a read whose answer comes in parts and gives its items as they are asked for: the node makes no more of them than the
+    /// window holds. Leaving the loop early cancels the rest. An answer that does not end well throws a <see cref="KvException"/>
+    /// after the items that came.
+    /// </summary>
+    public async IAsyncEnumerable<byte[]> ReadItemsAsync(
+        KvRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await using var reader = OpenItems(request);
+        while (await reader.TakeAsync(cancellationToken).ConfigureAwait(false) is { } item)
+        {
+            yield return item;
+        }
+
+        var reply = reader.End.Reply ?? throw WithoutReply(request, reader.End.End);
+        if (reply.Code != ErrorCode.None)
+        {
+            throw new KvException(reply.Code, reply.Detail ?? $"the answer ended with {reply.Code}") { Outcome = reply.Outcome };
+        }
+    }
+
+    /// <summary>As <see cref="ReadItemsAsync"/>, with the end as a value.</summary>
+    public ItemReader OpenItems(KvRequest request) => _channel.Open(request, _windowBytes);
+
     /// <summary>Closes at once: what is in flight ends without a reply.</summary>
     public ValueTask DisposeAsync() => _channel.DisposeAsync();
 
     private static async Task<KvConnection> OpenAsync(
         IDuplexPipe transport, KvConnectionOptions options, CancellationToken cancellationToken)
     {
-        var hello = new ClientHello { ClusterId = options.ClusterId, ClientName = options.ClientName };
+        var hello = new ClientHello { ClusterId = options.ClusterId, ClientName = options.ClientName, Features = FeatureBits.Streams };
         var answer = await Handshake.DialAsync(transport, hello, cancellationToken).ConfigureAwait(false);
         if (answer.Refused is { } refused)
         {
@@ -116,7 +155,8 @@ public sealed class KvConnection : IAsyncDisposable
             throw new KvException(ErrorCode.InvalidRequest, $"what answered is not a node of this protocol: {answer.Failure}");
         }
 
-        return new KvConnection(RequestChannel.Start(transport, options.Channel with { PeerLevel = ack.Level }, options.Time), ack);
+        var channel = options.Channel with { PeerLevel = ack.Level, Streams = (ack.Features & FeatureBits.Streams) != 0 };
+        return new KvConnection(RequestChannel.Start(transport, channel, options.Time), ack, options.StreamWindowBytes);
     }
 
     private static ErrorCode CodeOf(HelloRefusal reason) => reason switch
@@ -150,6 +190,7 @@ public sealed class KvConnection : IAsyncDisposable
 
         // No code of the server's says "nobody was asked"; of those that prove not-applied this is the one that invites another node.
         RequestEnd.NotSent => new KvException(ErrorCode.NoLeader, "the connection ended before the request was sent"),
+        RequestEnd.GoingAway => new KvException(ErrorCode.Draining, "the node goes away; the request was not sent, use another connection"),
         _ when request.IsWrite => new KvOutcomeUnknownException(
             (end == RequestEnd.Lost ? "the connection ended before the reply" : "no reply in time") + "; the write may have been applied",
             request.Id),

@@ -13,6 +13,12 @@ public sealed record KvConnectionOptions
     /// <summary>For connecting and the handshake together.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// Bytes of an answer in parts that may be on the way or wait to be taken; one item may pass it. A wider window is for links
+    /// where a round trip takes long.
+    /// </summary>
+    public int StreamWindowBytes { get; init; } = 256 << 10;
+
     /// <summary>Limits on what may be in flight, and the time granted beyond a request's own.</summary>
     public RequestChannelOptions Channel { get; init; } = new();
 

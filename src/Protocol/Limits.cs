@@ -25,5 +25,8 @@ public static class Limits
     /// <summary>The largest age a bounded read may name: a day, in milliseconds. Who bears more wants the level eventual.</summary>
     public const int MaxStalenessMs = 86_400_000;
 
+    /// <summary>Credit of one answer in parts that is not used up. More is a violation: a sum that overflows is no promise.</summary>
+    public const long MaxStreamCreditBytes = int.MaxValue;
+
     public const int SlotCount = 16_384;
 }

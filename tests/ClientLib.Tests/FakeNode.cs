@@ -10,6 +10,7 @@ internal sealed class FakeNode : IAsyncDisposable
 {
     private readonly Action<KvRequest, ReplyTicket> _handler;
     private readonly ushort _level;
+    private readonly FeatureBits _features;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly CancellationTokenSource _stopping = new();
     private readonly List<Task> _connections = [];
@@ -17,10 +18,13 @@ internal sealed class FakeNode : IAsyncDisposable
 
     /// <param name="handler">Answers.</param>
     /// <param name="level">Feature level it says it is of.</param>
-    public FakeNode(Action<KvRequest, ReplyTicket> handler, ushort level = FeatureLevel.Max)
+    /// <param name="features">What its frames can do.</param>
+    public FakeNode(
+        Action<KvRequest, ReplyTicket> handler, ushort level = FeatureLevel.Max, FeatureBits features = FeatureBits.Streams)
     {
         _handler = handler;
         _level = level;
+        _features = features;
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen();
         _accepting = AcceptAsync();
@@ -38,13 +42,20 @@ internal sealed class FakeNode : IAsyncDisposable
         Epoch = 1,
     };
 
+    /// <summary>What the connections over sockets share.</summary>
+    public RequestServers Servers { get; } = new();
+
     public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
 
-    public static async Task<ConnectionEnd> ServeAsync(
+    public static Task<ConnectionEnd> ServeAsync(
         IDuplexPipe transport,
         Action<KvRequest, ReplyTicket> handler,
         ushort level = FeatureLevel.Max,
-        CancellationToken stopping = default)
+        CancellationToken stopping = default) =>
+        ServeAsync(transport, handler, Ack with { Level = level, Features = FeatureBits.Streams }, new RequestServers(), stopping);
+
+    private static async Task<ConnectionEnd> ServeAsync(
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, HelloAck all, RequestServers servers, CancellationToken stopping)
     {
         var hello = await Handshake.ReceiveAsync(transport.Input, stopping);
         if (hello.Client is not { } client || client.ClusterId is not ("" or "test"))
@@ -53,8 +64,10 @@ internal sealed class FakeNode : IAsyncDisposable
             return await RequestServer.ServeAsync(transport, handler, stopping: new CancellationToken(canceled: true));
         }
 
-        await Handshake.AcknowledgeAsync(transport.Output, Ack with { Level = level }, stopping);
-        return await RequestServer.ServeAsync(transport, handler, stopping: stopping);
+        var ack = all with { Features = all.Features & client.Features };
+        await Handshake.AcknowledgeAsync(transport.Output, ack, stopping);
+        var options = new RequestServerOptions { Streams = (ack.Features & FeatureBits.Streams) != 0 };
+        return await RequestServer.ServeAsync(transport, handler, options, servers, stopping);
     }
 
     public async ValueTask DisposeAsync()
@@ -73,7 +86,8 @@ internal sealed class FakeNode : IAsyncDisposable
             while (true)
             {
                 var socket = await _listener.AcceptAsync(_stopping.Token);
-                _connections.Add(ServeAsync(new SocketTransport(socket), _handler, _level, _stopping.Token));
+                _connections.Add(ServeAsync(
+                    new SocketTransport(socket), _handler, Ack with { Level = _level, Features = _features }, Servers, _stopping.Token));
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)

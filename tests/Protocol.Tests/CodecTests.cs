@@ -502,6 +502,24 @@ public sealed class CodecTests
         return buffer.WrittenSpan.ToArray();
     }
 
+    [Fact]
+    public void The_bytes_of_credit_and_goodbye_are_pinned_and_come_back()
+    {
+        byte[] credit = FuzzTests.Encoded(to => StreamCodec.EncodeCredit(to, 65_536));
+        Assert.Equal("91CE00010000", Convert.ToHexString(credit));
+        Assert.Equal(DecodeResult.Ok, StreamCodec.TryDecodeCredit(credit, out long bytes));
+        Assert.Equal(65_536, bytes);
+
+        byte[] goAway = FuzzTests.Encoded(to => StreamCodec.Encode(to, new GoAway(GoAwayReason.Draining, 2_000)));
+        Assert.Equal("9201CD07D0", Convert.ToHexString(goAway));
+        Assert.Equal(DecodeResult.Ok, StreamCodec.TryDecode(goAway, out GoAway? back));
+        Assert.Equal(new GoAway(GoAwayReason.Draining, 2_000), back);
+
+        // A later version appends fields; ours are where they were.
+        Assert.Equal(DecodeResult.Ok, StreamCodec.TryDecodeCredit(Convert.FromHexString("92CE00010000A178"), out bytes));
+        Assert.Equal(DecodeResult.Ok, StreamCodec.TryDecode(Convert.FromHexString("9301CD07D0C0"), out back));
+    }
+
     internal static byte[] Encode(KvReply reply)
     {
         var buffer = new ArrayBufferWriter<byte>();

@@ -155,6 +155,27 @@ public sealed class FuzzTests
     }
 
     [Fact]
+    public void Credits() => Fuzz(
+        11,
+        random => Encoded(buffer => StreamCodec.EncodeCredit(buffer, 1 + random.NextInt64(Limits.MaxStreamCreditBytes))),
+        input =>
+        {
+            var result = StreamCodec.TryDecodeCredit(input, out long bytes);
+            bool wrong = result == DecodeResult.Ok && bytes is (< 1 or > Limits.MaxStreamCreditBytes);
+            return wrong ? throw new InvalidOperationException($"a credit of {bytes} passed") : result;
+        });
+
+    [Fact]
+    public void Goodbyes() => Fuzz(
+        12,
+        random => Encoded(buffer => StreamCodec.Encode(buffer, new GoAway((GoAwayReason)random.Next(256), random.Next()))),
+        input =>
+        {
+            var result = StreamCodec.TryDecode(input, out GoAway? goAway);
+            return result == DecodeResult.Ok && goAway!.DrainMs < 0 ? throw new InvalidOperationException("a time below zero passed") : result;
+        });
+
+    [Fact]
     public void The_damage_reaches_all_three_answers()
     {
         var seen = new HashSet<DecodeResult>();

@@ -96,6 +96,42 @@ public sealed class RequestServerTests
         await serving.WaitAsync(Patience);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task All_of_a_reply_counts_for_a_client_that_reads_too_slowly_not_only_its_value(bool items)
+    {
+        var (near, far) = DuplexPipe.Create(pauseAt: 2);
+        var handled = new Handled(expected: 200);
+        var serving = RequestServer.ServeAsync(far, handled.Add, new RequestServerOptions { MaxWaitingBytes = 10_000 });
+        for (ulong id = 1; id <= 200; id++)
+        {
+            byte[] request = CodecTests.Encode(RequestChannelTests.Get("k"));
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, id, request));
+        }
+
+        await handled.ReachedAsync(Patience);
+        var reply = items
+            ? new KvReply { Items = [.. Enumerable.Range(0, 20).Select(_ => new KvReply { Value = new byte[100] })] }
+            : new KvReply { Code = ErrorCode.InvalidRequest, Detail = new string('d', 2_000) };
+        foreach (var ticket in handled.Tickets)
+        {
+            ticket.TryComplete(reply);
+        }
+
+        // What is kept: twice the limit, what the transport has, and for each of the rest no more than a small refusal.
+        long kept = 0;
+        for (int i = 0; i < 200; i++)
+        {
+            var (header, _) = await RequestChannelTests.ReadReplyAsync(near.Input);
+            kept += FrameHeader.SizeBytes + header.PayloadLength;
+        }
+
+        Assert.InRange(kept, 20_000, 20_000 + (3 * 2_500) + (200 * 256));
+        await near.Output.CompleteAsync();
+        await serving.WaitAsync(Patience);
+    }
+
     [Fact]
     public async Task An_unreadable_body_costs_an_answer_and_not_the_connection()
     {

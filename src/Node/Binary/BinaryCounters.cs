@@ -1,7 +1,20 @@
 namespace KvStore.Node.Binary;
 
-/// <summary>The binary port since start; Open is now.</summary>
-public readonly record struct BinaryCounters(long Open, long Accepted, long HellosMissing, long HellosRefused, long MalformedConnections);
+/// <summary>The binary port since start; Open, Streams and what is counted in bytes are now.</summary>
+public readonly record struct BinaryCounters(long Open, long Accepted, long HellosMissing, long HellosRefused, long MalformedConnections)
+{
+    /// <summary>Connections closed because a frame began and did not end in time.</summary>
+    public long FramesTimedOut { get; init; }
+
+    /// <summary>Answers in parts that have not ended.</summary>
+    public long Streams { get; init; }
+
+    /// <summary>Items that no transport has taken yet.</summary>
+    public long StreamBytes { get; init; }
+
+    /// <summary>Memory set aside for large frames that have not come whole.</summary>
+    public long UnfinishedFrameBytes { get; init; }
+}
 
 /// <summary>The fields of <see cref="BinaryCounters"/> while they are counted, by many connections at once.</summary>
 internal sealed class BinaryMeter
@@ -11,10 +24,14 @@ internal sealed class BinaryMeter
     private long _hellosMissing;
     private long _hellosRefused;
     private long _malformedConnections;
+    private long _framesTimedOut;
 
     public BinaryCounters Read() => new(
         Volatile.Read(ref _open), Volatile.Read(ref _accepted), Volatile.Read(ref _hellosMissing), Volatile.Read(ref _hellosRefused),
-        Volatile.Read(ref _malformedConnections));
+        Volatile.Read(ref _malformedConnections))
+    {
+        FramesTimedOut = Volatile.Read(ref _framesTimedOut),
+    };
 
     public void Opened()
     {
@@ -27,6 +44,8 @@ internal sealed class BinaryMeter
     public void HelloMissing() => Interlocked.Increment(ref _hellosMissing);
 
     public void Refused() => Interlocked.Increment(ref _hellosRefused);
+
+    public void FrameTimedOut() => Interlocked.Increment(ref _framesTimedOut);
 
     public void Malformed() => Interlocked.Increment(ref _malformedConnections);
 }

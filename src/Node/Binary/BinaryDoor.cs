@@ -25,26 +25,44 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     /// </summary>
     private const byte MaxHops = 1;
 
+    private const FeatureBits Supported = FeatureBits.Streams;
+
+    private static readonly RequestServerOptions WithoutStreams = new();
+    private static readonly RequestServerOptions WithStreams = new() { Streams = true };
+
     /// <summary>Clients that dial again and again, while a node starts or for ever, must not fill its log: one line of a kind.</summary>
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
 
     private readonly BinaryMeter _meter = new();
+    private readonly RequestServers _servers = new();
     private readonly LogThrottle _malformed = new(TimeProvider.System, LineInterval);
+    private readonly LogThrottle _late = new(TimeProvider.System, LineInterval);
     private readonly FrozenDictionary<HelloRefusal, LogThrottle> _refused =
         Enum.GetValues<HelloRefusal>().ToFrozenDictionary(reason => reason, _ => new LogThrottle(TimeProvider.System, LineInterval));
 
-    public BinaryCounters Counters => _meter.Read();
+    public BinaryCounters Counters => _meter.Read() with
+    {
+        Streams = _servers.OpenStreams,
+        StreamBytes = _servers.HeldItemBytes,
+        UnfinishedFrameBytes = _servers.Frames.ReservedBytes,
+    };
+
+    /// <summary>Asks every client to go elsewhere with what is new. They are served until the port closes.</summary>
+    public void GoAway(GoAwayReason reason, int drainMs) => _servers.GoAway(new GoAway(reason, drainMs));
 
     public async Task ServeAsync(ConnectionContext connection)
     {
         _meter.Opened();
         try
         {
-            if (await GreetAsync(connection))
+            if (await GreetAsync(connection) is { } features)
             {
                 CancellationToken stopping =
                     connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? CancellationToken.None;
-                OnEnd(connection.RemoteEndPoint, await RequestServer.ServeAsync(connection.Transport, Submit, stopping: stopping));
+                RequestServerOptions options = (features & FeatureBits.Streams) != 0 ? WithStreams : WithoutStreams;
+                OnEnd(
+                    connection.RemoteEndPoint,
+                    await RequestServer.ServeAsync(connection.Transport, Submit, options, _servers, stopping));
             }
         }
         catch (Exception error) when (error is OperationCanceledException or IOException)
@@ -58,7 +76,8 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         }
     }
 
-    private async Task<bool> GreetAsync(ConnectionContext connection)
+    // The features both sides have, or null when the connection is over.
+    private async Task<FeatureBits?> GreetAsync(ConnectionContext connection)
     {
         using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
         deadline.CancelAfter(HelloTimeout);
@@ -66,7 +85,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         if (received is { Client: null, Peer: null })
         {
             OnMalformed(connection.RemoteEndPoint, received.Failure!);
-            return false;
+            return null;
         }
 
         StoreCalls? store = door.Store;
@@ -79,18 +98,18 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
             }
 
             await Handshake.RefuseAsync(connection.Transport.Output, refusal, deadline.Token);
-            return false;
+            return null;
         }
 
         ClientHello hello = received.Client!;
         HelloAck ack = store!.Introduction with
         {
             Protocol = ProtocolVersion.Choose(hello.ProtocolMin, hello.ProtocolMax),
-            Features = store.Introduction.Features & hello.Features,
+            Features = Supported & hello.Features,
             Epoch = store.Routing().Epoch,
         };
         await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, deadline.Token);
-        return true;
+        return ack.Features;
     }
 
     private HelloRefused? Refusal(ReceivedHello received, StoreCalls? store)
@@ -130,6 +149,14 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
             case ConnectionEndReason.MalformedFrame or ConnectionEndReason.ProtocolViolation:
                 OnMalformed(remote, $"{end.Reason} ({end.FrameError})");
                 break;
+            case ConnectionEndReason.FrameTimedOut:
+                _meter.FrameTimedOut();
+                if (_late.TryEnter(out long leftOut))
+                {
+                    LogFrameTimedOut(log, remote, WithStreams.FrameTimeoutMs, leftOut);
+                }
+
+                break;
             case ConnectionEndReason.Failed when end.Exception is not (null or IOException or OperationCanceledException):
                 LogFailed(log, end.Exception, remote);
                 break;
@@ -155,6 +182,11 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
 
     [LoggerMessage(EventId = 3103, Level = LogLevel.Error, Message = "A binary connection from {Remote} failed")]
     private static partial void LogFailed(ILogger log, Exception error, EndPoint? remote);
+
+    [LoggerMessage(EventId = 3104, Level = LogLevel.Information,
+        Message = "Closed a binary connection from {Remote}: a frame began and did not end within {TimeoutMs} ms "
+            + "(since the last such line: {LeftOut} more)")]
+    private static partial void LogFrameTimedOut(ILogger log, EndPoint? remote, int timeoutMs, long leftOut);
 
     private sealed class TicketSink(ReplyTicket ticket, KvRequest request, RequestMeter meter, long started) : IReplySink
     {

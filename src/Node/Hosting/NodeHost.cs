@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using KvStore.Cluster;
+using KvStore.Node.Binary;
 using KvStore.Node.Config;
 using KvStore.Node.Http;
 using KvStore.Node.Logging;
@@ -273,6 +274,7 @@ public sealed class NodeHost : IAsyncDisposable
     private async Task DrainAsync(StoreNode store, bool handOver)
     {
         NodeLog.Draining(_log, store.InFlight);
+        _door?.Services.GetRequiredService<BinaryDoor>().GoAway(GoAwayReason.Draining, DrainLimitMs);
         store.BeginDrain(handOver);
         var until = Environment.TickCount64 + DrainLimitMs;
         while (!store.IsDrained && Environment.TickCount64 < until && !_failed.Task.IsCompleted)

@@ -28,6 +28,7 @@ public static class HttpFrontDoor
         builder.Services.AddSingleton<IHostLifetime, HostedElsewhere>();
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore();
+        builder.WebHost.UseSockets(sockets => sockets.MaxReadBufferSize = HttpLimits.MaxReadBufferBytes);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;

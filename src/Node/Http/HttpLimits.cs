@@ -8,6 +8,12 @@ internal static class HttpLimits
     /// <summary>Both doors together. Full: the connection is closed at once.</summary>
     public const int MaxConnections = 8192;
 
+    /// <summary>
+    /// What Kestrel takes from a socket before anybody asks for it, on either door. Full: TCP slows the client down. Its default of
+    /// 1 MiB would let connections that nobody reads from hold eight times as much.
+    /// </summary>
+    public const long MaxReadBufferBytes = 128 << 10;
+
     /// <summary>A key of 2,048 bytes is at worst 6,144 characters of percent-encoding. Longer lines: 414.</summary>
     public const int MaxRequestLineBytes = 8 * 1024;
 

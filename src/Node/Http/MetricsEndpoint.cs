@@ -33,6 +33,12 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_binary_hellos_missing_total", "Binary connections that ended without a hello.", counters.HellosMissing);
         text.Counter("kvstore_binary_hellos_refused_total", "Binary connections refused by name.", counters.HellosRefused);
         text.Counter("kvstore_binary_malformed_total", "Binary connections closed for foreign bytes.", counters.MalformedConnections);
+        text.Counter("kvstore_binary_frames_timed_out_total", "Binary connections closed for a frame that did not end.", counters.FramesTimedOut);
+        text.Gauge("kvstore_binary_streams", "Answers in parts that have not ended.", counters.Streams);
+        text.Gauge("kvstore_binary_stream_bytes", "Bytes of such answers that no transport has taken.", counters.StreamBytes);
+        text.Gauge(
+            "kvstore_binary_unfinished_frame_bytes", "Memory set aside for large frames that have not come whole.",
+            counters.UnfinishedFrameBytes);
     }
 
     private static void WriteStore(PrometheusText text, NodeCounters counters)

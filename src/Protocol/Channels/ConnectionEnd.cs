@@ -19,6 +19,9 @@ public enum ConnectionEndReason : byte
 
     /// <summary>A request got no reply for so long that none will come.</summary>
     Unresponsive = 5,
+
+    /// <summary>A frame began and did not end in time.</summary>
+    FrameTimedOut = 6,
 }
 
 /// <summary>Why a connection is over, for logs and counters.</summary>

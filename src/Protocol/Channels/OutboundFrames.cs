@@ -31,7 +31,8 @@ internal sealed class OutboundFrames
 
     /// <summary>Writes until <see cref="End"/> or until the transport ends. What is collected before End is still written.</summary>
     /// <param name="handingOver">Called under the lock, just before the first byte of what was collected goes to the transport.</param>
-    public async Task RunAsync(Action handingOver)
+    /// <param name="written">Called when the transport has taken it.</param>
+    public async Task RunAsync(Action handingOver, Action? written = null)
     {
         bool open = true;
         while (open)
@@ -41,6 +42,7 @@ internal sealed class OutboundFrames
             {
                 var result = await _output.WriteAsync(_writing.Written).ConfigureAwait(false);
                 _writing.Clear();
+                written?.Invoke();
                 if (result.IsCompleted || result.IsCanceled)
                 {
                     return;

@@ -23,6 +23,11 @@ public sealed class RequestChannel : IAsyncDisposable
     // Invariant: an id is in here from its send until its reply or the end of the connection. A caller that gave up earlier
     // leaves its id behind, so that a late reply is not mistaken for a reply to nothing.
     private readonly Dictionary<ulong, PendingRequest> _inFlight = [];
+
+    // The same for answers in parts.
+    private readonly Dictionary<ulong, ItemReader> _streams = [];
+    private long _heldItemBytes;
+    private GoAway? _goAway;
     private ulong _lastId;
 
     // Ids up to this one have been handed to the transport, in part at least; those above it provably not.
@@ -71,6 +76,45 @@ public sealed class RequestChannel : IAsyncDisposable
         }
     }
 
+    /// <summary>Answers in parts whose end has not come, those that were given up included.</summary>
+    public int OpenStreams
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _streams.Count;
+            }
+        }
+    }
+
+    /// <summary>Bytes of items that have come and wait to be taken.</summary>
+    public long HeldItemBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _heldItemBytes;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Set once the other side has said that it takes no new requests here: they end with GoingAway at once. What is in flight is
+    /// answered as ever.
+    /// </summary>
+    public GoAway? GoAway
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _goAway;
+            }
+        }
+    }
+
     /// <summary>
     /// Takes over a connection. The channel closes the transport when it ends: completes both halves, disposes it if it is disposable.
     /// </summary>
@@ -79,7 +123,8 @@ public sealed class RequestChannel : IAsyncDisposable
 
     /// <summary>
     /// Sends a request and waits for what becomes of it, at most for its TimeoutMs and the grace. Await the result once. The
-    /// continuation never runs on the reading loop. Cancelling stops the waiting, not the request: it may still arrive.
+    /// continuation never runs on the reading loop. Cancelling stops the waiting, not the request: it may still arrive. The other side
+    /// is told, if it understands, and need not execute a read any more.
     /// </summary>
     public ValueTask<RequestResult> SendAsync(KvRequest request, CancellationToken cancellationToken = default)
     {
@@ -88,7 +133,7 @@ public sealed class RequestChannel : IAsyncDisposable
             return ValueTask.FromCanceled<RequestResult>(cancellationToken);
         }
 
-        var pending = new PendingRequest(request.Operation, cancellationToken);
+        var pending = new PendingRequest(this, request.Operation, cancellationToken);
         lock (_gate)
         {
             var refusal = TryEnqueue(request, pending);
@@ -103,6 +148,34 @@ public sealed class RequestChannel : IAsyncDisposable
         return pending.Result;
     }
 
+    /// <summary>
+    /// Sends a request whose answer comes in parts. The window is how many bytes of it, frames included, may be on the way or wait
+    /// here; one item may pass it. Whatever keeps the request from being sent is the end of the reader, too. Its TimeoutMs bounds
+    /// how long nothing comes while everything that came has been taken.
+    /// </summary>
+    public ItemReader Open(KvRequest request, int window)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(window, 1);
+        long patience = Ticks((long)Math.Max(request.TimeoutMs, 0) + _options.ReplyGraceMs);
+        lock (_gate)
+        {
+            var reader = new ItemReader(this, _lastId + 1, request.Operation, window, patience);
+            var refusal = _options.Streams ? TryEncode(request, _streams.Count >= _options.MaxStreams) : RequestEnd.Unsupported;
+            if (refusal != RequestEnd.Replied)
+            {
+                reader.TryEnd(new RequestResult(refusal, null));
+                return reader;
+            }
+
+            WriteCredit(reader.Id, window);
+            reader.DueAt = _time.GetTimestamp() + patience;
+            _streams.Add(reader.Id, reader);
+            StartTiming();
+            _outbound.Wake();
+            return reader;
+        }
+    }
+
     /// <summary>Closes at once: what is in flight ends as Lost or NotSent.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -110,14 +183,93 @@ public sealed class RequestChannel : IAsyncDisposable
         await Completion.ConfigureAwait(false);
     }
 
+    /// <summary>An item was taken, and as much new credit is due. The credit is lost on nobody when the answer has ended.</summary>
+    internal void OnTaken(ItemReader reader, int bytes, long credit)
+    {
+        lock (_gate)
+        {
+            reader.HeldBytes -= bytes;
+            _heldItemBytes -= bytes;
+            reader.DueAt = _time.GetTimestamp() + reader.Patience;
+            if (credit == 0 || _end is not null || reader.IsAbandoned || !_streams.ContainsKey(reader.Id))
+            {
+                return;
+            }
+
+            reader.Credit += credit;
+            WriteCredit(reader.Id, credit);
+        }
+
+        _outbound.Wake();
+    }
+
+    /// <summary>Nothing more of this answer is wanted.</summary>
+    internal void Abandon(ItemReader reader)
+    {
+        lock (_gate)
+        {
+            AbandonLocked(reader);
+        }
+
+        _outbound.Wake();
+        reader.TryEnd(new RequestResult(RequestEnd.Abandoned, null));
+    }
+
+    private void AbandonLocked(ItemReader reader)
+    {
+        if (_end is null && !reader.IsAbandoned && _streams.ContainsKey(reader.Id))
+        {
+            reader.DueAt = _time.GetTimestamp();
+            _outbound.Collecting.Write(FrameKind.Cancel, FrameFlags.None, reader.Id, []);
+        }
+
+        reader.IsAbandoned = true;
+    }
+
+    // The caller of a plain request has given up. Without room nobody is told: it was a courtesy.
+    private void OnCallerGone(ulong id)
+    {
+        lock (_gate)
+        {
+            if (!_options.Streams || _end is not null || !_inFlight.ContainsKey(id) || _outbound.WaitingBytes >= _options.MaxWaitingBytes)
+            {
+                return;
+            }
+
+            _outbound.Collecting.Write(FrameKind.Cancel, FrameFlags.None, id, []);
+        }
+
+        _outbound.Wake();
+    }
+
     private RequestEnd TryEnqueue(KvRequest request, PendingRequest pending)
+    {
+        var refusal = TryEncode(request, _inFlight.Count >= _options.MaxInFlight);
+        if (refusal == RequestEnd.Replied)
+        {
+            pending.Id = _lastId;
+            pending.DueAt = _time.GetTimestamp() + Ticks((long)Math.Max(request.TimeoutMs, 0) + _options.ReplyGraceMs);
+            _inFlight.Add(pending.Id, pending);
+            StartTiming();
+        }
+
+        return refusal;
+    }
+
+    // Replied: it is among what was collected, under the newest id.
+    private RequestEnd TryEncode(KvRequest request, bool full)
     {
         if (_end is not null)
         {
             return RequestEnd.NotSent;
         }
 
-        if (_inFlight.Count >= _options.MaxInFlight || _outbound.WaitingBytes >= _options.MaxWaitingBytes)
+        if (_goAway is not null)
+        {
+            return RequestEnd.GoingAway;
+        }
+
+        if (full || _outbound.WaitingBytes >= _options.MaxWaitingBytes)
         {
             return RequestEnd.Full;
         }
@@ -143,17 +295,25 @@ public sealed class RequestChannel : IAsyncDisposable
         }
 
         _lastId++;
-        pending.Id = _lastId;
-        pending.DueAt = _time.GetTimestamp() + Ticks((long)Math.Max(request.TimeoutMs, 0) + _options.ReplyGraceMs);
-        _inFlight.Add(pending.Id, pending);
+        return RequestEnd.Replied;
+    }
+
+    private void WriteCredit(ulong id, long bytes)
+    {
+        var frames = _outbound.Collecting;
+        frames.Begin(FrameKind.Credit, FrameFlags.None, id);
+        StreamCodec.EncodeCredit(frames, bytes);
+        frames.TryEnd(_options.MaxFrameBytes);
+    }
+
+    private void StartTiming()
+    {
         if (!_timing)
         {
             _timing = true;
             var period = TimeSpan.FromMilliseconds(_options.DeadlineResolutionMs);
             _deadlines.Change(period, period);
         }
-
-        return RequestEnd.Replied;
     }
 
     private async Task ReadAsync()
@@ -208,6 +368,8 @@ public sealed class RequestChannel : IAsyncDisposable
             {
                 return new ConnectionEnd(ConnectionEndReason.ProtocolViolation);
             }
+
+            scratch = scratch.Length > RequestServer.KeptScratchBytes ? [] : scratch;
         }
     }
 
@@ -221,6 +383,10 @@ public sealed class RequestChannel : IAsyncDisposable
                     && OnReply(frame.Sequence, reply!);
             case FrameKind.Ping:
                 return OnPing(frame.Sequence);
+            case FrameKind.Item when _options.Streams:
+                return OnItem(frame);
+            case FrameKind.GoAway when _options.Streams:
+                return StreamCodec.TryDecode(frame.PayloadSpan(ref scratch), out var goAway) == DecodeResult.Ok && OnGoAway(goAway!);
             default:
                 return false;
         }
@@ -247,23 +413,60 @@ public sealed class RequestChannel : IAsyncDisposable
     {
         lock (_gate)
         {
-            return _inFlight.TryGetValue(id, out PendingRequest? pending) ? pending.Asked : null;
+            return _inFlight.TryGetValue(id, out PendingRequest? pending) ? pending.Asked
+                : _streams.TryGetValue(id, out ItemReader? reader) ? reader.Asked
+                : null;
         }
     }
 
     private bool OnReply(ulong id, KvReply reply)
     {
         PendingRequest? pending;
+        ItemReader? stream = null;
         lock (_gate)
         {
-            if (!_inFlight.Remove(id, out pending))
+            if (!_inFlight.Remove(id, out pending) && !_streams.Remove(id, out stream))
             {
                 return false;
             }
         }
 
-        pending.TryComplete(new RequestResult(RequestEnd.Replied, reply));
+        pending?.TryComplete(new RequestResult(RequestEnd.Replied, reply));
+        stream?.TryEnd(new RequestResult(RequestEnd.Replied, reply));
         return true;
+    }
+
+    // Without credit no item may come: whoever sends all the same would fill our memory.
+    private bool OnItem(in Frame frame)
+    {
+        lock (_gate)
+        {
+            if (!_streams.TryGetValue(frame.Sequence, out var stream) || stream.Credit <= 0)
+            {
+                return false;
+            }
+
+            int bytes = FrameHeader.SizeBytes + frame.Header.PayloadLength;
+            stream.Credit -= bytes;
+            if (!stream.IsAbandoned)
+            {
+                stream.HeldBytes += bytes;
+                _heldItemBytes += bytes;
+                stream.DueAt = _time.GetTimestamp() + stream.Patience;
+                stream.Add(frame.Payload.ToArray());
+            }
+
+            return true;
+        }
+    }
+
+    private bool OnGoAway(GoAway goAway)
+    {
+        lock (_gate)
+        {
+            _goAway ??= goAway;
+            return true;
+        }
     }
 
     private async Task WriteAsync()
@@ -283,10 +486,11 @@ public sealed class RequestChannel : IAsyncDisposable
     private void OnDeadlines()
     {
         List<PendingRequest>? due = null;
+        List<ItemReader>? silent = null;
         bool unresponsive = false;
         lock (_gate)
         {
-            if (_inFlight.Count == 0 || _end is not null)
+            if (_inFlight.Count + _streams.Count == 0 || _end is not null)
             {
                 _timing = false;
                 _deadlines.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -304,6 +508,23 @@ public sealed class RequestChannel : IAsyncDisposable
 
                 unresponsive |= now >= pending.DueAt + patience;
             }
+
+            foreach (var stream in _streams.Values)
+            {
+                if (!stream.IsAbandoned && stream.HeldBytes == 0 && now >= stream.DueAt)
+                {
+                    AbandonLocked(stream);
+                    (silent ??= []).Add(stream);
+                }
+
+                unresponsive |= stream.IsAbandoned && now >= stream.DueAt + patience;
+            }
+        }
+
+        foreach (var stream in silent ?? [])
+        {
+            stream.TryEnd(new RequestResult(RequestEnd.TimedOut, null));
+            _outbound.Wake();
         }
 
         foreach (var pending in due ?? [])
@@ -321,6 +542,7 @@ public sealed class RequestChannel : IAsyncDisposable
     private void End(ConnectionEnd end)
     {
         KeyValuePair<ulong, PendingRequest>[] open;
+        ItemReader[] streams;
         ulong handedOver;
         lock (_gate)
         {
@@ -332,6 +554,8 @@ public sealed class RequestChannel : IAsyncDisposable
             _end = end;
             open = [.. _inFlight];
             _inFlight.Clear();
+            streams = [.. _streams.Values];
+            _streams.Clear();
             handedOver = _handedOver;
 
             // Nothing collected may leave after this: those requests are about to be reported as never sent.
@@ -344,6 +568,11 @@ public sealed class RequestChannel : IAsyncDisposable
         foreach (var (id, pending) in open)
         {
             pending.TryComplete(new RequestResult(id > handedOver ? RequestEnd.NotSent : RequestEnd.Lost, null));
+        }
+
+        foreach (var stream in streams)
+        {
+            stream.TryEnd(new RequestResult(stream.Id > handedOver ? RequestEnd.NotSent : RequestEnd.Lost, null));
         }
     }
 
@@ -359,7 +588,8 @@ public sealed class RequestChannel : IAsyncDisposable
     private long Ticks(long milliseconds) => milliseconds * _time.TimestampFrequency / 1000;
 
     /// <summary>One request on its way: the awaitable of its caller. Whoever completes it first decides; the others do nothing.</summary>
-    private sealed class PendingRequest(Operation asked, CancellationToken cancellationToken) : IValueTaskSource<RequestResult>
+    private sealed class PendingRequest(RequestChannel channel, Operation asked, CancellationToken cancellationToken)
+        : IValueTaskSource<RequestResult>
     {
         private ManualResetValueTaskSourceCore<RequestResult> _core = new() { RunContinuationsAsynchronously = true };
         private CancellationTokenRegistration _cancellation;
@@ -410,6 +640,7 @@ public sealed class RequestChannel : IAsyncDisposable
         {
             if (Interlocked.Exchange(ref _completed, 1) == 0)
             {
+                channel.OnCallerGone(Id);
                 _core.SetException(new OperationCanceledException(cancellationToken));
             }
         }

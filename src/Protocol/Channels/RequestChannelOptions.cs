@@ -10,6 +10,12 @@ public sealed record RequestChannelOptions
 
     public int MaxFrameBytes { get; init; } = Limits.MaxRequestBytes;
 
+    /// <summary>Both hellos had <see cref="FeatureBits.Streams"/>. Without it those frames are violations and none is sent.</summary>
+    public bool Streams { get; init; }
+
+    /// <summary>Answers in parts open at once, beside MaxInFlight. When full, opening one more ends with Full at once.</summary>
+    public int MaxStreams { get; init; } = 64;
+
     /// <summary>
     /// Waited beyond the request's own time: the server counts that time itself and then answers with a reason, which is worth
     /// more than our silence.

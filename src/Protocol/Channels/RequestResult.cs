@@ -1,6 +1,6 @@
 namespace KvStore.Protocol;
 
-/// <summary>How sending a request ended. Everything but Replied, Lost and TimedOut proves that the other side never saw it.</summary>
+/// <summary>How sending a request ended. Those of NeverSent prove that the other side never saw it.</summary>
 public enum RequestEnd : byte
 {
     Replied = 0,
@@ -22,11 +22,18 @@ public enum RequestEnd : byte
 
     /// <summary>Never sent: the other side is of a feature level that does not know the operation, or something the request requires.</summary>
     Unsupported = 6,
+
+    /// <summary>Never sent: the other side has said that it goes away. Use another connection.</summary>
+    GoingAway = 7,
+
+    /// <summary>Given up by the caller, who no longer takes the parts of the answer.</summary>
+    Abandoned = 8,
 }
 
 /// <summary>Reply is set when End is Replied and only then.</summary>
 public readonly record struct RequestResult(RequestEnd End, KvReply? Reply)
 {
     /// <summary>A proof that the other side never saw the request.</summary>
-    public bool NeverSent => End is RequestEnd.Full or RequestEnd.TooLarge or RequestEnd.NotSent or RequestEnd.Unsupported;
+    public bool NeverSent => End is RequestEnd.Full or RequestEnd.TooLarge or RequestEnd.NotSent or RequestEnd.GoingAway
+        or RequestEnd.Unsupported;
 }

@@ -1,77 +1,99 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace KvStore.Protocol;
 
 /// <summary>
 /// The answering side of a <see cref="RequestChannel"/>, one per connection: reads requests, hands each to the handler and writes
-/// the replies in whatever order they come.
+/// the replies in whatever order they come, whole or in parts.
 /// </summary>
 public sealed class RequestServer
 {
+    /// <summary>A reply to a read up to this is kept for a client that reads too slowly: saying that it was not takes as much.</summary>
+    private const int SmallReplyBytes = 256;
+
+    /// <summary>A buffer that one large frame made bigger than this is not kept for the next one.</summary>
+    internal const int KeptScratchBytes = 256 << 10;
+
     private readonly IDuplexPipe _transport;
     private readonly Action<KvRequest, ReplyTicket> _handler;
     private readonly RequestServerOptions _options;
+    private readonly AnswerStreams _streams;
+    private readonly IncomingFrame _incoming;
     private readonly Signal _room = new();
 
     // Guards everything below, and what the outbound half has collected.
     private readonly Lock _gate = new();
     private readonly OutboundFrames _outbound;
 
-    // Requests handed to the handler and not answered.
+    // Requests handed to the handler and not answered, those that are being answered in parts not among them.
     private readonly Dictionary<ulong, OpenRequest> _open = [];
     private bool _waitingForRoom;
     private bool _stopping;
     private ConnectionEnd? _end;
 
-    /// <param name="IsWrite">Its reply is never dropped.</param>
-    /// <param name="IsFlat">It came in the form of feature level 1, and so must its reply.</param>
-    private readonly record struct OpenRequest(bool IsWrite, bool IsFlat);
-
-    private RequestServer(IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions options)
+    private RequestServer(
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions options, RequestServers servers)
     {
         _transport = transport;
         _handler = handler;
         _options = options;
         _outbound = new OutboundFrames(transport.Output, _gate);
+        _streams = new AnswerStreams(servers, options, _gate, _outbound, EndStream);
+        _incoming = new IncomingFrame(servers, options, OnFrameTimedOut, OnFrameGranted);
     }
 
     /// <summary>
     /// Serves a connection whose handshake is finished, until the client closes it, something is wrong with it, or stopping is
     /// cancelled. On stopping and on an orderly close by the client nothing more is read, what is open is still answered, and the
     /// handler must answer everything it was given. It is called on the reading loop, one request at a time, and must not block.
-    /// Closes the transport (completes both halves, disposes it if it is disposable); never faults.
+    /// Closes the transport (completes both halves, disposes it if it is disposable); never faults. Without servers it is alone.
     /// </summary>
     public static async Task<ConnectionEnd> ServeAsync(
         IDuplexPipe transport,
         Action<KvRequest, ReplyTicket> handler,
         RequestServerOptions? options = null,
+        RequestServers? servers = null,
         CancellationToken stopping = default)
     {
-        var server = new RequestServer(transport, handler, options ?? new RequestServerOptions());
+        servers ??= new RequestServers();
+        var server = new RequestServer(transport, handler, options ?? new RequestServerOptions(), servers);
         var writing = Task.Run(server.WriteAsync, CancellationToken.None);
+        var streaming = server._options.Streams ? Task.Run(server.StreamAsync, CancellationToken.None) : Task.CompletedTask;
+        servers.Join(server);
         using (stopping.UnsafeRegister(static state => ((RequestServer)state!).Stop(), server))
         {
             await server.ReadAsync().ConfigureAwait(false);
             await writing.ConfigureAwait(false);
+            await streaming.ConfigureAwait(false);
         }
 
+        servers.Leave(server);
+        server._incoming.Close();
+        server._streams.ForgetBytes();
         await Transports.CloseAsync(transport).ConfigureAwait(false);
         server._outbound.ReturnBuffers();
         return server._end!;
     }
 
+    internal static KvReply Cancelled { get; } = new()
+    {
+        Code = ErrorCode.Timeout,
+        Detail = "cancelled by the client",
+    };
+
     internal bool TryReply(ulong id, KvReply reply)
     {
         lock (_gate)
         {
-            if (!_open.Remove(id, out OpenRequest open) || _end is not null)
+            if (!_open.Remove(id, out var request) || _end is not null)
             {
                 return false;
             }
 
-            bool drowning = _outbound.WaitingBytes >= 2L * _options.MaxWaitingBytes;
-            Collect(id, drowning && !open.IsWrite && reply.Result is { HeldBytes: > 0 } ? NotRead : reply, open.IsFlat);
+            Collect(id, request.IsCancelled && !request.IsWrite ? Cancelled : reply, request);
             WakeReader();
         }
 
@@ -79,11 +101,80 @@ public sealed class RequestServer
         return true;
     }
 
+    internal bool TryStream(ulong id, ItemSource source)
+    {
+        bool opened = false;
+        lock (_gate)
+        {
+            if (_open.Remove(id, out var request) && _end is null)
+            {
+                if (request.IsCancelled || !_options.Streams)
+                {
+                    Collect(id, request.IsCancelled ? Cancelled : NoStreams, request);
+                }
+                else
+                {
+                    opened = _streams.TryOpen(id, source, request.Credit);
+                }
+
+                WakeReader();
+            }
+        }
+
+        if (!opened)
+        {
+            source.Close();
+        }
+
+        _outbound.Wake();
+        return opened;
+    }
+
+    internal bool IsCancelled(ulong id)
+    {
+        lock (_gate)
+        {
+            return _open.TryGetValue(id, out var request) && request.IsCancelled;
+        }
+    }
+
+    internal void SayGoAway(GoAway word)
+    {
+        lock (_gate)
+        {
+            if (_end is not null || !_options.Streams)
+            {
+                return;
+            }
+
+            var frames = _outbound.Collecting;
+            frames.Begin(FrameKind.GoAway, FrameFlags.None, 0);
+            StreamCodec.Encode(frames, word);
+            frames.TryEnd(_options.MaxFrameBytes);
+        }
+
+        _outbound.Wake();
+    }
+
     private static KvReply NotRead { get; } = new()
     {
         Code = ErrorCode.Overloaded,
         Outcome = Outcome.NotApplied,
         Detail = "this connection reads its replies more slowly than it asks; the value was not kept",
+    };
+
+    private static KvReply NoStreams { get; } = new()
+    {
+        Code = ErrorCode.InvalidRequest,
+        Outcome = Outcome.NotApplied,
+        Detail = "the answer comes in parts, and the hello of this connection did not say that it takes them (feature bit 0)",
+    };
+
+    private static KvReply Closing { get; } = new()
+    {
+        Code = ErrorCode.Draining,
+        Outcome = Outcome.NotApplied,
+        Detail = "the connection ends before the answer does; go on over another one",
     };
 
     private async Task ReadAsync()
@@ -100,9 +191,16 @@ public sealed class RequestServer
             end = new ConnectionEnd(ConnectionEndReason.Failed, Exception: e);
         }
 
+        _incoming.Forget();
         if (orderly)
         {
-            while (MustWait(() => _open.Count > 0) && await _room.WaitAsync().ConfigureAwait(false))
+            // Nobody sends credit any more.
+            lock (_gate)
+            {
+                _streams.EndAll(Closing);
+            }
+
+            while (MustWait(() => _open.Count + _streams.Count > 0) && await _room.WaitAsync().ConfigureAwait(false))
             {
             }
         }
@@ -116,14 +214,22 @@ public sealed class RequestServer
         byte[] scratch = [];
         while (true)
         {
-            while (MustWait(IsFull) && await _room.WaitAsync().ConfigureAwait(false))
+            while (MustWait(MustNotRead))
             {
+                _incoming.StopClock();
+                if (!await _room.WaitAsync().ConfigureAwait(false))
+                {
+                    break;
+                }
             }
 
+            _incoming.StartClock();
             var result = await input.ReadAsync().ConfigureAwait(false);
             var buffer = result.Buffer;
+            long received = buffer.Length;
             var problem = OnBytes(ref buffer, ref scratch, out bool full);
             bool rest = !buffer.IsEmpty;
+            _incoming.Look(buffer, lookedAt: !full, isNew: buffer.Length < received);
 
             // What was left because we are full has not been looked at: the next read returns it at once.
             input.AdvanceTo(buffer.Start, full ? buffer.Start : buffer.End);
@@ -178,6 +284,8 @@ public sealed class RequestServer
             {
                 return new ConnectionEnd(ConnectionEndReason.ProtocolViolation);
             }
+
+            scratch = scratch.Length > KeptScratchBytes ? [] : scratch;
         }
 
         return null;
@@ -197,8 +305,46 @@ public sealed class RequestServer
 
                 _outbound.Wake();
                 return true;
+            case FrameKind.Credit when _options.Streams:
+                return StreamCodec.TryDecodeCredit(frame.PayloadSpan(ref scratch), out long bytes) == DecodeResult.Ok
+                    && OnCredit(frame.Sequence, bytes);
+            case FrameKind.Cancel when _options.Streams:
+                OnCancel(frame.Sequence);
+                return true;
             default:
                 return false;
+        }
+    }
+
+    // For an id that is not open: its reply crossed this on the way.
+    private bool OnCredit(ulong id, long bytes)
+    {
+        lock (_gate)
+        {
+            ref var request = ref CollectionsMarshal.GetValueRefOrNullRef(_open, id);
+            if (Unsafe.IsNullRef(ref request))
+            {
+                return _streams.TryAddCredit(id, bytes);
+            }
+
+            request.Credit += bytes;
+            return request.Credit <= Limits.MaxStreamCreditBytes;
+        }
+    }
+
+    private void OnCancel(ulong id)
+    {
+        lock (_gate)
+        {
+            ref var request = ref CollectionsMarshal.GetValueRefOrNullRef(_open, id);
+            if (Unsafe.IsNullRef(ref request))
+            {
+                _streams.Cancel(id);
+            }
+            else
+            {
+                request.IsCancelled = true;
+            }
         }
     }
 
@@ -208,7 +354,8 @@ public sealed class RequestServer
         bool readable = KvRequestCodec.TryDecode(body, out var request) == DecodeResult.Ok;
         lock (_gate)
         {
-            if (!_open.TryAdd(id, new OpenRequest(request?.IsWrite ?? false, KvRequestCodec.IsFlat(body))))
+            if (_streams.Has(id)
+                || !_open.TryAdd(id, new OpenRequest { IsWrite = request?.IsWrite ?? false, IsFlat = KvRequestCodec.IsFlat(body) }))
             {
                 return false;
             }
@@ -234,14 +381,20 @@ public sealed class RequestServer
         Detail = $"the body is not a request of protocol version {ProtocolVersion.Max}, or has more than {Limits.MaxBatchItems} items",
     };
 
-    private void Collect(ulong id, KvReply reply, bool flat)
+    // Under the lock.
+    private void Collect(ulong id, KvReply reply, in OpenRequest request)
     {
         var frames = _outbound.Collecting;
-        frames.Begin(FrameKind.Reply, FrameFlags.None, id);
-        KvReplyCodec.Encode(frames, reply, flat);
+        bool drowning = _outbound.WaitingBytes >= 2L * _options.MaxWaitingBytes;
+        Begin(id, reply, request.IsFlat);
+        if (drowning && !request.IsWrite && frames.OpenPayloadBytes > SmallReplyBytes)
+        {
+            frames.Abandon();
+            Begin(id, NotRead, request.IsFlat);
+        }
+
         if (!frames.TryEnd(_options.MaxFrameBytes))
         {
-            frames.Begin(FrameKind.Reply, FrameFlags.None, id);
             KvReply tooLarge = reply with
             {
                 Code = ErrorCode.Internal,
@@ -249,8 +402,35 @@ public sealed class RequestServer
                 Result = null,
                 Detail = $"the reply is above the frame limit of {_options.MaxFrameBytes} bytes",
             };
-            KvReplyCodec.Encode(frames, tooLarge, flat);
+            Begin(id, tooLarge, request.IsFlat);
             frames.TryEnd(_options.MaxFrameBytes);
+        }
+    }
+
+    private void Begin(ulong id, KvReply reply, bool flat)
+    {
+        _outbound.Collecting.Begin(FrameKind.Reply, FrameFlags.None, id);
+        KvReplyCodec.Encode(_outbound.Collecting, reply, flat);
+    }
+
+    // Under the lock: the end of an answer in parts.
+    private void EndStream(ulong id, KvReply reply)
+    {
+        Collect(id, reply, default);
+        WakeReader();
+        _outbound.Wake();
+    }
+
+    private async Task StreamAsync()
+    {
+        try
+        {
+            await _streams.RunAsync().ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // As for a handler: what a source throws ends this connection and no other.
+            End(new ConnectionEnd(ConnectionEndReason.Failed, Exception: e), orderly: false);
         }
     }
 
@@ -258,7 +438,7 @@ public sealed class RequestServer
     {
         try
         {
-            await _outbound.RunAsync(WakeReader).ConfigureAwait(false);
+            await _outbound.RunAsync(OnHandingOver, _streams.OnWritten).ConfigureAwait(false);
             End(new ConnectionEnd(ConnectionEndReason.ClosedByPeer), orderly: false);
         }
         catch (Exception e)
@@ -298,6 +478,7 @@ public sealed class RequestServer
         }
 
         _outbound.End();
+        _streams.End();
         _room.End();
         if (!orderly)
         {
@@ -305,6 +486,8 @@ public sealed class RequestServer
             _transport.Output.CancelPendingFlush();
         }
     }
+
+    private bool MustNotRead() => IsFull() || (!_stopping && !_incoming.HasMemory);
 
     private bool IsFull() => !_stopping && (_open.Count >= _options.MaxInFlight || _outbound.WaitingBytes >= _options.MaxWaitingBytes);
 
@@ -326,11 +509,41 @@ public sealed class RequestServer
     }
 
     // Under the lock.
+    private void OnHandingOver()
+    {
+        _streams.OnHandingOver();
+        WakeReader();
+    }
+
+    private void OnFrameTimedOut() => End(new ConnectionEnd(ConnectionEndReason.FrameTimedOut), orderly: false);
+
+    private void OnFrameGranted()
+    {
+        lock (_gate)
+        {
+            WakeReader();
+        }
+    }
+
+    // Under the lock.
     private void WakeReader()
     {
         if (_waitingForRoom)
         {
             _room.Set();
         }
+    }
+
+    private struct OpenRequest
+    {
+        /// <summary>Its reply is never dropped.</summary>
+        public bool IsWrite;
+        public bool IsCancelled;
+
+        /// <summary>It came in the form of feature level 1, and so must its reply.</summary>
+        public bool IsFlat;
+
+        /// <summary>What came for it so far, should it be answered in parts.</summary>
+        public long Credit;
     }
 }

@@ -24,6 +24,20 @@ public enum FrameKind : byte
     /// <summary>Asks for a <see cref="Pong"/> with the same sequence; empty payload.</summary>
     Ping = 7,
     Pong = 8,
+
+    // From here on only where both hellos have FeatureBits.Streams.
+
+    /// <summary>One part of an answer, any number before the Reply; the sequence is the request id, the payload the operation's own.</summary>
+    Item = 9,
+
+    /// <summary>A <see cref="StreamCodec"/> number of bytes: what more the client takes of the answer with this request id.</summary>
+    Credit = 10,
+
+    /// <summary>The client no longer wants the answer with this request id; the Reply comes all the same. Empty payload.</summary>
+    Cancel = 11,
+
+    /// <summary>A <see cref="Protocol.GoAway"/>: the node takes no new requests on this connection. Sequence 0.</summary>
+    GoAway = 12,
 }
 
 /// <summary>Bits a receiver may ignore when it does not know them.</summary>
@@ -97,7 +111,7 @@ public readonly record struct FrameHeader(FrameKind Kind, FrameFlags Flags, int 
         }
 
         var kind = (FrameKind)source[3];
-        if (kind is < FrameKind.Hello or > FrameKind.Pong)
+        if (kind is < FrameKind.Hello or > FrameKind.GoAway)
         {
             return FrameError.UnknownKind;
         }

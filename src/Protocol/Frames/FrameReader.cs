@@ -53,6 +53,23 @@ public static class FrameReader
         return DecodeResult.Ok;
     }
 
+    /// <summary>
+    /// Bytes of the frame that buffer begins with, header included; 0 while that is not known: the header is not whole, or is none.
+    /// </summary>
+    public static int AnnouncedBytes(in ReadOnlySequence<byte> buffer, int maxPayloadBytes)
+    {
+        if (buffer.Length < FrameHeader.SizeBytes)
+        {
+            return 0;
+        }
+
+        Span<byte> head = stackalloc byte[FrameHeader.SizeBytes];
+        buffer.Slice(0, FrameHeader.SizeBytes).CopyTo(head);
+        return FrameHeader.TryRead(head, maxPayloadBytes, out var header) == FrameError.None
+            ? FrameHeader.SizeBytes + header.PayloadLength
+            : 0;
+    }
+
     private static bool MagicSoFar(ReadOnlySpan<byte> head)
     {
         Span<byte> magic = stackalloc byte[2];

@@ -22,6 +22,9 @@ public sealed class FrameWriter : IBufferWriter<byte>
     /// <summary>Complete frames. Valid until the next call that writes or clears.</summary>
     public ReadOnlyMemory<byte> Written => _buffer.AsMemory(0, WrittenBytes);
 
+    /// <summary>Payload so far of the frame that has begun and not ended.</summary>
+    public int OpenPayloadBytes => _frameStart == NoFrame ? 0 : WrittenBytes - _frameStart - FrameHeader.SizeBytes;
+
     public void Begin(FrameKind kind, FrameFlags flags, ulong sequence)
     {
         if (_frameStart != NoFrame)
@@ -70,6 +73,13 @@ public sealed class FrameWriter : IBufferWriter<byte>
         payload.CopyTo(GetSpan(payload.Length));
         Advance(payload.Length);
         TryEnd(int.MaxValue);
+    }
+
+    /// <summary>Frames that another writer has finished.</summary>
+    public void Append(ReadOnlySpan<byte> frames)
+    {
+        frames.CopyTo(GetSpan(frames.Length));
+        Advance(frames.Length);
     }
 
     public void Clear()

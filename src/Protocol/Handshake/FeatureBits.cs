@@ -9,6 +9,6 @@ public enum FeatureBits : ulong
 {
     None = 0,
 
-    /// <summary>Replies in parts, with credit.</summary>
+    /// <summary>Answers in parts with credit, cancelling, going away: the frame kinds from <see cref="FrameKind.Item"/> on.</summary>
     Streams = 1 << 0,
 }

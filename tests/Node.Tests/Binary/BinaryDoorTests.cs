@@ -130,6 +130,52 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
         Assert.Null(door.Asked);
     }
 
+    [Theory]
+    [InlineData(FeatureBits.None, FeatureBits.None)]
+    [InlineData(FeatureBits.Streams, FeatureBits.Streams)]
+    [InlineData((FeatureBits)ulong.MaxValue, FeatureBits.Streams)]
+    public async Task The_answer_to_a_hello_holds_the_features_of_both(FeatureBits said, FeatureBits answered)
+    {
+        door.Reset();
+        using Dialled dialled = await DialAsync();
+        HandshakeResult result = await dialled.GreetAsync(new ClientHello { Features = said });
+        Assert.Equal(answered, result.Ack!.Features);
+    }
+
+    [Theory]
+    [InlineData(FeatureBits.None)]
+    [InlineData(FeatureBits.Streams)]
+    public async Task Who_understands_it_is_told_that_the_node_goes_away_and_is_served_until_then(FeatureBits features)
+    {
+        // A word that is said stays said: a door of its own.
+        ScriptedDoor leaving = new();
+        await leaving.InitializeAsync();
+        try
+        {
+            using Dialled dialled = await DialAsync(leaving);
+            HandshakeResult result = await dialled.GreetAsync(new ClientHello { Features = features });
+            bool streams = (result.Ack!.Features & FeatureBits.Streams) != 0;
+            await using RequestChannel channel = RequestChannel.Start(dialled, new RequestChannelOptions { Streams = streams });
+            Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get)).End);
+            leaving.Services.GetRequiredService<BinaryDoor>().GoAway(GoAwayReason.Draining, 500);
+            if (streams)
+            {
+                await UntilAsync(() => channel.GoAway is not null, "nothing was said");
+                Assert.Equal(new GoAway(GoAwayReason.Draining, 500), channel.GoAway);
+                Assert.Equal(RequestEnd.GoingAway, (await channel.SendAsync(Get)).End);
+            }
+            else
+            {
+                Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get)).End);
+                Assert.Null(channel.GoAway);
+            }
+        }
+        finally
+        {
+            await leaving.DisposeAsync();
+        }
+    }
+
     [Fact]
     public async Task Everybody_who_left_is_counted_out()
     {
@@ -160,7 +206,9 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
 
     private BinaryCounters Counters => door.Services.GetRequiredService<BinaryDoor>().Counters;
 
-    private async Task<Dialled> DialAsync()
+    private Task<Dialled> DialAsync() => DialAsync(door);
+
+    private static async Task<Dialled> DialAsync(ScriptedDoor door)
     {
         Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(door.BinaryAddress);

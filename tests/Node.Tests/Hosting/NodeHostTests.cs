@@ -57,6 +57,19 @@ public class NodeHostTests
     }
 
     [Fact]
+    public async Task A_node_that_stops_tells_its_clients_to_go_elsewhere()
+    {
+        using var folder = new TestCluster();
+        await using var cluster = await RunningCluster.StartAsync(folder, NullLoggerFactory.Instance);
+        await using var connection = await KvConnection.ConnectAsync(cluster.Nodes[0].Endpoints.Binary);
+        Assert.Null(connection.GoAway);
+        await cluster.Nodes[0].DisposeAsync();
+        var end = await connection.Closed.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal(ConnectionEndReason.ClosedByPeer, end.Reason);
+        Assert.Equal(GoAwayReason.Draining, connection.GoAway?.Reason);
+    }
+
+    [Fact]
     public async Task A_request_in_flight_when_the_node_stops_gets_an_honest_answer()
     {
         using var folder = new TestCluster(nodes: 3);
