@@ -116,7 +116,7 @@ public sealed class KvConnection : IAsyncDisposable
             throw new KvException(ErrorCode.InvalidRequest, $"what answered is not a node of this protocol: {answer.Failure}");
         }
 
-        return new KvConnection(RequestChannel.Start(transport, options.Channel, options.Time), ack);
+        return new KvConnection(RequestChannel.Start(transport, options.Channel with { PeerLevel = ack.Level }, options.Time), ack);
     }
 
     private static ErrorCode CodeOf(HelloRefusal reason) => reason switch

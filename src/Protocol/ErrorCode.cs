@@ -33,6 +33,22 @@ public enum ErrorCode : ushort
     NotOnAll = 23,
     DiskFull = 24,
     Internal = 25,
+
+    /// <summary>The request asks for something that this node, or the group it is for, does not know yet.</summary>
+    Unsupported = 26,
+
+    /// <summary>The key belongs to a lease and may be changed by its holder only.</summary>
+    Locked = 27,
+
+    /// <summary>The fence the write carried is no longer that of the lock.</summary>
+    Fenced = 28,
+    QuotaExceeded = 29,
+
+    /// <summary>The lease has ended.</summary>
+    LeaseLost = 30,
+
+    /// <summary>The request was done before, and the value it saw then has been overwritten since.</summary>
+    Superseded = 31,
 }
 
 /// <summary>What a failed request did to the data. NotApplied is a proof; everything that is not proved is Unknown.</summary>

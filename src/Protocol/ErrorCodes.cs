@@ -57,6 +57,12 @@ public static class ErrorCodes
         Entry(ErrorCode.NotOnAll, 504, RetryRule.Never, Outcome.Applied),
         Entry(ErrorCode.DiskFull, 507, RetryRule.Never, Outcome.NotApplied),
         Entry(ErrorCode.Internal, 500, RetryRule.Never, Outcome.Unknown),
+        Entry(ErrorCode.Unsupported, 400, RetryRule.Never, Outcome.NotApplied),
+        Entry(ErrorCode.Locked, 409, RetryRule.Never, Outcome.NotApplied),
+        Entry(ErrorCode.Fenced, 412, RetryRule.Never, Outcome.NotApplied),
+        Entry(ErrorCode.QuotaExceeded, 507, RetryRule.Never, Outcome.NotApplied),
+        Entry(ErrorCode.LeaseLost, 409, RetryRule.Never, Outcome.NotApplied),
+        Entry(ErrorCode.Superseded, 410, RetryRule.Never, Outcome.Applied),
     }.ToFrozenDictionary(entry => entry.Code);
 
     /// <summary>The entry of a code. A number this version does not know (a newer node's) is treated as Internal.</summary>

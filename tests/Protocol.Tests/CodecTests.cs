@@ -174,7 +174,8 @@ public sealed class CodecTests
             Process = 0xFEDC_BA98_7654_3210,
             LayoutHash = new byte[32],
             ExpectedPeer = "n2",
-            Features = 5,
+            Features = (FeatureBits)5,
+            Level = 3,
         };
         var buffer = new ArrayBufferWriter<byte>();
         HelloCodec.Encode(buffer, peer);
@@ -188,12 +189,38 @@ public sealed class CodecTests
             Assert.Equal(DecodeResult.NeedMoreData, HelloCodec.TryDecode(buffer.WrittenSpan[..length], out PeerHello? _));
         }
 
-        var client = new ClientHello { ClusterId = "c", ClientName = "test", Features = 1 };
+        var client = new ClientHello { ClusterId = "c", ClientName = "test", Features = FeatureBits.Streams, Level = 7 };
         buffer.ResetWrittenCount();
         HelloCodec.Encode(buffer, client);
         Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(buffer.WrittenSpan, out ClientHello? clientBack));
         Assert.Equal(client with { Credentials = default }, clientBack! with { Credentials = default });
         Assert.Equal(DecodeResult.Malformed, HelloCodec.TryDecode(buffer.WrittenSpan, out PeerHello? _));
+    }
+
+    // As builds of the first level write them.
+    [Fact]
+    public void Hellos_without_a_level_are_of_the_first()
+    {
+        byte[] peer = Convert.FromHexString(
+            "9D010101A474657374A26E3202C41000112233445566778899AABBCCDDEEFF0901C4020102A26E3100C400");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(peer, out PeerHello? peerHello));
+        Assert.Equal(("n2", FeatureLevel.First), (peerHello!.NodeName, peerHello.Level));
+
+        byte[] client = Convert.FromHexString("97020101A474657374A163" + "00C400");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(client, out ClientHello? clientHello));
+        Assert.Equal(("c", FeatureLevel.First), (clientHello!.ClientName, clientHello.Level));
+
+        byte[] ack = Convert.FromHexString("9901A474657374A26E3202C41000112233445566778899AABBCCDDEEFF09C40201020003");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(ack, out HelloAck? acknowledged));
+        Assert.Equal((3ul, FeatureLevel.First), (acknowledged!.Epoch, acknowledged.Level));
+
+        // And what such a build passes over: one field behind those it knows.
+        var buffer = new ArrayBufferWriter<byte>();
+        HelloCodec.Encode(buffer, peerHello with { Level = 2 });
+        Assert.Equal([0x9E, .. peer[1..], 0x02], buffer.WrittenSpan.ToArray());
+        buffer.ResetWrittenCount();
+        HelloCodec.Encode(buffer, acknowledged with { Level = 2 });
+        Assert.Equal([0x9A, .. ack[1..], 0x02], buffer.WrittenSpan.ToArray());
     }
 
     [Fact]
@@ -208,7 +235,8 @@ public sealed class CodecTests
             Uuid = Guid.Parse("ffffffff-4455-6677-8899-aabbccddeeff"),
             Incarnation = 3,
             LayoutHash = new byte[] { 1, 2 },
-            Features = 4,
+            Features = (FeatureBits)4,
+            Level = 2,
             Epoch = 5,
         };
         var buffer = new ArrayBufferWriter<byte>();

@@ -31,6 +31,12 @@ public sealed class ErrorCodesTests
         (23, ErrorCode.NotOnAll, 504, RetryRule.Never, Outcome.Applied, "not-on-all"),
         (24, ErrorCode.DiskFull, 507, RetryRule.Never, Outcome.NotApplied, "disk-full"),
         (25, ErrorCode.Internal, 500, RetryRule.Never, Outcome.Unknown, "internal"),
+        (26, ErrorCode.Unsupported, 400, RetryRule.Never, Outcome.NotApplied, "unsupported"),
+        (27, ErrorCode.Locked, 409, RetryRule.Never, Outcome.NotApplied, "locked"),
+        (28, ErrorCode.Fenced, 412, RetryRule.Never, Outcome.NotApplied, "fenced"),
+        (29, ErrorCode.QuotaExceeded, 507, RetryRule.Never, Outcome.NotApplied, "quota-exceeded"),
+        (30, ErrorCode.LeaseLost, 409, RetryRule.Never, Outcome.NotApplied, "lease-lost"),
+        (31, ErrorCode.Superseded, 410, RetryRule.Never, Outcome.Applied, "superseded"),
     ];
 
     [Fact]

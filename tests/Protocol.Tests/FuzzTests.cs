@@ -31,7 +31,7 @@ public sealed class FuzzTests
     [Fact]
     public void Hellos_of_clients() => Fuzz(
         4,
-        _ => Encoded(buffer => HelloCodec.Encode(buffer, new ClientHello { ClusterId = "local", ClientName = "client", Features = 3 })),
+        _ => Encoded(buffer => HelloCodec.Encode(buffer, new ClientHello { ClusterId = "local", ClientName = "client", Features = (FeatureBits)3 })),
         input => HelloCodec.TryDecode(input, out ClientHello? _));
 
     [Fact]

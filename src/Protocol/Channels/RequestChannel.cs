@@ -56,6 +56,9 @@ public sealed class RequestChannel : IAsyncDisposable
         }
     }
 
+    /// <summary>Feature level the other side said in its ack.</summary>
+    public ushort PeerLevel => _options.PeerLevel;
+
     /// <summary>Requests sent and not answered, those whose caller has given up included.</summary>
     public int InFlight
     {

@@ -21,4 +21,7 @@ public sealed record RequestChannelOptions
 
     /// <summary>How often deadlines are looked at.</summary>
     public int DeadlineResolutionMs { get; init; } = 20;
+
+    /// <summary>Feature level the other side said in its ack: what is sent must not need a higher one.</summary>
+    public ushort PeerLevel { get; init; } = FeatureLevel.First;
 }

@@ -40,10 +40,13 @@ public sealed record PeerHello
     /// <summary>Whom the dialler believes to reach: an address may have been given to another node since.</summary>
     public required string ExpectedPeer { get; init; }
 
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Reserved for authentication; empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
+
+    /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
+    public ushort Level { get; init; } = FeatureLevel.Max;
 }
 
 /// <summary>What a client, or a node that forwards a request, says first on the binary port.</summary>
@@ -58,10 +61,13 @@ public sealed record ClientHello
     /// <summary>For logs and lists of connections.</summary>
     public string ClientName { get; init; } = string.Empty;
 
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Reserved for authentication; empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
+
+    /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
+    public ushort Level { get; init; } = FeatureLevel.Max;
 }
 
 /// <summary>The connection is accepted; who answers.</summary>
@@ -76,10 +82,13 @@ public sealed record HelloAck
     public required ReadOnlyMemory<byte> LayoutHash { get; init; }
 
     /// <summary>Bits both sides have.</summary>
-    public ulong Features { get; init; }
+    public FeatureBits Features { get; init; }
 
     /// <summary>Routing epoch of the answering node.</summary>
     public ulong Epoch { get; init; }
+
+    /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
+    public ushort Level { get; init; } = FeatureLevel.Max;
 }
 
 /// <summary>Why a hello was not accepted. Numbers are on the wire.</summary>

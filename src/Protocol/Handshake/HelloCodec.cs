@@ -4,12 +4,12 @@ namespace KvStore.Protocol;
 
 /// <summary>
 /// Bodies of the handshake frames: MessagePack arrays with fields by position. A reader takes the fields it knows and passes
-/// over what follows them, so that a newer node may add at the end.
+/// over what follows them, so that a newer node may add at the end. Builds of the first level end before it.
 /// <code>
 /// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer,
-///                     features, credentials bin]
-/// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin]
-/// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch]
+///                     features, credentials bin, level]
+/// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin, level]
+/// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch, level]
 /// HelloRefused       [reason, detail]
 /// </code>
 /// </summary>
@@ -20,12 +20,13 @@ public static class HelloCodec
     private const int PeerFields = 13;
     private const int ClientFields = 7;
     private const int AckFields = 9;
+    private const int LevelFields = 1;
     private const int RefusedFields = 2;
 
     public static void Encode(IBufferWriter<byte> output, PeerHello hello)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(PeerFields);
+        writer.WriteArrayHeader(PeerFields + LevelFields);
         writer.Write(PeerRole);
         writer.Write(hello.ProtocolMin);
         writer.Write(hello.ProtocolMax);
@@ -37,27 +38,29 @@ public static class HelloCodec
         writer.Write(hello.Process);
         writer.Write(hello.LayoutHash.Span);
         writer.Write(hello.ExpectedPeer);
-        writer.Write(hello.Features);
+        writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
+        writer.Write((uint)hello.Level);
     }
 
     public static void Encode(IBufferWriter<byte> output, ClientHello hello)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(ClientFields);
+        writer.WriteArrayHeader(ClientFields + LevelFields);
         writer.Write(ClientRole);
         writer.Write(hello.ProtocolMin);
         writer.Write(hello.ProtocolMax);
         writer.Write(hello.ClusterId);
         writer.Write(hello.ClientName);
-        writer.Write(hello.Features);
+        writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
+        writer.Write((uint)hello.Level);
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloAck ack)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(AckFields);
+        writer.WriteArrayHeader(AckFields + LevelFields);
         writer.Write(ack.Protocol);
         writer.Write(ack.ClusterId);
         writer.Write(ack.NodeName);
@@ -65,8 +68,9 @@ public static class HelloCodec
         writer.Write(ack.Uuid);
         writer.Write(ack.Incarnation);
         writer.Write(ack.LayoutHash.Span);
-        writer.Write(ack.Features);
+        writer.Write((ulong)ack.Features);
         writer.Write(ack.Epoch);
+        writer.Write((uint)ack.Level);
     }
 
     public static void Encode(IBufferWriter<byte> output, HelloRefused refused)
@@ -98,7 +102,8 @@ public static class HelloCodec
             || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation) || !reader.TryRead(out ulong process)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash)
             || !reader.TryReadString(Limits.MaxHelloBytes, out string expectedPeer) || !reader.TryRead(out ulong features)
-            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials) || !reader.TrySkip(fields - PeerFields))
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials)
+            || !TryReadLevel(ref reader, fields - PeerFields, out ushort level))
         {
             return reader.Result;
         }
@@ -115,8 +120,9 @@ public static class HelloCodec
             Process = process,
             LayoutHash = layoutHash.ToArray(),
             ExpectedPeer = expectedPeer,
-            Features = features,
+            Features = (FeatureBits)features,
             Credentials = credentials.ToArray(),
+            Level = level,
         };
         return DecodeResult.Ok;
     }
@@ -139,7 +145,8 @@ public static class HelloCodec
         }
 
         if (!reader.TryReadString(Limits.MaxHelloBytes, out string clientName) || !reader.TryRead(out ulong features)
-            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials) || !reader.TrySkip(fields - ClientFields))
+            || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials)
+            || !TryReadLevel(ref reader, fields - ClientFields, out ushort level))
         {
             return reader.Result;
         }
@@ -150,8 +157,9 @@ public static class HelloCodec
             ProtocolMax = max,
             ClusterId = clusterId,
             ClientName = clientName,
-            Features = features,
+            Features = (FeatureBits)features,
             Credentials = credentials.ToArray(),
+            Level = level,
         };
         return DecodeResult.Ok;
     }
@@ -174,7 +182,7 @@ public static class HelloCodec
             || !reader.TryReadString(Limits.MaxHelloBytes, out string nodeName) || !reader.TryRead(out uint nodeId)
             || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash) || !reader.TryRead(out ulong features)
-            || !reader.TryRead(out ulong epoch) || !reader.TrySkip(fields - AckFields))
+            || !reader.TryRead(out ulong epoch) || !TryReadLevel(ref reader, fields - AckFields, out ushort level))
         {
             return reader.Result;
         }
@@ -188,8 +196,9 @@ public static class HelloCodec
             Uuid = uuid,
             Incarnation = incarnation,
             LayoutHash = layoutHash.ToArray(),
-            Features = features,
+            Features = (FeatureBits)features,
             Epoch = epoch,
+            Level = level,
         };
         return DecodeResult.Ok;
     }
@@ -217,5 +226,23 @@ public static class HelloCodec
 
         refused = new HelloRefused((HelloRefusal)reason, detail);
         return DecodeResult.Ok;
+    }
+
+    /// <summary>The level behind the fields of the first version, if it is there, and over what follows it.</summary>
+    private static bool TryReadLevel(ref MessagePackReader reader, int fieldsLeft, out ushort level)
+    {
+        level = FeatureLevel.First;
+        if (fieldsLeft == 0)
+        {
+            return true;
+        }
+
+        if (!reader.TryRead(out level))
+        {
+            return false;
+        }
+
+        level = Math.Max(level, FeatureLevel.First);
+        return reader.TrySkip(fieldsLeft - LevelFields);
     }
 }
