@@ -7,6 +7,9 @@ public sealed partial class RaftNode
     // at most one change is under way. Not durable: a new leader takes the index of its no-op.
     private ulong _pendingConfIndex;
 
+    /// <summary>Leader only: who the members will be when everything in the log is applied is not known yet.</summary>
+    public bool HasPendingConfChange => _pendingConfIndex > _log.Applied;
+
     /// <summary>
     /// Proposes a change. Refused while another is unapplied, and when the change is not valid for the configuration in force
     /// (<see cref="ConfChange"/>).
@@ -23,7 +26,7 @@ public sealed partial class RaftNode
             return new ProposeResult(ProposeOutcome.Transferring);
         }
 
-        if (_pendingConfIndex > _log.Applied || !change.TryApplyTo(Configuration, out _, out _))
+        if (HasPendingConfChange || !change.TryApplyTo(Configuration, out _, out _))
         {
             return new ProposeResult(ProposeOutcome.ConfChangeRefused);
         }

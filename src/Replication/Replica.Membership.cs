@@ -43,6 +43,11 @@ internal sealed partial class Replica
 
     public ConfChangeReply ProposeConfChange(ConfChange change)
     {
+        if (TooOldFor(change) is { } tooOld)
+        {
+            return new ConfChangeReply(ConfChangeOutcome.Invalid, Detail: tooOld);
+        }
+
         ProposeResult result = _raft.ProposeConfChange(change);
         Loop.MarkDirty(this);
         switch (result.Outcome)

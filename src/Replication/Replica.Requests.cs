@@ -202,7 +202,7 @@ internal sealed partial class Replica
         uint revisions = _batch.Revisions;
         List<RequestItem> items = _batchItems;
         _batchItems = [];
-        ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, FeatureLevel);
+        ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, _machine.Level);
         switch (result.Outcome)
         {
             case ProposeOutcome.Accepted:
@@ -326,9 +326,6 @@ internal sealed partial class Replica
         Epoch = Loop.Node.Routing.Epoch,
         Items = result.Items is { } items ? [.. items.Select(i => ToReply(i, null))] : [],
     };
-
-    /// <summary>Level whose apply rules this build writes.</summary>
-    private const ushort FeatureLevel = 1;
 
     /// <summary>Value bytes gathered into one entry; a single larger request still travels alone.</summary>
     private const int MaxEntryBytes = 256 * 1024;

@@ -81,7 +81,13 @@ internal sealed partial class Replica
     /// <summary>A snapshot from another node is on this disk, checked and durable.</summary>
     public void OnSnapshotFetched(SnapshotHeader header, string file)
     {
-        if (_installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
+        bool known = header.FeatureLevel <= Loop.Node.Options.MaxLevel;
+        if (!known)
+        {
+            Loop.Node.RefusedAboveLevel(Group, header.Metadata.Term, header.Metadata.Index, header.FeatureLevel);
+        }
+
+        if (known && _installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
         {
             _installation = new Installation(header, file);
         }
@@ -143,7 +149,7 @@ internal sealed partial class Replica
     /// <summary>Called when the core has nothing to hand out: once its writes are done too, the log may be replaced.</summary>
     public void ContinueInstallation()
     {
-        if (_installation is { Write: null } ready && _writes.IsIdle)
+        if (_installation is { Write: null } ready && _writes.IsIdle && Loop.Node.IsMarkedFor(ready.Header.FeatureLevel))
         {
             ready.Write = Adopt(ready.Header.Metadata, ready.File, ready.Header.Metadata.Index + 1);
         }
@@ -169,6 +175,7 @@ internal sealed partial class Replica
         LearnConfiguration();
         NoticeLeader();
         RequeueOvertaken(snapshot.Index);
+        FollowRaises();
         _freshness.OnApplied(_machine.AppliedIndex);
         ServeReadsUpTo(_machine.AppliedIndex);
         Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
@@ -262,7 +269,7 @@ internal sealed partial class Replica
         ulong index = _machine.AppliedIndex;
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);
         var header = new SnapshotHeader(
-            Group.Value, Loop.Node.Routing.Epoch, FeatureLevel, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
+            Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, Loop.Node.Routing.VirtualNodesOf(Group));
         Loop.Node.Snapshots.Add(
             new SnapshotJob(this, Loop, _snapshotDirectory, header, _machine.Table.Capture(), _machine.CaptureSections()));
     }

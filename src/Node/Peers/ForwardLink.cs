@@ -30,6 +30,9 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
     // One for us while we are open, one per request in the making: at zero all have been answered.
     private int _pending = 1;
 
+    /// <summary>Feature level of the node at the other end of the connection that is open, or was last.</summary>
+    public ushort PeerLevel => _channel?.PeerLevel ?? FeatureLevel.First;
+
     public void Forward(KvRequest request, IForwardCompletion completion)
     {
         Interlocked.Increment(ref _pending);
@@ -124,7 +127,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
             var answer = await Handshake.DialAsync(connection, hello, timeout.Token).ConfigureAwait(false);
             if (answer.Ack?.NodeName == peer.Id)
             {
-                channel = RequestChannel.Start(connection);
+                channel = RequestChannel.Start(connection, new RequestChannelOptions { PeerLevel = answer.Ack.Level });
             }
         }
         catch (Exception e) when (e is SocketException or IOException or PeerProtocolException or OperationCanceledException)

@@ -22,9 +22,6 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed class KvStateMachine
 {
-    /// <summary>Highest feature level whose apply rules this build knows.</summary>
-    public const ushort KnownFeatureLevel = 1;
-
     /// <summary>D: how long a write can be retried and still meet its result.</summary>
     public const ulong IdempotencyWindowMs = 600_000;
 
@@ -76,6 +73,9 @@ public sealed class KvStateMachine
     /// </summary>
     public uint History { get; private set; }
 
+    /// <summary>Feature level of the group: what a leader stamps its entries with. Raised by an entry, on every replica at the same index.</summary>
+    public ushort Level { get; private set; } = FeatureLevel.First;
+
     /// <summary>Entries whose base was not their clock, since this object was made.</summary>
     public long ClockRepairs { get; private set; }
 
@@ -90,7 +90,8 @@ public sealed class KvStateMachine
     public void Apply(Entry entry, IList<CommandResult>? results)
     {
         Invariant.Check(entry.Index == AppliedIndex + 1, "entries are applied in order, without a gap");
-        Invariant.Check(entry.FeatureLevel <= KnownFeatureLevel, "the entry's feature level is known to this build");
+        Invariant.Check(entry.NeededLevel <= FeatureLevel.Max, "the entry's feature level is known to this build");
+        Invariant.Check(entry.FeatureLevel <= Level, "an entry is written at a level its group has reached");
         Invariant.Check(entry.Count > 0, "an entry uses at least one revision");
         ulong baseRevision = Math.Max(entry.Clock, LastRevision + 1);
         Invariant.Check(baseRevision > LastRevision && baseRevision <= ulong.MaxValue - entry.Count, "revisions do not overflow");
@@ -113,6 +114,7 @@ public sealed class KvStateMachine
         Invariant.Check(used == entry.Count, "an entry uses as many revisions as it says");
         Table.PublishBatch(GroupTime);
 
+        Level = Math.Max(Level, entry.NeededLevel);
         LastRevision = baseRevision + entry.Count - 1;
         AppliedIndex = entry.Index;
     }
@@ -124,6 +126,11 @@ public sealed class KvStateMachine
         if (History != 0)
         {
             sections.Add(HistorySection.Capture(_virtualNodes[0], History));
+        }
+
+        if (Level > FeatureLevel.First)
+        {
+            sections.Add(LevelSection.Capture(_virtualNodes[0], Level));
         }
 
         foreach (int virtualNode in _virtualNodes)
@@ -147,6 +154,12 @@ public sealed class KvStateMachine
             if (section.Kind == HistorySection.Kind)
             {
                 History = HistorySection.Restore(section);
+                continue;
+            }
+
+            if (section.Kind == LevelSection.Kind)
+            {
+                Level = LevelSection.Restore(section);
                 continue;
             }
 

@@ -1,0 +1,12 @@
+using Xunit;
+using Xunit.Abstractions;
+
+namespace KvStore.Simulation.Mutants;
+
+/// <summary>Faults in clusters that are half upgraded.</summary>
+public sealed class UpgradeNegativeControls(ITestOutputHelper output)
+{
+    [Fact]
+    public void A_level_that_a_member_never_said_is_caught() =>
+        Hunt.Catches(output, "raise-without-asking", ["level-unsaid", "liveness"]);
+}
