@@ -43,6 +43,14 @@ internal sealed class RunningCluster : IAsyncDisposable
         var running = new RunningCluster(nodes);
         await UntilAsync(
             "every node is ready or has failed", () => Task.FromResult(nodes.All(node => node.Store!.IsReady || node.Failed.IsCompleted)));
+
+        // The first raise of a folder's life marks it on the way: not in the middle of what a test measures.
+        var lowest = nodes.Min(node => node.MaxLevel);
+        await UntilAsync(
+            "every group is written at the level that all nodes know, or a node has failed",
+            () => Task.FromResult(
+                nodes.Any(node => node.Failed.IsCompleted)
+                || nodes.All(node => node.Store!.Groups.All(group => group.Level >= lowest))));
         return running;
     }
 
