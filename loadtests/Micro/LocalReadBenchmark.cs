@@ -128,7 +128,7 @@ public class LocalReadBenchmark : IDisposable
 
     private sealed class NoTransport : ITransport
     {
-        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload) => false;
+        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level) => false;
 
         public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => completion.Lost(notSent: true);
     }

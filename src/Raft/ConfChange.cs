@@ -49,6 +49,9 @@ public sealed record ConfChange(ConfTransition Transition, IReadOnlyList<ConfCha
     private const int StepBytes = 9;
     private const int EpochStepBytes = StepBytes + sizeof(uint);
 
+    /// <summary>Feature level from which on a group's members read version 2.</summary>
+    public const ushort EpochsSince = 2;
+
     public static ConfChange LeaveJoint { get; } = new(ConfTransition.Auto, []);
 
     /// <summary>
@@ -60,9 +63,14 @@ public sealed record ConfChange(ConfTransition Transition, IReadOnlyList<ConfCha
     /// <summary>The same change for readers that know only version 1: neither epoch nor nodes.</summary>
     public ConfChange WithoutEpoch() => this with { Epoch = 0, Steps = [.. Steps.Select(step => step with { Node = 0 })] };
 
+    /// <summary>Feature level of an entry that holds it; 0 when every build reads it.</summary>
+    internal ushort NeededLevel => SaysMore ? EpochsSince : (ushort)0;
+
+    private bool SaysMore => Epoch != 0 || Steps.Any(step => step.Node != 0);
+
     public byte[] Encode()
     {
-        bool saysMore = Epoch != 0 || Steps.Any(step => step.Node != 0);
+        bool saysMore = SaysMore;
         (int headerBytes, int stepBytes) = saysMore ? (EpochHeaderBytes, EpochStepBytes) : (HeaderBytes, StepBytes);
         byte[] bytes = new byte[headerBytes + stepBytes * Steps.Count];
         bytes[0] = saysMore ? EpochVersion : FirstVersion;

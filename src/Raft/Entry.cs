@@ -6,7 +6,10 @@ public enum EntryKind : byte
     /// <summary>A batch of commands for the state machine.</summary>
     Command = 0,
 
-    /// <summary>The empty entry that begins a leader's term (thesis 6.4): nothing of an earlier term is counted without it.</summary>
+    /// <summary>
+    /// The empty entry that begins a leader's term (thesis 6.4): nothing of an earlier term is counted without it. With a payload: a
+    /// <see cref="LevelRaise"/>.
+    /// </summary>
     NoOp = 1,
 
     /// <summary>A configuration change; the payload is a <see cref="ConfChange"/>.</summary>
@@ -33,6 +36,14 @@ public sealed record Entry(
 
     /// <summary>Bytes this entry is charged with in every limit: its payload plus a flat cost for the envelope.</summary>
     public long ChargedBytes => Payload.Length + EnvelopeBytes;
+
+    /// <summary>
+    /// Who does not know this level must not get the entry. Of a raise it is the level that it raises to: a replica that took it for
+    /// nothing would forget it with its next snapshot. A no-op whose payload cannot be read needs more than anybody knows.
+    /// </summary>
+    public ushort NeededLevel => Kind != EntryKind.NoOp || Payload.IsEmpty
+        ? FeatureLevel
+        : LevelRaise.TryDecode(Payload.Span, out ushort level) ? Math.Max(level, FeatureLevel) : ushort.MaxValue;
 
     internal const int EnvelopeBytes = 64;
 }

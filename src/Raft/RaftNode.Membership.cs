@@ -12,6 +12,9 @@ public sealed partial class RaftNode
     private ulong _confScannedTo;
     private ulong _lastCommittedConfIndex;
 
+    /// <summary>Leader only: who the members will be when everything in the log is applied is not known yet.</summary>
+    public bool HasPendingConfChange => _pendingConfIndex > _log.Applied;
+
     /// <summary>
     /// Proposes a change. Refused while another is unapplied, and when the change is not valid for the configuration in force
     /// (<see cref="ConfChange"/>).
@@ -28,12 +31,12 @@ public sealed partial class RaftNode
             return new ProposeResult(ProposeOutcome.Transferring);
         }
 
-        if (_pendingConfIndex > _log.Applied || !change.TryApplyTo(Configuration, out _, out _))
+        if (HasPendingConfChange || !change.TryApplyTo(Configuration, out _, out _))
         {
             return new ProposeResult(ProposeOutcome.ConfChangeRefused);
         }
 
-        ProposeResult result = AppendAndBroadcast(EntryKind.ConfChange, change.Encode(), 1, featureLevel: 0);
+        ProposeResult result = AppendAndBroadcast(EntryKind.ConfChange, change.Encode(), 1, change.NeededLevel);
         if (result.Outcome == ProposeOutcome.Accepted)
         {
             _pendingConfIndex = result.Index;
@@ -102,7 +105,7 @@ public sealed partial class RaftNode
         {
             // It follows the table of the change that it ends: below that it would be refused at apply, and the group stay joint.
             ConfChange leave = ConfChange.LeaveJoint with { Epoch = Configuration.Epoch };
-            Entry entry = AppendEntry(EntryKind.ConfChange, leave.Encode(), 1, featureLevel: 0);
+            Entry entry = AppendEntry(EntryKind.ConfChange, leave.Encode(), 1, leave.NeededLevel);
             _pendingConfIndex = entry.Index;
             BroadcastAppend();
         }

@@ -75,7 +75,7 @@ public sealed partial class RaftNode
 
         // A full window still lets an empty append through after a sign of life: its rejection shows that something was lost.
         bool windowFull = peer.State == ProgressState.Replicate && peer.Inflights.IsFull;
-        IReadOnlyList<Entry> entries = windowFull ? [] : _log.EntriesFrom(peer.Next, _config.MaxAppendBytes);
+        IReadOnlyList<Entry> entries = windowFull ? [] : WhatMayGoTo(peer, _log.EntriesFrom(peer.Next, _config.MaxAppendBytes));
         if (entries.Count == 0 && !sendIfEmpty)
         {
             return false;
@@ -85,6 +85,29 @@ public sealed partial class RaftNode
         _messages.Add(new AppendEntries(Id, peer.Id, Term, previous, previousTerm, _log.Commit, entries));
         peer.OnSent(previous + (ulong)entries.Count, entries.Sum(entry => entry.ChargedBytes), entries.Count > 0);
         return true;
+    }
+
+    /// <summary>
+    /// The entries before the first that the peer does not know how to read. It gets the rest when it says a higher level; until then
+    /// it follows, votes, and lags.
+    /// </summary>
+    private IReadOnlyList<Entry> WhatMayGoTo(Progress peer, IReadOnlyList<Entry> entries)
+    {
+        if (_levelOf is null || entries.Count == 0)
+        {
+            return entries;
+        }
+
+        ushort level = _levelOf(peer.Id);
+        for (int i = 0; i < entries.Count; i++)
+        {
+            if (entries[i].NeededLevel > level)
+            {
+                return [.. entries.Take(i)];
+            }
+        }
+
+        return entries;
     }
 
     private void OnAppendEntries(AppendEntries message)

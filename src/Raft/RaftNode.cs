@@ -9,6 +9,7 @@ public sealed partial class RaftNode
 {
     private readonly RaftConfig _config;
     private readonly Func<ulong> _groupClock;
+    private readonly Func<ReplicaId, ushort>? _levelOf;
     private readonly RaftLog _log;
     private readonly ProgressTracker _tracker;
     private readonly List<Message> _messages = [];
@@ -31,7 +32,11 @@ public sealed partial class RaftNode
     /// <param name="groupClock">
     /// Group time now, as a revision; asked when a leader appends. The core stamps max(this, last revision in the log + 1).
     /// </param>
-    public RaftNode(RaftConfig config, ILogReader log, HardState hardState, ulong applied, Func<ulong> groupClock)
+    /// <param name="levelOf">
+    /// Highest <see cref="Entry.NeededLevel"/> that may be sent to a peer now; asked at every append. Null: any.
+    /// </param>
+    public RaftNode(
+        RaftConfig config, ILogReader log, HardState hardState, ulong applied, Func<ulong> groupClock, Func<ReplicaId, ushort>? levelOf = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(config.ElectionTicks, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(config.MaxInflightAppends, 1);
@@ -39,6 +44,7 @@ public sealed partial class RaftNode
         SnapshotMetadata snapshot = log.Snapshot;
         _config = config;
         _groupClock = groupClock;
+        _levelOf = levelOf;
         _random = new SeededRandom(config.Seed);
         _pendingReads = new ReadIndexQueue(config.MaxPendingReads);
         _uncommitted = new UncommittedBytes(config.MaxUncommittedBytes);
@@ -208,18 +214,11 @@ public sealed partial class RaftNode
     public ProposeResult Propose(ReadOnlyMemory<byte> payload, uint count, ushort featureLevel)
     {
         ArgumentOutOfRangeException.ThrowIfZero(count);
-        if (Role != Role.Leader)
-        {
-            return new ProposeResult(ProposeOutcome.NotLeader);
-        }
-
-        if (!_transferTarget.IsNone)
-        {
-            return new ProposeResult(ProposeOutcome.Transferring);
-        }
-
-        return AppendAndBroadcast(EntryKind.Command, payload, count, featureLevel);
+        return ProposeEntry(EntryKind.Command, payload, count, featureLevel);
     }
+
+    /// <summary>Proposes a <see cref="LevelRaise"/>. That every member knows the level is the owner's business.</summary>
+    public ProposeResult ProposeLevel(ushort level) => ProposeEntry(EntryKind.NoOp, LevelRaise.Encode(level), count: 1, featureLevel: 0);
 
     /// <summary>The state machine has applied up to index.</summary>
     public void Applied(ulong index)
@@ -243,6 +242,21 @@ public sealed partial class RaftNode
     /// it comes to a group that may be old.
     /// </summary>
     private bool JumpsTooFar(Message message) => Term > 0 && message.Term > Term && message.Term - Term > MaxTermJump;
+
+    private ProposeResult ProposeEntry(EntryKind kind, ReadOnlyMemory<byte> payload, uint count, ushort featureLevel)
+    {
+        if (Role != Role.Leader)
+        {
+            return new ProposeResult(ProposeOutcome.NotLeader);
+        }
+
+        if (!_transferTarget.IsNone)
+        {
+            return new ProposeResult(ProposeOutcome.Transferring);
+        }
+
+        return AppendAndBroadcast(kind, payload, count, featureLevel);
+    }
 
     private IReadOnlyList<Entry> HandOutToApply(long maxBytes)
     {

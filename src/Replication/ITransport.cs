@@ -16,9 +16,11 @@ public enum Lane : byte
 public interface ITransport
 {
     /// <summary>
-    /// Queues one payload (a peer batch, encoded) for a node. False: no connection or the lane is full, the payload is dropped.
+    /// Queues one payload (a peer batch, encoded) for a node. False: no connection, one whose other side knows less than the level the
+    /// payload needs, or the lane is full; the payload is dropped. The loop has looked at the level before, but the connection may be
+    /// another one by now.
     /// </summary>
-    bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload);
+    bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level);
 
     /// <summary>
     /// Passes a request on to another node over the binary protocol. Exactly one method of the completion is called, later, on

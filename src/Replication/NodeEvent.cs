@@ -20,4 +20,6 @@ public enum NodeEventKind
     PeerLost,
     ClockOff,
     TornTailCut,
+    LevelRaised,
+    AboveLevel,
 }

@@ -5,17 +5,17 @@ namespace KvStore.Replication;
 
 /// <summary>
 /// A local replica as it was at most a tick ago. SnapshotsInstalled are those fetched from another node since this process
-/// started, because the leader's log did not reach back.
+/// started, because the leader's log did not reach back. Level: at which feature level the group is written.
 /// </summary>
 public sealed record GroupStatus(
     GroupId Group, ulong ReplicaId, string Role, NodeId Leader, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex,
-    long LogBytes, long Keys, ulong SnapshotIndex, long SnapshotsInstalled);
+    long LogBytes, long Keys, ulong SnapshotIndex, long SnapshotsInstalled, ushort Level = FeatureLevel.First);
 
 /// <summary>Totals since start, for /metrics and load reports.</summary>
 public readonly record struct NodeCounters(
     long Requests, long Forwards, long Proposals, long EntriesApplied, long CommandsApplied, long ReadRounds, long StrongReads,
     long LocalReads, long UnmetReads, long Elections, long Overloaded, long PeerPayloadsDropped, long TableBytesReserved, long TableBytesLive,
-    long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal)
+    long LogEntriesHeldBack, SnapshotCounters Snapshots, WalCounters Wal, long PeerItemsSkipped, long AboveLevel)
 {
     /// <summary>Messages of peers refused because their term was further above the group's than a term may jump.</summary>
     public long TermsRefused { get; init; }

@@ -45,10 +45,15 @@ internal sealed partial class Replica
     /// Whether every member of the group reads configuration entries that say an epoch and nodes. One that does not would stop at the
     /// first: until then changes are written without either.
     /// </summary>
-    private static bool MembersReadEpochs => true;
+    private bool MembersReadEpochs => _machine.Level >= ConfChange.EpochsSince;
 
     public ConfChangeReply ProposeConfChange(ConfChange change)
     {
+        if (TooOldFor(change) is { } tooOld)
+        {
+            return new ConfChangeReply(ConfChangeOutcome.Invalid, Detail: tooOld);
+        }
+
         if (!MembersReadEpochs)
         {
             change = change.WithoutEpoch();

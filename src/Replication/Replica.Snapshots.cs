@@ -94,7 +94,13 @@ internal sealed partial class Replica
     /// <summary>A snapshot from another node is on this disk, checked and durable.</summary>
     public void OnSnapshotFetched(SnapshotHeader header, string file)
     {
-        if (_installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
+        bool known = header.FeatureLevel <= Loop.Node.Options.MaxLevel;
+        if (!known)
+        {
+            Loop.Node.RefusedAboveLevel(Group, header.Metadata.Term, header.Metadata.Index, header.FeatureLevel);
+        }
+
+        if (known && _installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
         {
             _installation = new Installation(header, file);
         }
@@ -156,7 +162,7 @@ internal sealed partial class Replica
     /// <summary>Called when the core has nothing to hand out: once its writes are done too, the log may be replaced.</summary>
     public void ContinueInstallation()
     {
-        if (_installation is { Write: null } ready && _writes.IsIdle)
+        if (_installation is { Write: null } ready && _writes.IsIdle && Loop.Node.IsMarkedFor(ready.Header.FeatureLevel))
         {
             ready.Write = Adopt(ready.Header.Metadata, ready.File, ready.Header.Metadata.Index + 1);
         }
@@ -181,6 +187,7 @@ internal sealed partial class Replica
         LearnConfiguration();
         NoticeLeader();
         RequeueOvertaken(snapshot.Index);
+        FollowRaises();
         _freshness.OnApplied(_machine.AppliedIndex);
         ServeReadsUpTo(_machine.AppliedIndex);
         Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");

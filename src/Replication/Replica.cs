@@ -64,8 +64,10 @@ internal sealed partial class Replica : GroupRoute
             log,
             recovered,
             log.Snapshot.Index,
-            GroupClockNow);
+            GroupClockNow,
+            LevelOf);
         LearnConfiguration();
+        FindRaises();
         _view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, NodeId.None);
         _leaderlessSinceMs = loop.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
@@ -174,9 +176,12 @@ internal sealed partial class Replica : GroupRoute
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
-            long refused = _raft.RefusedTerms;
-            Step(message.Message);
-            Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
+            if (WhatMayBeTaken(message.Message) is { } taken)
+            {
+                long refused = _raft.RefusedTerms;
+                Step(taken);
+                Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
+            }
         }
     }
 
@@ -202,6 +207,7 @@ internal sealed partial class Replica : GroupRoute
         MaybeSnapshot();
         LeaveOldSegments();
         GiveLeadershipToPreferred();
+        RaiseLevel();
     }
 
     /// <summary>Starts a confirmation round: at every heartbeat interval, or because reads wait for one.</summary>
@@ -299,7 +305,11 @@ internal sealed partial class Replica : GroupRoute
     public Ready TakeReady(long maxApplyBytes) => _raft.TakeReady(maxApplyBytes);
 
     /// <summary>Adds a Ready's writes to the turn's submission, and lets what depends on them wait for it.</summary>
-    public void Persist(Ready ready) => _writes.Add(this, ready);
+    public void Persist(Ready ready)
+    {
+        NoteRaises(ready.Entries);
+        _writes.Add(this, ready);
+    }
 
     public TurnWrite CurrentWrite() => Loop.CurrentWrite();
 
@@ -338,7 +348,10 @@ internal sealed partial class Replica : GroupRoute
     {
         foreach (Message message in messages)
         {
-            Loop.Send(this, message);
+            if (MayLeave(message))
+            {
+                Loop.Send(this, message);
+            }
         }
     }
 
@@ -350,12 +363,22 @@ internal sealed partial class Replica : GroupRoute
     {
         foreach (Entry entry in committed)
         {
+            Invariant.Check(entry.NeededLevel <= Loop.Node.Options.MaxLevel, "an entry that this node cannot read is not in its log");
             PendingEntry? pending = TakePending(entry);
             _results.Clear();
             _machine.Apply(entry, pending is null ? null : _results);
             Loop.Node.Applied?.Invoke(Group, _raft.Term, entry);
             _appliedBytesSinceSnapshot += entry.ChargedBytes;
             Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
+            if (entry is { Kind: EntryKind.NoOp, Payload.IsEmpty: false })
+            {
+                FollowRaises();
+                if (IsLeader)
+                {
+                    Loop.Report(NodeEventKind.LevelRaised, Group, entry.Term, entry.Index, $"is written at feature level {_machine.Level} from here on");
+                }
+            }
+
             if (pending is not null)
             {
                 Answer(pending, entry);
@@ -383,14 +406,14 @@ internal sealed partial class Replica : GroupRoute
         ulong commit = _raft.CommitIndex;
         if (old is not null && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
             && old.Applied == _machine.AppliedIndex && old.SnapshotIndex == _lastSnapshotIndex && old.Role == RoleName(view)
-            && old.FirstIndex == _log.FirstIndex)
+            && old.FirstIndex == _log.FirstIndex && old.Level == _machine.Level)
         {
             return;
         }
 
         Volatile.Write(ref _status, new GroupStatus(
             Group, Id.Value, RoleName(view), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
-            _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled));
+            _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled, _machine.Level));
     }
 
     protected override void OnHint(NodeId leader)

@@ -65,6 +65,7 @@ internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Actio
 public sealed class SnapshotQueue : IDisposable
 {
     private readonly IFileSystem _files;
+    private readonly StoreNode _node;
     private readonly SnapshotTransfer _transfer;
     private readonly Inbox _inbox = new();
     private readonly Queue<SnapshotJob> _toWrite = new();
@@ -78,6 +79,7 @@ public sealed class SnapshotQueue : IDisposable
     internal SnapshotQueue(IFileSystem files, StoreNode node)
     {
         _files = files;
+        _node = node;
         _transfer = new SnapshotTransfer(files, node);
     }
 
@@ -126,6 +128,9 @@ public sealed class SnapshotQueue : IDisposable
                 return HashStep(maxBytes) || wrote;
             case SnapshotDeletion deletion:
                 _transfer.Delete(deletion.Path);
+                return true;
+            case FolderMark mark:
+                _node.MarkFolder(mark.Level);
                 return true;
             case ReplicaLeft left:
                 Free(left);

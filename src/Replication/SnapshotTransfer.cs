@@ -84,6 +84,14 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     public void Serve(SnapshotPull pull, int maxBytes)
     {
+        ushort level = node.LocalReplica(pull.Group)?.RaisedTo ?? FeatureLevel.First;
+        if (Math.Max(FeatureLevel.First, node.LevelOf(pull.From)) < level)
+        {
+            // It was told of this snapshot by another process than the one that is there now.
+            Send(pull.From, SnapshotPayload.Piece(pull.Group, 0, 0, 0, 0, []));
+            return;
+        }
+
         string directory = node.SnapshotDirectory(pull.Group);
         (ulong index, ulong term, string? name) = Newest(directory);
         if (pull.Index != 0 && files.Exists($"{directory}/{SnapshotName.Of(pull.Index, pull.Term)}"))
@@ -107,7 +115,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         long offset = index == pull.Index && term == pull.Term ? Math.Min(pull.Offset, file.Length) : 0;
         byte[] bytes = new byte[Math.Min(maxBytes, file.Length - offset)];
         file.Read(bytes, offset);
-        Send(pull.From, SnapshotPayload.Piece(pull.Group, index, term, offset, file.Length, bytes));
+        Send(pull.From, SnapshotPayload.Piece(pull.Group, index, term, offset, file.Length, bytes), level);
     }
 
     public void Begin(SnapshotFetch fetch)
@@ -310,7 +318,8 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     private static string PartPath(Incoming incoming) => $"{incoming.Fetch.Directory}/{PartName}";
 
-    private void Send(NodeId to, ReadOnlyMemory<byte> payload) => node.Transport.Send(to, Lane.Append, payload);
+    private void Send(NodeId to, ReadOnlyMemory<byte> payload, ushort level = FeatureLevel.First) =>
+        node.Transport.Send(to, Lane.Append, payload, level);
 
     /// <summary>A snapshot on its way in; nobody reads it under this name.</summary>
     internal const string PartName = "incoming.part";

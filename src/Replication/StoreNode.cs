@@ -9,7 +9,7 @@ namespace KvStore.Replication;
 /// Everything a node is, put together over the seams: files, network, clock and a seed come from outside, threads too. Node
 /// hosts it on an operating system, the simulator on nothing; neither decides anything.
 /// </summary>
-public sealed class StoreNode : IDisposable
+public sealed partial class StoreNode : IDisposable
 {
     // Replaced as a whole when a replica comes or goes; read by any thread.
     private IReadOnlyDictionary<uint, Replica> _replicas;
@@ -35,6 +35,8 @@ public sealed class StoreNode : IDisposable
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
         Walls = new WallClocks(options.NodeNames.Count);
+        _peers = new PeerLevels(options.NodeNames.Count);
+        _folderLevel = options.MarkFolder is null ? ushort.MaxValue : options.FolderLevel;
         string walDirectory = $"{options.Directory}/wal";
         DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
@@ -123,7 +125,8 @@ public sealed class StoreNode : IDisposable
                 Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
                 Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
-                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters)
+                new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters,
+                Interlocked.Read(ref _itemsSkipped), Interlocked.Read(ref _aboveLevel))
             {
                 TermsRefused = Sum(c => c.RefusedTerms),
             };
@@ -281,21 +284,38 @@ public sealed class StoreNode : IDisposable
     /// </summary>
     public bool OnPeerPayload(NodeId from, ReadOnlyMemory<byte> payload)
     {
-        if (SnapshotPayload.TryRead(from, payload.Span) is { } transfer)
+        var reader = new MessagePackReader(payload.Span);
+        if (!PeerPayload.TryBegin(ref reader, out int fields, out byte kind))
         {
-            if (!Snapshots.TryAddFromPeer(transfer))
+            return false;
+        }
+
+        if (kind is SnapshotPayload.PullKind or SnapshotPayload.PieceKind)
+        {
+            InboxItem? transfer = SnapshotPayload.TryRead(ref reader, fields, kind, from);
+            if (transfer is not null && !Snapshots.TryAddFromPeer(transfer))
             {
                 Interlocked.Increment(ref _payloadsDropped);
             }
 
+            return transfer is not null;
+        }
+
+        if (kind is not (PeerPayload.MessagesKind or PeerPayload.HeartbeatsKind or PeerPayload.AnswersKind))
+        {
+            // Of a newer build, which will do without an answer.
+            Interlocked.Increment(ref _itemsSkipped);
             return true;
         }
 
         var messages = new List<PeerMessage>();
-        if (!PeerPayload.TryRead(payload.Span, out PeerPayloadHead head, messages))
+        if (!PeerPayload.TryRead(ref reader, fields, kind, out PeerPayloadHead head, messages))
         {
             return false;
         }
+
+        _peers.HeardEpoch(from, head.Epoch);
+        Interlocked.Add(ref _itemsSkipped, head.SkippedItems);
 
         if (_loops.Count == 1)
         {
@@ -316,6 +336,7 @@ public sealed class StoreNode : IDisposable
     /// </summary>
     public void OnPeerLost(NodeId peer)
     {
+        _peers.Lost(peer);
         Report(new NodeEvent(NodeEventKind.PeerLost, default, 0, 0, $"lost {NameOf(peer)}"));
         foreach (ShardLoop loop in _loops)
         {
@@ -585,7 +606,10 @@ public sealed class StoreNode : IDisposable
         GroupTable table = GroupTable.Build(arena, virtualNodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
         var machine = new KvStateMachine(table, virtualNodes, reader.Header.Metadata, reader.Header.GroupTime);
         machine.RestoreSections(reader.Sections);
-        return machine;
+        return machine.Level == Math.Max(FeatureLevel.First, reader.Header.FeatureLevel)
+            ? machine
+            : throw new CorruptStorageException(
+                $"the header says feature level {reader.Header.FeatureLevel} and the sections {machine.Level}", path, 0);
     }
 
     /// <summary>Added to the 1,000 milliseconds of a second: a tenth of a percent.</summary>

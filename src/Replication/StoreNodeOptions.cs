@@ -72,5 +72,20 @@ public sealed record StoreNodeOptions
     /// </summary>
     public long MaxCatchUpLogBytes { get; init; } = 512L << 20;
 
+    /// <summary>
+    /// Highest feature level that this node says it knows, takes and writes. Below <see cref="FeatureLevel.Max"/> it stands for an
+    /// older build.
+    /// </summary>
+    public ushort MaxLevel { get; init; } = FeatureLevel.Max;
+
+    /// <summary>What the folder is marked for already.</summary>
+    public ushort FolderLevel { get; init; } = FeatureLevel.First;
+
+    /// <summary>
+    /// Marks the folder, durably, before it holds anything that needs this level. Called on the snapshot thread, with rising levels.
+    /// Null: the folder needs no mark.
+    /// </summary>
+    public Action<ushort>? MarkFolder { get; init; }
+
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }

@@ -21,9 +21,6 @@ namespace KvStore.StateMachine;
 /// </summary>
 public sealed class KvStateMachine
 {
-    /// <summary>Highest feature level whose apply rules this build knows.</summary>
-    public const ushort KnownFeatureLevel = FeatureLevel.Max;
-
     /// <summary>D: how long a write can be retried and still meet its result.</summary>
     public const ulong IdempotencyWindowMs = 600_000;
 
@@ -61,9 +58,6 @@ public sealed class KvStateMachine
 
     public GroupTable Table { get; }
 
-    /// <summary>Feature level of the group: what its entries and snapshots may hold.</summary>
-    public ushort Level { get; private set; } = FeatureLevel.First;
-
     public ulong AppliedIndex { get; private set; }
 
     /// <summary>The last revision used up.</summary>
@@ -77,6 +71,9 @@ public sealed class KvStateMachine
     /// group that was wiped and begun anew. 0 before that entry. Session tokens name it; any thread may read it.
     /// </summary>
     public uint History { get; private set; }
+
+    /// <summary>Feature level of the group: what a leader stamps its entries with. Raised by an entry, on every replica at the same index.</summary>
+    public ushort Level { get; private set; } = FeatureLevel.First;
 
     /// <summary>Entries whose base was not their clock, since this object was made.</summary>
     public long ClockRepairs { get; private set; }
@@ -92,7 +89,8 @@ public sealed class KvStateMachine
     public void Apply(Entry entry, IList<CommandResult>? results)
     {
         Invariant.Check(entry.Index == AppliedIndex + 1, "entries are applied in order, without a gap");
-        Invariant.Check(entry.FeatureLevel <= KnownFeatureLevel, "the entry's feature level is known to this build");
+        Invariant.Check(entry.NeededLevel <= FeatureLevel.Max, "the entry's feature level is known to this build");
+        Invariant.Check(entry.FeatureLevel <= Level, "an entry is written at a level its group has reached");
         Invariant.Check(entry.Count > 0, "an entry uses at least one revision");
         ulong baseRevision = Math.Max(entry.Clock, LastRevision + 1);
         Invariant.Check(baseRevision > LastRevision && baseRevision <= ulong.MaxValue - entry.Count, "revisions do not overflow");
@@ -115,6 +113,7 @@ public sealed class KvStateMachine
         Invariant.Check(used == entry.Count, "an entry uses as many revisions as it says");
         Table.PublishBatch(GroupTime);
 
+        Level = Math.Max(Level, entry.NeededLevel);
         LastRevision = baseRevision + entry.Count - 1;
         AppliedIndex = entry.Index;
     }
@@ -134,6 +133,11 @@ public sealed class KvStateMachine
         if (History != 0)
         {
             sections.Add(HistorySection.Capture(_virtualNodes[0], History));
+        }
+
+        if (Level > FeatureLevel.First)
+        {
+            sections.Add(LevelSection.Capture(_virtualNodes[0], Level));
         }
 
         foreach (int virtualNode in _virtualNodes)
@@ -157,6 +161,12 @@ public sealed class KvStateMachine
             if (section.Kind == HistorySection.Kind)
             {
                 History = HistorySection.Restore(section);
+                continue;
+            }
+
+            if (section.Kind == LevelSection.Kind)
+            {
+                Level = LevelSection.Restore(section);
                 continue;
             }
 

@@ -430,6 +430,32 @@ public sealed class CodecTests
         Assert.Equal(DecodeResult.Malformed, HelloCodec.TryDecode(buffer.WrittenSpan, out PeerHello? _));
     }
 
+    // As builds of the first level write them.
+    [Fact]
+    public void Hellos_without_a_level_are_of_the_first()
+    {
+        byte[] peer = Convert.FromHexString(
+            "9D010101A474657374A26E3202C41000112233445566778899AABBCCDDEEFF0901C4020102A26E3100C400");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(peer, out PeerHello? peerHello));
+        Assert.Equal(("n2", FeatureLevel.First), (peerHello!.NodeName, peerHello.Level));
+
+        byte[] client = Convert.FromHexString("97020101A474657374A163" + "00C400");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(client, out ClientHello? clientHello));
+        Assert.Equal(("c", FeatureLevel.First), (clientHello!.ClientName, clientHello.Level));
+
+        byte[] ack = Convert.FromHexString("9901A474657374A26E3202C41000112233445566778899AABBCCDDEEFF09C40201020003");
+        Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(ack, out HelloAck? acknowledged));
+        Assert.Equal((3ul, FeatureLevel.First), (acknowledged!.Epoch, acknowledged.Level));
+
+        // And what such a build passes over: one field behind those it knows.
+        var buffer = new ArrayBufferWriter<byte>();
+        HelloCodec.Encode(buffer, peerHello with { Level = 2 });
+        Assert.Equal([0x9E, .. peer[1..], 0x02], buffer.WrittenSpan.ToArray());
+        buffer.ResetWrittenCount();
+        HelloCodec.Encode(buffer, acknowledged with { Level = 2 });
+        Assert.Equal([0x9A, .. ack[1..], 0x02], buffer.WrittenSpan.ToArray());
+    }
+
     [Fact]
     public void Answers_to_a_hello_survive()
     {
@@ -443,6 +469,7 @@ public sealed class CodecTests
             Incarnation = 3,
             LayoutHash = new byte[] { 1, 2 },
             Features = (FeatureBits)4,
+            Level = 2,
             Epoch = 5,
             Level = 6,
         };

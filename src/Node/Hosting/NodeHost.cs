@@ -69,6 +69,9 @@ public sealed class NodeHost : IAsyncDisposable
     /// <summary>Where the node listens; after <see cref="OpenPortsAsync"/> with the ports it really has.</summary>
     public NodeConfig Endpoints { get; private set; }
 
+    /// <summary>A lower one stands for an older build: for tests of a cluster that is being upgraded.</summary>
+    internal ushort MaxLevel { get; init; } = FeatureLevel.Max;
+
     /// <summary>Null until started.</summary>
     public StoreNode? Store => _handle.Current;
 
@@ -119,11 +122,11 @@ public sealed class NodeHost : IAsyncDisposable
         var started = Stopwatch.GetTimestamp();
         var layout = new ClusterLayout(
             _config.ClusterId, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor, [.. _config.Nodes.Select(node => node.Id)]);
-        var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid());
+        var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid(), MaxLevel);
         SayWhoWeAre(identity);
 
         var routing = RoutingFile.Open(_files, _directory, identity, PlanPlacement);
-        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing);
+        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
             nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
@@ -244,6 +247,9 @@ public sealed class NodeHost : IAsyncDisposable
             ValueBytes = _config.Limits.ValueBytes,
             RequestBytes = _config.Limits.RequestBytes,
         },
+        MaxLevel = MaxLevel,
+        FolderLevel = identity.Level,
+        MarkFolder = identity.RaiseLevel,
     };
 
     private RoutingTable PlanPlacement()

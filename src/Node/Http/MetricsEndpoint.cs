@@ -54,6 +54,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_raft_entries_applied_total", "Entries applied.", counters.EntriesApplied);
         text.Counter("kvstore_raft_commands_applied_total", "Commands applied; an entry may hold many.", counters.CommandsApplied);
         text.Gauge("kvstore_raft_entries_held_back", "Log entries kept for a replica that lacks them.", counters.LogEntriesHeldBack);
+        text.Counter("kvstore_peer_items_skipped_total", "Messages of peers that this build does not know or that say what cannot be.", counters.PeerItemsSkipped);
+        text.Counter("kvstore_above_level_total", "Entries and snapshots refused because they need a later build.", counters.AboveLevel);
         text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped at a full inbox.", counters.PeerPayloadsDropped);
         text.Counter("kvstore_raft_terms_refused_total", "Messages of peers refused because their term was too far above the group's.", counters.TermsRefused);
         text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);

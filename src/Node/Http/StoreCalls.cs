@@ -54,6 +54,7 @@ internal sealed record StoreCalls
             NodeId = store.Self,
             Uuid = store.Options.Uuid,
             Incarnation = store.Options.Incarnation,
+            Level = store.Options.MaxLevel,
             LayoutHash = new ClusterLayout(
                 options.Config.ClusterId, options.Config.VirtualNodes, options.Config.Groups, options.Config.ReplicationFactor,
                 store.Options.NodeNames).Hash(),

@@ -86,6 +86,12 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.TornTailCut:
                 NodeLog.TornTailCut(_log, e.Text);
                 break;
+            case NodeEventKind.LevelRaised:
+                NodeLog.LevelRaised(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
+            case NodeEventKind.AboveLevel:
+                NodeLog.AboveLevel(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);
                 break;

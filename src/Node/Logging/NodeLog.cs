@@ -57,6 +57,9 @@ internal static partial class NodeLog
     [LoggerMessage(206, LogLevel.Warning, "cannot accept connections from peers: {Reason}")]
     public static partial void AcceptFailed(ILogger log, string reason);
 
+    [LoggerMessage(207, LogLevel.Error, "{Peer} at {Address} lets this node in, but this node cannot work with it: {Reason}")]
+    public static partial void PeerNotUsed(ILogger log, string peer, string address, string reason);
+
     [LoggerMessage(300, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void Recovered(ILogger log, GroupId group, ulong term, ulong index, string text);
 
@@ -89,6 +92,12 @@ internal static partial class NodeLog
 
     [LoggerMessage(313, LogLevel.Information, "{Text}")]
     public static partial void TornTailCut(ILogger log, string text);
+
+    [LoggerMessage(314, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void LevelRaised(ILogger log, GroupId group, ulong term, ulong index, string text);
+
+    [LoggerMessage(315, LogLevel.Error, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void AboveLevel(ILogger log, GroupId group, ulong term, ulong index, string text);
 
     [LoggerMessage(308, LogLevel.Warning, "{Text}; its groups elect new leaders")]
     public static partial void PeerLost(ILogger log, string text);

@@ -30,6 +30,9 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
     // One for us while we are open, one per request in the making: at zero all have been answered.
     private int _pending = 1;
 
+    /// <summary>Feature level of the node at the other end of the connection that is open, or was last.</summary>
+    public ushort PeerLevel => _channel?.PeerLevel ?? FeatureLevel.First;
+
     public void Forward(KvRequest request, IForwardCompletion completion)
     {
         Interlocked.Increment(ref _pending);

@@ -8,7 +8,7 @@ namespace KvStore.Node.Peers;
 /// Decides about hellos. A node is let in when it is the one it claims to be, of the same cluster and layout, and not a
 /// forgetful copy of a node we knew.
 /// </summary>
-internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing)
+internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing, ushort level = FeatureLevel.Max)
 {
     private readonly Lock _bookGate = new();
     private readonly byte[] _layoutHash = SHA256.HashData([.. self.Layout.Hash(), .. RoutingFile.Hash(routing)]);
@@ -26,10 +26,11 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         Process = _process,
         LayoutHash = _layoutHash,
         ExpectedPeer = peer,
+        Level = level,
     };
 
     /// <summary>For the connection on which we forward requests of our clients.</summary>
-    public ClientHello ClientHello() => new() { ClusterId = self.Layout.ClusterId, ClientName = self.Name };
+    public ClientHello ClientHello() => new() { ClusterId = self.Layout.ClusterId, ClientName = self.Name, Level = level };
 
     public HelloAck AckTo(PeerHello hello) => new()
     {
@@ -41,6 +42,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         Incarnation = self.Incarnation,
         LayoutHash = _layoutHash,
         Epoch = routing.Epoch,
+        Level = level,
     };
 
     /// <summary>Null: let in, and what the peer said about itself is durable.</summary>

@@ -1,19 +1,21 @@
 namespace KvStore.Node.Peers;
 
 /// <summary>
-/// Payloads waiting to leave for one peer, bounded in bytes. Full: the payload is refused, and Raft sends what matters again.
+/// Payloads waiting to leave for one peer, bounded in bytes. Full: the payload is refused, and Raft sends what matters again. So is one
+/// that needs a feature level which the process at the other end of the present connection does not know.
 /// </summary>
 internal sealed class PeerLane(long maxBytes)
 {
     private readonly Queue<ReadOnlyMemory<byte>> _payloads = [];
     private long _bytes;
+    private ushort _level;
 
-    public bool TryEnqueue(ReadOnlyMemory<byte> payload)
+    public bool TryEnqueue(ReadOnlyMemory<byte> payload, ushort level)
     {
         lock (_payloads)
         {
             // A payload is taken into an empty lane whatever its size: otherwise one above the bound could never leave.
-            if (_bytes + payload.Length > maxBytes && _payloads.Count > 0)
+            if (level > _level || (_bytes + payload.Length > maxBytes && _payloads.Count > 0))
             {
                 return false;
             }
@@ -38,10 +40,12 @@ internal sealed class PeerLane(long maxBytes)
         }
     }
 
-    public void Clear()
+    /// <summary>Another connection: what waited for the last one is dropped.</summary>
+    public void Begin(ushort level)
     {
         lock (_payloads)
         {
+            _level = level;
             _payloads.Clear();
             _bytes = 0;
         }

@@ -32,16 +32,12 @@ internal sealed class PeerLink
     private readonly int _heartbeatMs;
     private readonly PeerMeter _meter;
     private readonly ILogger _log;
-    private readonly Action<NodeId> _lost;
-    private readonly Action<NodeId, HelloRefused?> _answered;
     private volatile bool _connected;
 
     // What the last log line about this peer said: only a change is worth another.
     private string _loggedState = string.Empty;
 
-    public PeerLink(
-        NodeId peer, IPEndPoint address, PeerHello hello, int heartbeatMs, PeerMeter meter, ILogger log,
-        Action<NodeId> lost, Action<NodeId, HelloRefused?> answered)
+    public PeerLink(NodeId peer, IPEndPoint address, PeerHello hello, int heartbeatMs, PeerMeter meter, ILogger log)
     {
         Peer = peer;
         _address = address;
@@ -49,20 +45,27 @@ internal sealed class PeerLink
         _heartbeatMs = heartbeatMs;
         _meter = meter;
         _log = log;
-        _lost = lost;
-        _answered = answered;
     }
 
     public NodeId Peer { get; }
 
-    public bool TrySend(Lane lane, ReadOnlyMemory<byte> payload)
+    /// <summary>The connection is gone and did not come back within a heartbeat interval.</summary>
+    public required Action<NodeId> Lost { get; init; }
+
+    /// <summary>The peer has answered our hello; with null it lets us in.</summary>
+    public required Action<NodeId, HelloRefused?> Answered { get; init; }
+
+    /// <summary>Whether we let the peer in: null, or why not.</summary>
+    public required Func<NodeId, HelloAck, HelloRefused?> Judge { get; init; }
+
+    public bool TrySend(Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
         if (!_connected)
         {
             return false;
         }
 
-        if (payload.Length > Limits.MaxPeerFrameBytes || !(lane == Lane.Control ? _control : _append).TryEnqueue(payload))
+        if (payload.Length > Limits.MaxPeerFrameBytes || !(lane == Lane.Control ? _control : _append).TryEnqueue(payload, level))
         {
             _meter.LaneFull();
             return false;
@@ -81,10 +84,11 @@ internal sealed class PeerLink
         {
             while (true)
             {
-                using var connection = await ReconnectAsync(hadConnection, backOffMs, stop).ConfigureAwait(false);
+                var (dialled, ack) = await ReconnectAsync(hadConnection, backOffMs, stop).ConfigureAwait(false);
+                using var connection = dialled;
                 hadConnection = true;
                 var since = Environment.TickCount64;
-                await UseAsync(connection, stop).ConfigureAwait(false);
+                await UseAsync(connection, ack.Level, stop).ConfigureAwait(false);
                 backOffMs = Environment.TickCount64 - since >= SettledMs ? 0 : Math.Clamp(2 * backOffMs, FirstBackOffMs, MaxBackOffMs);
             }
         }
@@ -97,7 +101,7 @@ internal sealed class PeerLink
     /// <summary>
     /// Dials until it works. After a loss, a heartbeat interval without success is evidence that the peer is gone: told once.
     /// </summary>
-    private async Task<PeerConnection> ReconnectAsync(bool afterLoss, int backOffMs, CancellationToken stop)
+    private async Task<(PeerConnection Connection, HelloAck Ack)> ReconnectAsync(bool afterLoss, int backOffMs, CancellationToken stop)
     {
         using var restored = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var watch = afterLoss ? ReportLossAsync(restored.Token) : Task.CompletedTask;
@@ -112,10 +116,23 @@ internal sealed class PeerLink
                 }
 
                 backOffMs = Math.Clamp(2 * backOffMs, FirstBackOffMs, MaxBackOffMs);
-                if (await TryDialAsync(stop).ConfigureAwait(false) is { } connection)
+                if (await TryDialAsync(stop).ConfigureAwait(false) is not { } dialled)
                 {
-                    return connection;
+                    continue;
                 }
+
+                // Judged when no news of the loss can come any more: it would make the store forget what the peer has just said.
+                await restored.CancelAsync().ConfigureAwait(false);
+                await watch.ConfigureAwait(false);
+                if (Judge(Peer, dialled.Ack) is not { } refused)
+                {
+                    _meter.Connected();
+                    Log("connected", () => NodeLog.PeerConnected(_log, _hello.ExpectedPeer, $"{_address}"));
+                    return dialled;
+                }
+
+                dialled.Connection.Dispose();
+                Log("unusable", () => NodeLog.PeerNotUsed(_log, _hello.ExpectedPeer, $"{_address}", refused.Detail));
             }
         }
         finally
@@ -131,11 +148,11 @@ internal sealed class PeerLink
         if (!restored.IsCancellationRequested)
         {
             _meter.Lost();
-            _lost(Peer);
+            Lost(Peer);
         }
     }
 
-    private async Task<PeerConnection?> TryDialAsync(CancellationToken stop)
+    private async Task<(PeerConnection Connection, HelloAck Ack)?> TryDialAsync(CancellationToken stop)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
         timeout.CancelAfter(DialTimeoutMs);
@@ -148,7 +165,7 @@ internal sealed class PeerLink
             var answer = await Handshake.DialAsync(connection, _hello, timeout.Token).ConfigureAwait(false);
             if (Accepts(answer))
             {
-                return connection;
+                return (connection, answer.Ack!);
             }
         }
         catch (Exception e) when (IsConnectionEnd(e) && !stop.IsCancellationRequested)
@@ -176,15 +193,13 @@ internal sealed class PeerLink
             return false;
         }
 
-        _answered(Peer, answer.Refused);
+        Answered(Peer, answer.Refused);
         if (answer.Refused is { } refused)
         {
             Log($"refused {refused.Reason}", () => NodeLog.PeerRefusesUs(_log, _hello.ExpectedPeer, $"{_address}", refused.Detail));
             return false;
         }
 
-        _meter.Connected();
-        Log("connected", () => NodeLog.PeerConnected(_log, _hello.ExpectedPeer, $"{_address}"));
         return true;
     }
 
@@ -194,11 +209,11 @@ internal sealed class PeerLink
     /// <summary>
     /// Sends until the connection breaks or the other side closes it. What is still queued then is dropped: Raft sends it again.
     /// </summary>
-    private async Task UseAsync(PeerConnection connection, CancellationToken stop)
+    private async Task UseAsync(PeerConnection connection, ushort level, CancellationToken stop)
     {
         using var closed = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        _control.Clear();
-        _append.Clear();
+        _control.Begin(level);
+        _append.Begin(level);
         _connected = true;
         var watch = WatchAsync(connection, closed);
         var reason = "closed by the other side";

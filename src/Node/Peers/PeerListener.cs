@@ -109,7 +109,7 @@ internal sealed class PeerListener(
         timeout.CancelAfter(HelloTimeoutMs);
         var received = await Handshake.ReceiveAsync(connection.Input, timeout.Token).ConfigureAwait(false);
         var hello = received.Peer ?? throw new PeerProtocolException(received.Failure ?? "a client does not belong on the peer port");
-        if (gate.Judge(hello) is not { } refused)
+        if ((gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level)) is not { } refused)
         {
             await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), timeout.Token).ConfigureAwait(false);
             return hello;

@@ -45,7 +45,12 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
             var peer = new NodeId((uint)i + 1);
             if (peer != self)
             {
-                _links[peer] = new PeerLink(peer, nodes[i].Peer, gate.HelloTo(nodes[i].Id), heartbeatMs, _meter, log, OnLost, OnAnswered);
+                _links[peer] = new PeerLink(peer, nodes[i].Peer, gate.HelloTo(nodes[i].Id), heartbeatMs, _meter, log)
+                {
+                    Lost = OnLost,
+                    Answered = OnAnswered,
+                    Judge = (node, ack) => _store?.OnPeerHello(node, ack.Incarnation, ack.Level),
+                };
                 _forwards[peer] = new ForwardLink(nodes[i], gate.ClientHello());
             }
         }
@@ -65,7 +70,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
             ]);
     }
 
-    public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload) => _links[to].TrySend(lane, payload);
+    public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level) => _links[to].TrySend(lane, payload, level);
 
     public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => _forwards[to].Forward(request, completion);
 

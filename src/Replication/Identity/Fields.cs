@@ -14,6 +14,12 @@ internal sealed class FieldWriter
 
     public void Byte(byte value) => _buffer.Write([value]);
 
+    public void UInt16(ushort value)
+    {
+        BinaryPrimitives.WriteUInt16LittleEndian(_buffer.GetSpan(sizeof(ushort)), value);
+        _buffer.Advance(sizeof(ushort));
+    }
+
     public void UInt32(uint value)
     {
         BinaryPrimitives.WriteUInt32LittleEndian(_buffer.GetSpan(sizeof(uint)), value);
@@ -45,6 +51,8 @@ internal ref struct FieldReader(ReadOnlySpan<byte> data, string path)
     private ReadOnlySpan<byte> _rest = data;
 
     public byte Byte() => Take(1)[0];
+
+    public ushort UInt16() => BinaryPrimitives.ReadUInt16LittleEndian(Take(sizeof(ushort)));
 
     public uint UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(Take(sizeof(uint)));
 

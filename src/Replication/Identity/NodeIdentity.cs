@@ -6,20 +6,23 @@ namespace KvStore.Replication;
 
 /// <summary>
 /// Who the owner of a data directory is: the file "identity", written before anything else at the first start and the truth
-/// from then on. Its payload, in the envelope of <see cref="SmallFile"/>, version 1:
+/// from then on. Its payload, in the envelope of <see cref="SmallFile"/>:
 /// <code>
-///  +------------+--------+------+-------------+-------+---------------------------------------------------+
-///  | logCreated | number | uuid | incarnation | name  | clusterId | virtualNodes | groups | rf | names      |
-///  | u8 0 or 1  | u32    | 16   | u64         | text  | text      | u32          | u32    | u32| u32, texts |
-///  +------------+--------+------+-------------+-------+---------------------------------------------------+
-///                                                      the layout
+///  +------------+--------+------+-------------+-------+---------------------------------------------------+-------+
+///  | logCreated | number | uuid | incarnation | name  | clusterId | virtualNodes | groups | rf | names      | level |
+///  | u8 0 or 1  | u32    | 16   | u64         | text  | text      | u32          | u32    | u32| u32, texts | u16   |
+///  +------------+--------+------+-------------+-------+---------------------------------------------------+-------+
+///                                                      the layout                                          version 2
 /// </code>
+/// Version 1 is written while nothing in the folder needs a feature level above the first, version 2 from then on, before the first
+/// byte that does: a program without levels refuses the folder by the version of this file.
 /// </summary>
 public sealed class NodeIdentity
 {
     public const string FileName = "identity";
 
-    private const ushort Version = 1;
+    private const ushort FirstVersion = 1;
+    private const ushort LevelVersion = 2;
     private const string LogFolder = "wal";
 
     private readonly IFileSystem _files;
@@ -52,6 +55,9 @@ public sealed class NodeIdentity
     /// <summary>The log's first segment was durable once: from then on a missing log is a loss, not a first start.</summary>
     public bool LogCreated { get; private set; }
 
+    /// <summary>Highest feature level that anything in the folder may need.</summary>
+    public ushort Level { get; private set; } = FeatureLevel.First;
+
     /// <summary>
     /// Takes possession of a node's folder at every start: creates the identity the first time, checks it against the
     /// configuration later, and raises the incarnation. The caller holds the folder's lock.
@@ -61,7 +67,9 @@ public sealed class NodeIdentity
     /// <param name="name">The node as the configuration calls it.</param>
     /// <param name="configured">The layout of the configuration.</param>
     /// <param name="freshUuid">Becomes the uuid if this is the first start.</param>
-    public static NodeIdentity Open(IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid)
+    /// <param name="maxLevel">Highest feature level this process knows.</param>
+    public static NodeIdentity Open(
+        IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid, ushort maxLevel = FeatureLevel.Max)
     {
         var hasLog = WriteAheadLog.Exists(files, $"{directory}/{LogFolder}");
         var identity = Load(files, directory);
@@ -81,6 +89,12 @@ public sealed class NodeIdentity
         else
         {
             identity.CheckBelongsTo(name, configured);
+            if (identity.Level > maxLevel)
+            {
+                throw new IdentityException(
+                    $"{directory} may hold data of feature level {identity.Level} and this program knows {maxLevel}; start a newer program");
+            }
+
             if (identity.LogCreated && !hasLog)
             {
                 throw new IdentityException(
@@ -104,6 +118,16 @@ public sealed class NodeIdentity
         }
     }
 
+    /// <summary>The folder is about to hold something that needs this feature level; durable on return.</summary>
+    public void RaiseLevel(ushort level)
+    {
+        if (level > Level)
+        {
+            Level = level;
+            Save();
+        }
+    }
+
     private void CheckBelongsTo(string name, ClusterLayout configured)
     {
         // A foreign cluster first: with it every other difference is to be expected and would only distract.
@@ -123,20 +147,26 @@ public sealed class NodeIdentity
     private static NodeIdentity? Load(IFileSystem files, string directory)
     {
         var path = $"{directory}/{FileName}";
-        if (SmallFile.Read(files, path, Magic, Version) is not { } payload)
+        if (SmallFile.Read(files, path, Magic, FirstVersion, LevelVersion) is not { } stored)
         {
             return null;
         }
 
-        var reader = new FieldReader(payload, path);
+        var reader = new FieldReader(stored.Payload, path);
         var logCreated = reader.Byte() != 0;
         var number = new NodeId(reader.UInt32());
         var uuid = reader.Uuid();
         var incarnation = reader.UInt64();
         var name = reader.Text();
         var layout = ClusterLayout.Read(ref reader);
+        ushort level = stored.Version >= LevelVersion ? reader.UInt16() : FeatureLevel.First;
         reader.End();
-        return new NodeIdentity(files, directory, name, number, uuid, layout) { Incarnation = incarnation, LogCreated = logCreated };
+        return new NodeIdentity(files, directory, name, number, uuid, layout)
+        {
+            Incarnation = incarnation,
+            LogCreated = logCreated,
+            Level = level,
+        };
     }
 
     private void Save()
@@ -148,6 +178,12 @@ public sealed class NodeIdentity
         writer.UInt64(Incarnation);
         writer.Text(Name);
         Layout.Write(writer);
-        SmallFile.Replace(_files, _directory, FileName, Magic, Version, writer.Written);
+        if (Level > FeatureLevel.First)
+        {
+            writer.UInt16(Level);
+        }
+
+        SmallFile.Replace(
+            _files, _directory, FileName, Magic, Level > FeatureLevel.First ? LevelVersion : FirstVersion, writer.Written);
     }
 }

@@ -43,9 +43,9 @@ public sealed class PeerBook
     {
         var book = new PeerBook(files, directory);
         var path = $"{directory}/{FileName}";
-        if (SmallFile.Read(files, path, Magic, Version) is { } payload)
+        if (SmallFile.Read(files, path, Magic, Version, Version) is { } stored)
         {
-            var reader = new FieldReader(payload, path);
+            var reader = new FieldReader(stored.Payload, path);
             for (var left = reader.Count(); left > 0; left--)
             {
                 var peer = new PeerIdentity(new NodeId(reader.UInt32()), reader.Uuid(), reader.UInt64(), reader.UInt64());

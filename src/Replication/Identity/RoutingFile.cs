@@ -27,9 +27,9 @@ public static class RoutingFile
     public static RoutingTable Open(IFileSystem files, string directory, NodeIdentity identity, Func<RoutingTable> plan)
     {
         string path = $"{directory}/{FileName}";
-        if (SmallFile.Read(files, path, Magic, Version) is { } payload)
+        if (SmallFile.Read(files, path, Magic, Version, Version) is { } stored)
         {
-            return Decode(payload, path);
+            return Decode(stored.Payload, path);
         }
 
         if (identity.LogCreated)

@@ -14,15 +14,24 @@ namespace KvStore.Replication;
 ///  +--------+---------+---------+----------+----------------+----------+
 ///            the checksum covers everything before it
 /// </code>
-/// The version rises when a field is added or changes its meaning; a program reads its own version and older ones.
+/// The version rises when a field is added or changes its meaning; a program reads its own version and older ones, and says which one
+/// a file has to whoever decodes it.
 /// </summary>
 internal static class SmallFile
 {
     private const int HeaderBytes = 16;
     private const int MaxBytes = 1 << 20;
 
-    /// <summary>The payload, or null when there is no such file.</summary>
-    public static byte[]? Read(IFileSystem files, string path, ReadOnlySpan<byte> magic, ushort version)
+    /// <summary>A file's content and the version that says how to read it.</summary>
+    internal sealed record Content(ushort Version, byte[] Payload);
+
+    /// <summary>The content, or null when there is no such file.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="magic">Its first eight bytes.</param>
+    /// <param name="min">Oldest version that can be decoded.</param>
+    /// <param name="max">Newest.</param>
+    public static Content? Read(IFileSystem files, string path, ReadOnlySpan<byte> magic, ushort min, ushort max)
     {
         if (!files.Exists(path))
         {
@@ -48,14 +57,15 @@ internal static class SmallFile
             throw new CorruptStorageException("the file is something else", path, 0);
         }
 
-        if (BinaryPrimitives.ReadUInt16LittleEndian(body[8..]) is var found && found != version)
+        ushort found = BinaryPrimitives.ReadUInt16LittleEndian(body[8..]);
+        if (found < min || found > max)
         {
-            throw new StorageException($"version {found} of this file is not known to this program (it knows {version}); "
-                + "start a newer program", path, 8);
+            throw new StorageException($"version {found} of this file is not known to this program (it knows {Range(min, max)}); "
+                + $"start {(found > max ? "a newer" : "an older")} program", path, 8);
         }
 
         return BinaryPrimitives.ReadUInt32LittleEndian(body[12..]) == body.Length - HeaderBytes
-            ? body[HeaderBytes..].ToArray()
+            ? new Content(found, body[HeaderBytes..].ToArray())
             : throw new CorruptStorageException("the length is wrong", path, 12);
     }
 
@@ -86,4 +96,6 @@ internal static class SmallFile
         files.Rename(temporary, path);
         files.SyncDirectory(directory);
     }
+
+    private static string Range(ushort min, ushort max) => min == max ? $"{min}" : $"{min} to {max}";
 }

@@ -41,7 +41,7 @@ internal sealed class PeerOutbox(NodeId to)
                 _answers.Count++;
                 break;
 
-            case AppendEntries { Entries.Count: > 0 }:
+            case AppendEntries { Entries.Count: > 0 } append:
                 if (_appends.Items.WrittenCount > MaxPayloadBytes)
                 {
                     FlushAppends(node, wallMs);
@@ -49,6 +49,11 @@ internal sealed class PeerOutbox(NodeId to)
 
                 PeerPayload.WriteMessage(_appends.Items, from.Group, epoch, message);
                 _appends.Count++;
+                foreach (Entry entry in append.Entries)
+                {
+                    _appends.Level = Math.Max(_appends.Level, entry.NeededLevel);
+                }
+
                 _appendTargets.Add((from.Group, message.To));
                 break;
 
@@ -116,9 +121,11 @@ internal sealed class PeerOutbox(NodeId to)
         byte[] payload = GC.AllocateUninitializedArray<byte>(head.WrittenCount + section.Items.WrittenCount);
         head.WrittenSpan.CopyTo(payload);
         section.Items.WrittenSpan.CopyTo(payload.AsSpan(head.WrittenCount));
+        ushort level = section.Level;
         section.Items.ResetWrittenCount();
         section.Count = 0;
-        return node.Transport.Send(to, lane, payload);
+        section.Level = FeatureLevel.First;
+        return node.Transport.Send(to, lane, payload, level);
     }
 
     /// <summary>Items of one kind, encoded as they come; the count is written in front of them at the end of the turn.</summary>
@@ -126,6 +133,9 @@ internal sealed class PeerOutbox(NodeId to)
     {
         public ArrayBufferWriter<byte> Items { get; } = new();
         public int Count { get; set; }
+
+        /// <summary>Highest level that an entry in here needs.</summary>
+        public ushort Level { get; set; } = FeatureLevel.First;
     }
 
     /// <summary>Appends to one peer in one payload; each message is at most 256 KiB, or one larger entry.</summary>

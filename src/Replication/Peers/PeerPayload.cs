@@ -16,9 +16,13 @@ namespace KvStore.Replication;
 ///              epoch, [[replica, node]…] behind that: members that are older builds cannot read it and are none of such a group
 /// </code>
 /// A round is (incarnation × 2^40 + counter) of the leader's process. An answer names each group and the term it was given
-/// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later proof of freshness. Decoding never throws: a peer that sends nonsense costs a
-/// closed connection. Nonsense is also a number that no cluster can have reached, and a term in a log that is above its
+/// in; its stamp is (incarnation, elapsed clock in raw ticks) of the answering node, echoed by a later proof of freshness.
+/// <para>
+/// Room to grow: fields may be added behind those of an item and of a payload, types and kinds may be added; a reader passes over
+/// what it does not know. Not so an entry: what cannot be stored whole is not taken. Decoding never throws. Bytes that are not MessagePack cost
+/// a closed connection, an item that is nonsense is left out. Nonsense is also a number that no cluster can have reached, and a term in a log that is above its
 /// message's: believed, the first would overflow what is counted on from it, and the second could not be outvoted.
+/// </para>
 /// </summary>
 internal static class PeerPayload
 {
@@ -48,7 +52,13 @@ internal static class PeerPayload
     private const int HeaderFields = 3;
     private const int ConfigurationFields = 5;
     private const int ConfigurationFieldsWithEpoch = 7;
+    private const int ItemFields = 6;
+    private const int HeartbeatFields = 7;
+    private const int AnswerFields = 6;
     private const int MaxEntriesPerAppend = 1 << 16;
+
+    /// <summary>What every item has: the group, its sender's routing epoch, and the envelope of the message.</summary>
+    private readonly record struct Address(GroupId Group, ulong Epoch, ReplicaId From, ReplicaId To, ulong Term);
 
     private enum MessageType : byte
     {
@@ -147,7 +157,7 @@ internal static class PeerPayload
     public static void WriteHeartbeat(IBufferWriter<byte> output, GroupId group, ulong epoch, Heartbeat heartbeat, ulong lowestMatch)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(7);
+        writer.WriteArrayHeader(HeartbeatFields);
         WriteAddress(ref writer, group, epoch, heartbeat);
         writer.Write(heartbeat.Commit);
         writer.Write(lowestMatch);
@@ -157,59 +167,79 @@ internal static class PeerPayload
     public static void WriteAnswer(IBufferWriter<byte> output, GroupId group, ulong epoch, HeartbeatResponse answer)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(6);
+        writer.WriteArrayHeader(AnswerFields);
         WriteAddress(ref writer, group, epoch, answer);
         writer.Write(answer.Round);
         writer.Flush();
     }
 
-    /// <summary>Decodes a payload of any kind. False: malformed, the connection it came over is not to be trusted.</summary>
+    /// <summary>
+    /// Version and kind, the first two fields of every payload between nodes. False: the bytes are no payload that this build could find
+    /// its way in.
+    /// </summary>
+    public static bool TryBegin(ref MessagePackReader reader, out int fields, out byte kind)
+    {
+        kind = 0;
+        return reader.TryReadArrayHeader(out fields) && fields >= HeaderFields && reader.TryRead(out byte version) && version == Version
+            && reader.TryRead(out kind);
+    }
+
+    /// <summary>Decodes a payload of Raft messages. False: malformed, the connection it came over is not to be trusted.</summary>
     public static bool TryRead(ReadOnlySpan<byte> payload, out PeerPayloadHead head, List<PeerMessage> messages)
     {
         head = default;
         var reader = new MessagePackReader(payload);
-        if (!reader.TryReadArrayHeader(out int fields) || fields < HeaderFields + 1 || !reader.TryRead(out byte version)
-            || version != Version || !reader.TryRead(out byte kind) || !TryReadUpTo(ref reader, MaxWallMs, out ulong wallMs))
-        {
-            return false;
-        }
+        return TryBegin(ref reader, out int fields, out byte kind) && TryRead(ref reader, fields, kind, out head, messages);
+    }
 
+    /// <summary>
+    /// The rest of a payload whose kind is one of the three. An item that this build does not know, or that says what cannot be, is
+    /// passed over and counted: it concerns one group, the connection all of them. Fields behind those that are known are of a newer build.
+    /// </summary>
+    public static bool TryRead(ref MessagePackReader reader, int fields, byte kind, out PeerPayloadHead head, List<PeerMessage> messages)
+    {
+        head = default;
         ulong round = 0;
         ulong incarnation = 0;
         ulong ticks = 0;
-        switch (kind)
-        {
-            case MessagesKind:
-                break;
-            case HeartbeatsKind when reader.TryRead(out round):
-                break;
-            case AnswersKind when reader.TryRead(out incarnation) && reader.TryRead(out ticks):
-                break;
-            default:
-                return false;
-        }
-
-        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks));
-        if (!reader.TryReadArrayHeader(out int items))
+        int known = HeaderFields + 1 + (kind switch { HeartbeatsKind => 1, AnswersKind => 2, _ => 0 });
+        if (kind is not (MessagesKind or HeartbeatsKind or AnswersKind) || fields < known
+            || !TryReadUpTo(ref reader, MaxWallMs, out ulong wallMs)
+            || (kind == HeartbeatsKind && !reader.TryRead(out round))
+            || (kind == AnswersKind && !(reader.TryRead(out incarnation) && reader.TryRead(out ticks)))
+            || !reader.TryReadArrayHeader(out int items))
         {
             return false;
         }
 
+        int skipped = 0;
+        ulong newestEpoch = 0;
         for (int i = 0; i < items; i++)
         {
+            MessagePackReader begin = reader;
             bool read = kind switch
             {
                 MessagesKind => TryReadMessage(ref reader, messages),
                 HeartbeatsKind => TryReadHeartbeat(ref reader, round, messages),
                 _ => TryReadAnswer(ref reader, messages),
             };
-            if (!read)
+            if (read)
+            {
+                newestEpoch = Math.Max(newestEpoch, messages[^1].Epoch);
+                continue;
+            }
+
+            reader = begin;
+            if (!reader.TrySkip())
             {
                 return false;
             }
+
+            skipped++;
         }
 
-        return reader.AtEnd;
+        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped);
+        return reader.TrySkip(fields - known) && reader.AtEnd;
     }
 
     private static void WriteAppendResponse(
@@ -234,7 +264,7 @@ internal static class PeerPayload
 
     private static void WriteHead(ref MessagePackWriter writer, MessageType type, GroupId group, ulong epoch, Message message, int fields)
     {
-        writer.WriteArrayHeader(6 + fields);
+        writer.WriteArrayHeader(ItemFields + fields);
         writer.Write((uint)type);
         WriteAddress(ref writer, group, epoch, message);
     }
@@ -295,58 +325,60 @@ internal static class PeerPayload
 
     private static bool TryReadIndex(ref MessagePackReader reader, out ulong index) => TryReadUpTo(ref reader, MaxIndex, out index);
 
-    private static bool TryReadAddress(ref MessagePackReader reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
+    private static bool TryReadAddress(ref MessagePackReader reader, out Address at)
     {
-        (group, from, to) = (default, default, default);
-        if (!reader.TryRead(out uint groupValue) || !reader.TryRead(out ulong _) | !reader.TryRead(out ulong fromValue)
-            | !reader.TryRead(out ulong toValue) | !TryReadUpTo(ref reader, MaxTerm, out term))
+        at = default;
+        if (!reader.TryRead(out uint group) || !reader.TryRead(out ulong epoch) || !reader.TryRead(out ulong from)
+            || !reader.TryRead(out ulong to) || !TryReadUpTo(ref reader, MaxTerm, out ulong term))
         {
-            term = 0;
             return false;
         }
 
-        (group, from, to) = (new GroupId(groupValue), new ReplicaId(fromValue), new ReplicaId(toValue));
+        at = new Address(new GroupId(group), epoch, new ReplicaId(from), new ReplicaId(to), term);
         return true;
     }
 
     private static bool TryReadHeartbeat(ref MessagePackReader reader, ulong round, List<PeerMessage> messages)
     {
-        if (!reader.TryReadArrayHeader(out int fields) || fields != 7
-            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
-            || !TryReadIndex(ref reader, out ulong commit) || !TryReadIndex(ref reader, out ulong lowestMatch))
+        if (!reader.TryReadArrayHeader(out int fields) || fields < HeartbeatFields || !TryReadAddress(ref reader, out Address at)
+            || !TryReadIndex(ref reader, out ulong commit) || !TryReadIndex(ref reader, out ulong lowestMatch)
+            || !reader.TrySkip(fields - HeartbeatFields))
         {
             return false;
         }
 
-        messages.Add(new PeerMessage(group, new Heartbeat(from, to, term, commit, round), lowestMatch));
+        messages.Add(new PeerMessage(at.Group, at.Epoch, new Heartbeat(at.From, at.To, at.Term, commit, round), lowestMatch));
         return true;
     }
 
     private static bool TryReadAnswer(ref MessagePackReader reader, List<PeerMessage> messages)
     {
-        if (!reader.TryReadArrayHeader(out int fields) || fields != 6
-            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term)
-            || !reader.TryRead(out ulong round))
+        if (!reader.TryReadArrayHeader(out int fields) || fields < AnswerFields || !TryReadAddress(ref reader, out Address at)
+            || !reader.TryRead(out ulong round) || !reader.TrySkip(fields - AnswerFields))
         {
             return false;
         }
 
-        messages.Add(new PeerMessage(group, new HeartbeatResponse(from, to, term, round)));
+        messages.Add(new PeerMessage(at.Group, at.Epoch, new HeartbeatResponse(at.From, at.To, at.Term, round)));
         return true;
     }
 
     private static bool TryReadMessage(ref MessagePackReader reader, List<PeerMessage> messages)
     {
-        if (!reader.TryReadArrayHeader(out int fields) || fields < 6 || !reader.TryRead(out byte type)
-            || !TryReadAddress(ref reader, out GroupId group, out ReplicaId from, out ReplicaId to, out ulong term))
+        if (!reader.TryReadArrayHeader(out int fields) || fields < ItemFields || !reader.TryRead(out byte type)
+            || !TryReadAddress(ref reader, out Address at))
         {
             return false;
         }
 
+        (GroupId group, ulong epoch, ReplicaId from, ReplicaId to, ulong term) = at;
         Message? message = null;
-        switch ((MessageType)type, fields - 6)
+        int own = fields - ItemFields;
+        int known = 0;
+        switch ((MessageType)type)
         {
-            case (MessageType.AppendEntries, 4):
+            case MessageType.AppendEntries when own >= 4:
+                known = 4;
                 if (TryReadIndex(ref reader, out ulong prevIndex) && TryReadUpTo(ref reader, term, out ulong prevTerm)
                     && TryReadIndex(ref reader, out ulong commit)
                     && TryReadEntries(ref reader, prevIndex, prevTerm, term, out Entry[]? entries))
@@ -356,7 +388,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.AppendResponse, 4):
+            case MessageType.AppendResponse when own >= 4:
+                known = 4;
                 if (TryReadIndex(ref reader, out ulong index) && reader.TryRead(out bool rejected)
                     && TryReadIndex(ref reader, out ulong hintIndex) && TryReadUpTo(ref reader, term, out ulong hintTerm))
                 {
@@ -367,7 +400,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.VoteRequest, 4):
+            case MessageType.VoteRequest when own >= 4:
+                known = 4;
                 if (TryReadIndex(ref reader, out ulong lastIndex) && TryReadUpTo(ref reader, term, out ulong lastTerm)
                     && reader.TryRead(out bool preVote) && reader.TryRead(out bool transfer))
                 {
@@ -381,7 +415,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.VoteResponse, 4):
+            case MessageType.VoteResponse when own >= 4:
+                known = 4;
                 if (reader.TryRead(out bool preVoteAnswer) && reader.TryRead(out bool granted)
                     && TryReadIndex(ref reader, out ulong votersCommit) && TryReadUpTo(ref reader, term, out ulong votersCommitTerm))
                 {
@@ -396,7 +431,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.ReadIndexRequest, 1):
+            case MessageType.ReadIndexRequest when own >= 1:
+                known = 1;
                 if (reader.TryRead(out ulong asked))
                 {
                     message = new ReadIndexRequest(from, to, term, asked);
@@ -404,7 +440,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.ReadIndexResponse, 2):
+            case MessageType.ReadIndexResponse when own >= 2:
+                known = 2;
                 if (reader.TryRead(out ulong answered) && TryReadIndex(ref reader, out ulong readIndex))
                 {
                     message = new ReadIndexResponse(from, to, term, answered, readIndex);
@@ -412,7 +449,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.InstallSnapshot, 4):
+            case MessageType.InstallSnapshot when own >= 4:
+                known = 4;
                 if (TryReadIndex(ref reader, out ulong snapshotIndex) && TryReadUpTo(ref reader, term, out ulong snapshotTerm)
                     && TryReadUpTo(ref reader, MaxClock, out ulong lastClock) && TryReadConfiguration(ref reader, out ConfState? configuration))
                 {
@@ -422,7 +460,8 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.FreshnessProof, 3):
+            case MessageType.FreshnessProof when own >= 3:
+                known = 3;
                 if (TryReadIndex(ref reader, out ulong provedCommit) && reader.TryRead(out ulong echoIncarnation)
                     && reader.TryRead(out ulong echoTicks))
                 {
@@ -431,17 +470,17 @@ internal static class PeerPayload
 
                 break;
 
-            case (MessageType.TimeoutNow, 0):
+            case MessageType.TimeoutNow:
                 message = new TimeoutNow(from, to, term);
                 break;
         }
 
-        if (message is null)
+        if (message is null || !reader.TrySkip(own - known))
         {
             return false;
         }
 
-        messages.Add(new PeerMessage(group, message));
+        messages.Add(new PeerMessage(group, epoch, message));
         return true;
     }
 

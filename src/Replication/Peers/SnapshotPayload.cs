@@ -13,14 +13,17 @@ namespace KvStore.Replication;
 /// </summary>
 internal static class SnapshotPayload
 {
-    private const byte PullKind = 4;
-    private const byte PieceKind = 5;
+    public const byte PullKind = 4;
+    public const byte PieceKind = 5;
+
+    private const int PullFields = 7;
+    private const int PieceFields = 8;
 
     public static byte[] Pull(GroupId group, ulong minIndex, ulong index, ulong term, long offset)
     {
         var output = new ArrayBufferWriter<byte>(64);
         var writer = new MessagePackWriter(output);
-        WriteHead(ref writer, 7, PullKind, group);
+        WriteHead(ref writer, PullFields, PullKind, group);
         writer.Write(minIndex);
         writer.Write(index);
         writer.Write(term);
@@ -33,7 +36,7 @@ internal static class SnapshotPayload
     {
         var output = new ArrayBufferWriter<byte>(bytes.Length + 64);
         var writer = new MessagePackWriter(output);
-        WriteHead(ref writer, 8, PieceKind, group);
+        WriteHead(ref writer, PieceFields, PieceKind, group);
         writer.Write(index);
         writer.Write(term);
         writer.Write(offset);
@@ -47,21 +50,27 @@ internal static class SnapshotPayload
     public static InboxItem? TryRead(NodeId from, ReadOnlySpan<byte> payload)
     {
         var reader = new MessagePackReader(payload);
-        if (!reader.TryReadArrayHeader(out int fields) || !reader.TryRead(out byte version) || version != PeerPayload.Version
-            || !reader.TryRead(out byte kind) || !reader.TryRead(out uint group))
+        return PeerPayload.TryBegin(ref reader, out int fields, out byte kind) ? TryRead(ref reader, fields, kind, from) : null;
+    }
+
+    /// <summary>The rest of a payload; null when it is malformed or of another kind. Further fields are of a newer build.</summary>
+    public static InboxItem? TryRead(ref MessagePackReader reader, int fields, byte kind, NodeId from)
+    {
+        if (!reader.TryRead(out uint group))
         {
             return null;
         }
 
-        if (kind == PullKind && fields == 7 && reader.TryRead(out ulong minIndex) && reader.TryRead(out ulong index)
-            && reader.TryRead(out ulong term) && reader.TryRead(out long offset) && offset >= 0 && reader.AtEnd)
+        if (kind == PullKind && fields >= PullFields && reader.TryRead(out ulong minIndex) && reader.TryRead(out ulong index)
+            && reader.TryRead(out ulong term) && reader.TryRead(out long offset) && offset >= 0 && reader.TrySkip(fields - PullFields) && reader.AtEnd)
         {
             return new SnapshotPull(from, new GroupId(group), minIndex, index, term, offset);
         }
 
-        if (kind == PieceKind && fields == 8 && reader.TryRead(out ulong pieceIndex) && reader.TryRead(out ulong pieceTerm)
+        if (kind == PieceKind && fields >= PieceFields && reader.TryRead(out ulong pieceIndex) && reader.TryRead(out ulong pieceTerm)
             && reader.TryRead(out long pieceOffset) && pieceOffset >= 0 && reader.TryRead(out long total) && total >= 0
-            && reader.TryReadBin(Limits.MaxPeerFrameBytes, out ReadOnlySpan<byte> bytes) && reader.AtEnd)
+            && reader.TryReadBin(Limits.MaxPeerFrameBytes, out ReadOnlySpan<byte> bytes)
+            && reader.TrySkip(fields - PieceFields) && reader.AtEnd)
         {
             return new SnapshotPiece(from, new GroupId(group), pieceIndex, pieceTerm, pieceOffset, total, bytes.ToArray());
         }

@@ -1,5 +1,6 @@
 using KvStore.Node.Config;
 using KvStore.Node.Hosting;
+using KvStore.Protocol;
 using KvStore.Storage;
 using Microsoft.Extensions.Logging;
 
@@ -20,15 +21,18 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <param name="logs">Of all nodes.</param>
     /// <param name="disk">The disk of a node; the real one unless said otherwise.</param>
     /// <param name="deviate">The configuration of a node that was given another one than the rest.</param>
+    /// <param name="level">The highest feature level of a node, where it stands for an older build.</param>
     public static async Task<RunningCluster> StartAsync(
         TestCluster cluster, ILoggerFactory logs,
-        Func<string, IFileSystem>? disk = null, Func<string, ClusterConfig, ClusterConfig>? deviate = null)
+        Func<string, IFileSystem>? disk = null, Func<string, ClusterConfig, ClusterConfig>? deviate = null,
+        Func<string, ushort>? level = null)
     {
         var config = Configuration.Load(cluster.File, new System.Collections.Hashtable(), []).Cluster;
         disk ??= _ => new OsFileSystem();
         deviate ??= (_, same) => same;
+        level ??= _ => FeatureLevel.Max;
         var nodes = config.Nodes
-            .Select(node => new NodeHost(deviate(node.Id, config), node.Id, cluster.Data, logs, disk(node.Id)))
+            .Select(node => new NodeHost(deviate(node.Id, config), node.Id, cluster.Data, logs, disk(node.Id)) { MaxLevel = level(node.Id) })
             .ToList();
         foreach (var node in nodes)
         {
@@ -39,6 +43,14 @@ internal sealed class RunningCluster : IAsyncDisposable
         var running = new RunningCluster(nodes);
         await UntilAsync(
             "every node is ready or has failed", () => Task.FromResult(nodes.All(node => node.Store!.IsReady || node.Failed.IsCompleted)));
+
+        // The first raise of a folder's life marks it on the way: not in the middle of what a test measures.
+        var lowest = nodes.Min(node => node.MaxLevel);
+        await UntilAsync(
+            "every group is written at the level that all nodes know, or a node has failed",
+            () => Task.FromResult(
+                nodes.Any(node => node.Failed.IsCompleted)
+                || nodes.All(node => node.Store!.Groups.All(group => group.Level >= lowest))));
         return running;
     }
 

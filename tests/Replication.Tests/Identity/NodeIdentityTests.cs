@@ -181,6 +181,64 @@ public class NodeIdentityTests
         Assert.Equal(golden, actual[..^8]);
     }
 
+    [Fact]
+    public void A_folder_is_marked_for_a_level_by_the_version_of_its_identity_and_keeps_the_mark()
+    {
+        var files = Disk();
+        var identity = Open(files, First);
+        Assert.Equal(1, files.ReadAll($"{Folder}/identity")[VersionAt]);
+        identity.RaiseLevel(2);
+        Assert.Equal(2, files.ReadAll($"{Folder}/identity")[VersionAt]);
+        files.Crash(CrashMode.LoseUnsynced);
+        var again = Open(files, First);
+        Assert.Equal((2, 2ul, First), (again.Level, again.Incarnation, again.Uuid));
+        Assert.Equal(2, files.ReadAll($"{Folder}/identity")[VersionAt]);
+        var actual = Convert.ToHexString(files.ReadAll($"{Folder}/identity"));
+        Assert.Equal("50000000", actual[24..32]); // two bytes more than version 1
+        Assert.Equal("0200", actual[^12..^8]);
+    }
+
+    [Fact]
+    public void A_build_that_does_not_know_the_level_of_a_folder_does_not_start_in_it()
+    {
+        var files = Disk();
+        Open(files, First).RaiseLevel(2);
+        var before = files.ReadAll($"{Folder}/identity");
+        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n2", Layout, Second, maxLevel: 1));
+        Assert.Contains("start a newer program", error.Message);
+        Assert.Equal(before, files.ReadAll($"{Folder}/identity"));
+
+        // What a build without levels does: it knows version 1 of the file and nothing else.
+        var old = Assert.Throws<StorageException>(() => SmallFile.Read(files, $"{Folder}/identity", "KVIDENT\0"u8, 1, 1));
+        Assert.Contains("version 2 of this file is not known to this program (it knows 1); start a newer program", old.Message);
+    }
+
+    [Fact]
+    public void A_power_cut_while_the_folder_is_marked_leaves_it_marked_or_as_it_was()
+    {
+        for (var step = 1; ; step++)
+        {
+            var files = Disk(step);
+            var identity = Open(files, First);
+            files.CrashIn = step;
+            try
+            {
+                identity.RaiseLevel(2);
+            }
+            catch (SimulatedCrashException)
+            {
+                files.Crash();
+                Assert.InRange(Open(files, First).Level, 1, 2);
+                continue;
+            }
+
+            Assert.True(step > 3, "a replacement writes, syncs, renames and syncs the directory");
+            break;
+        }
+    }
+
+    private const int VersionAt = 8;
+
     private static NodeIdentity Open(MemoryFileSystem files, Guid freshUuid) => NodeIdentity.Open(files, Folder, "n2", Layout, freshUuid);
 
     private static MemoryFileSystem Disk(int seed = 1)

@@ -45,11 +45,13 @@ internal sealed class LoneNode : ITransport
 
     public List<ReadOnlyMemory<byte>> Sent { get; } = [];
 
+    public List<NodeEvent> Events { get; } = [];
+
     public List<(NodeId To, KvRequest Request, IForwardCompletion Completion)> Forwarded { get; } = [];
 
     public static Entry NoOp(ulong term, ulong index) => new(term, index, EntryKind.NoOp, 0, index << 16, 1, default);
 
-    public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload)
+    public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
         Sent.Add(payload);
         return true;
@@ -201,7 +203,7 @@ internal sealed class LoneNode : ITransport
         [.. Enumerable.Range(1, 3).Select(n => new ReplicaPlacement((ulong)((10 * group) + n), new NodeId((uint)n)))];
 
     private StoreNode Open() =>
-        StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, _ => { });
+        StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, Events.Add);
 
     private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item, uint from = 1) =>
         HearPayload(Payload(kind, Store.WallMs(), extra, item), from);

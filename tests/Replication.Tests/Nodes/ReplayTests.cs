@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.Raft;
 
 namespace KvStore.Replication.Tests;
@@ -37,8 +38,11 @@ public sealed class ReplayTests
     private static void Follow(LoneNode node, uint group)
     {
         ReplicaId self = node.ReplicaOf(group).Id;
+        var put = new CommandBatchWriter(Groups);
+        put.Add(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[PayloadBytes] }, (int)group - 1);
+        ReadOnlyMemory<byte> payload = put.TakePayload();
         Entry[] entries = [.. Enumerable.Range(6, Entries).Select(
-            index => LoneNode.NoOp(Term, (ulong)index) with { Payload = new byte[PayloadBytes] })];
+            index => LoneNode.NoOp(Term, (ulong)index) with { Kind = EntryKind.Command, Payload = payload })];
         node.Hear(new AppendEntries(LoneNode.IdOf(1, group), self, Term, 5, 5, (ulong)(5 + Entries), entries), group);
         node.Turn();
     }

@@ -131,23 +131,114 @@ public sealed class PeerPayloadTests
     }
 
     [Fact]
+    public void Items_that_are_unknown_or_say_what_cannot_be_are_passed_over_and_the_others_read()
+    {
+        ReadOnlyMemory<byte>[] items =
+        [
+            Item(new TimeoutNow(A, B, 7)),
+            Item(new TimeoutNow(A, B, PeerPayload.MaxTerm + 1)),
+            Item(new AppendEntries(A, B, 7, 10, 6, 9, [Entry(11, 3) with { Kind = (EntryKind)9 }])),
+            UnknownType(),
+            Item(new AppendResponse(B, A, 7, 12)),
+        ];
+        byte[] payload = Payload(PeerPayload.MessagesKind, extraFields: 0, items);
+        var messages = new List<PeerMessage>();
+        Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, messages));
+        Assert.Equal([new TimeoutNow(A, B, 7), new AppendResponse(B, A, 7, 12)], messages.Select(m => m.Message));
+        Assert.Equal((3, 1ul), (head.SkippedItems, head.Epoch));
+        for (int length = 0; length < payload.Length; length++)
+        {
+            Assert.False(PeerPayload.TryRead(payload.AsSpan(0, length), out _, []));
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(EveryMessage))]
+    public void Fields_behind_those_that_are_known_are_passed_over(Message message)
+    {
+        byte[] item = Item(message).ToArray();
+        byte[] longer = [(byte)(item[0] + 2), .. item[1..], 0xC3, 0x92, 0x01, 0x02]; // true, and an array of two
+        byte[] payload = Payload(PeerPayload.MessagesKind, extraFields: 1, longer, item);
+        var messages = new List<PeerMessage>();
+        Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, messages));
+        Assert.Equal((2, 0), (messages.Count, head.SkippedItems));
+        Assert.All(messages, m => Assert.IsType(message.GetType(), m.Message));
+    }
+
+    [Fact]
+    public void A_payload_of_an_unknown_kind_costs_nothing_and_is_counted()
+    {
+        var node = new LoneNode();
+        node.HearPayload(Payload(kind: 77, extraFields: 0, Item(new TimeoutNow(A, B, 7))));
+        Assert.Equal(1, node.Store.Counters.PeerItemsSkipped);
+        Assert.False(node.Store.OnPeerPayload(new NodeId(1), new byte[] { 0x93, 2, 1, 0 })); // of another version
+    }
+
+    [Fact]
+    public void The_newest_epoch_of_each_peer_is_kept()
+    {
+        var node = new LoneNode();
+        Assert.Equal(0ul, node.Store.EpochHeardFrom(new NodeId(1)));
+        foreach (ulong epoch in (ulong[])[4, 7, 5])
+        {
+            var item = new ArrayBufferWriter<byte>();
+            PeerPayload.WriteMessage(item, new GroupId(1), epoch, new TimeoutNow(A, B, 7));
+            node.HearPayload(Payload(PeerPayload.MessagesKind, extraFields: 0, item.WrittenMemory));
+        }
+
+        Assert.Equal((7ul, 0ul), (node.Store.EpochHeardFrom(new NodeId(1)), node.Store.EpochHeardFrom(new NodeId(3))));
+    }
+
+    [Fact]
     public void A_local_message_never_crosses_the_network() =>
         Assert.Throws<InvariantViolationException>(() => General(new AppendSynced(A, A, 1, 1, 1)));
 
     private static Entry Entry(ulong index, int bytes) =>
         new(7, index, EntryKind.Command, 1, index << 16, 2, Enumerable.Range(0, bytes).Select(b => (byte)b).ToArray());
 
-    private static byte[] General(Message message)
+    private static byte[] General(Message message) => Payload(PeerPayload.MessagesKind, extraFields: 0, Item(message));
+
+    private static ReadOnlyMemory<byte> Item(Message message)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        PeerPayload.WriteMessage(output, new GroupId(3), 1, message);
+        return output.WrittenMemory;
+    }
+
+    private static ReadOnlyMemory<byte> UnknownType()
     {
         var output = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(7);
+        for (uint field = 0; field < 7; field++)
+        {
+            writer.Write(200 + field);
+        }
+
+        return output.WrittenMemory;
+    }
+
+    private static byte[] Payload(byte kind, int extraFields, params ReadOnlyMemory<byte>[] items)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(4 + extraFields);
         writer.Write((uint)PeerPayload.Version);
-        writer.Write((uint)PeerPayload.MessagesKind);
+        writer.Write((uint)kind);
         writer.Write(123456UL);
-        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(items.Length);
         writer.Flush();
-        PeerPayload.WriteMessage(output, new GroupId(3), 1, message);
+        foreach (ReadOnlyMemory<byte> item in items)
+        {
+            output.Write(item.Span);
+        }
+
+        for (int i = 0; i < extraFields; i++)
+        {
+            writer.Write("later"u8);
+        }
+
+        writer.Flush();
         return output.WrittenSpan.ToArray();
     }
 
@@ -155,7 +246,7 @@ public sealed class PeerPayloadTests
     {
         var messages = new List<PeerMessage>();
         Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, messages));
-        Assert.Equal(new PeerPayloadHead(123456, default), head);
+        Assert.Equal(new PeerPayloadHead(123456, default, Epoch: 1), head);
         return messages;
     }
 }

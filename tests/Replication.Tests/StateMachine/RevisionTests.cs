@@ -175,7 +175,10 @@ public sealed class RevisionTests
         var machine = new Machine();
         Entry next = machine.NoOp(StartClock + 1);
         Assert.Throws<InvariantViolationException>(
-            () => machine.State.Apply(next with { FeatureLevel = KvStateMachine.KnownFeatureLevel + 1 }, null));
+            () => machine.State.Apply(next with { FeatureLevel = FeatureLevel.Max + 1 }, null));
+
+        // Known to the build, and the group is not there yet.
+        Assert.Throws<InvariantViolationException>(() => machine.State.Apply(next with { FeatureLevel = FeatureLevel.Max }, null));
     }
 
     [Fact]

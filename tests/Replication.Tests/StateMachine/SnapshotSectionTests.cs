@@ -13,6 +13,32 @@ public sealed class SnapshotSectionTests
     private const string Client1 = "C41000000000000000000000000000000001";
 
     [Fact]
+    public void The_level_is_in_the_state_from_the_second_on()
+    {
+        var machine = new Machine();
+        ulong before = machine.Hash();
+        Assert.DoesNotContain(machine.State.CaptureSections(), s => s.Kind == LevelSection.Kind);
+        machine.State.Apply(machine.NoOp(Machine.Start << 16) with { Payload = LevelRaise.Encode(2) }, null);
+        Assert.Equal(2, machine.State.Level);
+        SnapshotSection section = Assert.Single(machine.State.CaptureSections(), s => s.Kind == LevelSection.Kind);
+        Assert.Equal("010200", Convert.ToHexString(section.Data.Span));
+        Assert.Equal(2, machine.Restarted().State.Level);
+        Assert.NotEqual(before, machine.Hash());
+        Assert.NotEqual(machine.Hash(), machine.Restarted(sections => [.. sections.Where(s => s.Kind != LevelSection.Kind)]).Hash());
+    }
+
+    [Theory]
+    [InlineData("020200")]
+    [InlineData("0102")]
+    [InlineData("010100")]
+    [InlineData("010300")]
+    public void A_level_section_that_this_build_does_not_write_stops_the_node(string data)
+    {
+        var section = new SnapshotSection(0, LevelSection.Kind, Convert.FromHexString(data));
+        Assert.Throws<CorruptStorageException>(() => new Machine().State.RestoreSections([section]));
+    }
+
+    [Fact]
     public void Golden_section()
     {
         var machine = new Machine();

@@ -97,7 +97,16 @@ public sealed class PlacementDriver
 
         var course = new Queue<Step>();
         List<ReplicaPlacement> members = [.. Current.ReplicasOf(group).Where(p => _cluster.Configurations.Newest(group).Voters.Contains(Id(p)))];
-        NodeId[] free = [.. _cluster.Nodes.Select(n => n.Id).Where(n => Current.ReplicaOn(group, n) == 0)];
+        int voters = members.Count;
+
+        // An older build stays where it is: a group that it has left is raised, and it could not come back.
+        members.RemoveAll(p => _cluster.Nodes[(int)p.Node.Value - 1].MaxLevel < FeatureLevel.Max);
+        if (members.Count == 0 || (onlyTwoRemovals && members.Count < 2))
+        {
+            return false;
+        }
+
+        NodeId[] free = [.. _cluster.Nodes.Where(n => n.MaxLevel == FeatureLevel.Max).Select(n => n.Id).Where(n => Current.ReplicaOn(group, n) == 0)];
         ReplicaPlacement victim = _random.Chance(0.4) && LeaderOf(group) is { } leader && members.Exists(p => Id(p) == leader.Id)
             ? members.Find(p => Id(p) == leader.Id)
             : members[_random.Below(members.Count)];
@@ -106,7 +115,7 @@ public sealed class PlacementDriver
             case 0 or 1 when free.Length > 0:
                 Replace(course, group, victim, free[_random.Below(free.Length)]);
                 break;
-            case 1 or 2 when members.Count >= 3:
+            case 1 or 2 when voters >= 3 && members.Count >= 2:
                 RemoveTwoAndBringBack(course, group, victim, members.Find(p => p != victim));
                 break;
             default:

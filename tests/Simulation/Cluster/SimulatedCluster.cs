@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.Replication;
 using KvStore.Storage;
 
@@ -51,6 +52,7 @@ public sealed class SimulatedCluster
         Configurations = new ConfigurationHistory(_routing, Marks);
         _survival = new CommitSurvival(Configurations, _nodes);
         Placement = new PlacementDriver(this, _routing, Random.Fork(), options.ChangesFollowEpochs);
+        Network.KeepConnected(_nodes);
     }
 
     public Scheduler Scheduler { get; }
@@ -100,6 +102,18 @@ public sealed class SimulatedCluster
             told(node, failure);
             return;
         }
+        catch (IdentityException refused)
+        {
+            // As it must when the folder holds what the build would not understand, and never else.
+            Tell($"n{node.Id} does not start: {refused.Message}");
+            Marks.Hit(CoverageMarks.FolderRefused);
+            if (node.MaxLevel == FeatureLevel.Max)
+            {
+                throw new SafetyViolationException("folder-refused", refused.Message);
+            }
+
+            return;
+        }
 
         StoreNode store = node.Store!;
         foreach (Replica replica in store.LocalReplicas)
@@ -118,9 +132,32 @@ public sealed class SimulatedCluster
             {
                 GroupTime.OnCommitted(group, entry);
                 _survival.OnCommitted(group, entry);
+                CheckRaise(group, entry);
                 Configurations.OnCommitted(group, entry, store.LocalReplica(group)!);
             }
+
+            Marks.Hit(CoverageMarks.EntryAtLaterLevel, entry.FeatureLevel > FeatureLevel.First ? 1 : 0);
+            Marks.Hit(CoverageMarks.CappedNodeApplied, node.IsCapped && entry.Kind == EntryKind.Command ? 1 : 0);
         };
+    }
+
+    /// <summary>Nobody raises a group to what one of its members never said it knows.</summary>
+    private void CheckRaise(GroupId group, Entry entry)
+    {
+        if (entry.Kind != EntryKind.NoOp || entry.Payload.IsEmpty)
+        {
+            return;
+        }
+
+        ConfState members = Configurations.Newest(group);
+        foreach (ReplicaPlacement place in Placement.Current.ReplicasOf(group))
+        {
+            if (members.Has(new ReplicaId(place.ReplicaId)) && _nodes[place.Node.Value - 1].HighestLevelSaid < entry.NeededLevel)
+            {
+                throw new SafetyViolationException(
+                    "level-unsaid", $"group {group} is raised to level {entry.NeededLevel} at index {entry.Index}, which n{place.Node} never said");
+            }
+        }
     }
 
     /// <summary>Replicas of a group at the same applied index hold the same state: rows, records and floors.</summary>

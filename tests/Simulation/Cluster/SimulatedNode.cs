@@ -45,6 +45,14 @@ public sealed class SimulatedNode
     /// <summary>The process that runs, or the one that ran last: what it knew to be durable is.</summary>
     public StoreNode? LastStore { get; private set; }
 
+    /// <summary>What the next process knows: below <see cref="FeatureLevel.Max"/> it stands for an older build.</summary>
+    public ushort MaxLevel { get; set; } = FeatureLevel.Max;
+
+    /// <summary>The highest level that a process on this machine has ever said.</summary>
+    public ushort HighestLevelSaid { get; private set; }
+
+    public bool IsCapped => Store is { } store && store.Options.MaxLevel < FeatureLevel.Max;
+
     /// <summary>Every disk operation takes this many times as long.</summary>
     public int DiskSlowness { get; set; } = 1;
 
@@ -62,7 +70,12 @@ public sealed class SimulatedNode
     public void Start()
     {
         Life++;
-        StoreNode store = StoreNode.Open(_options((ulong)Life), Disk, _transport, Clock, e => _events(Id, e));
+        StoreNodeOptions options = _options((ulong)Life) with { MaxLevel = MaxLevel };
+        NodeIdentity identity = TakePossession(options);
+        StoreNode store = StoreNode.Open(
+            options with { FolderLevel = identity.Level, MarkFolder = identity.RaiseLevel }, Disk, _transport, Clock, e => _events(Id, e));
+        identity.MarkLogCreated();
+        HighestLevelSaid = Math.Max(HighestLevelSaid, MaxLevel);
         Store = store;
         LastStore = store;
         foreach (ShardLoop loop in store.Loops)
@@ -74,6 +87,16 @@ public sealed class SimulatedNode
 
         store.Log.Wake = () => ScheduleLog(store);
         store.Snapshots.Wake = () => ScheduleSnapshots(store);
+    }
+
+    /// <exception cref="IdentityException">The folder is marked for a later build than this one.</exception>
+    private NodeIdentity TakePossession(StoreNodeOptions options)
+    {
+        var layout = new ClusterLayout(
+            options.ClusterId, options.Routing.VirtualNodeCount, options.Routing.GroupCount, ReplicationFactor: 3, options.NodeNames);
+        DurableDirectory.Create(Disk, options.Directory);
+        return NodeIdentity.Open(
+            Disk, options.Directory, options.NodeNames[(int)Id.Value - 1], layout, options.Uuid, options.MaxLevel);
     }
 
     /// <summary>The machine loses power: the process is gone, and of what was not synced the disk keeps what the mode says.</summary>

@@ -71,6 +71,15 @@ public sealed class Nemesis
         }
     }
 
+    /// <summary>kill -9 and a start some time later, by somebody else's plan.</summary>
+    public void Restart(SimulatedNode node)
+    {
+        if (node.Store is not null)
+        {
+            BringDown(node, KillNow);
+        }
+    }
+
     private void Every(double perSecond, string kind, Action<SimulatedNode> fault)
     {
         if (perSecond <= 0)

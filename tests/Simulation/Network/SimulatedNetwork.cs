@@ -1,5 +1,6 @@
 using System.Buffers;
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.Replication;
 
 namespace KvStore.Simulation;
@@ -26,12 +27,14 @@ public sealed record NetworkOptions
 
 /// <summary>
 /// Every link between the nodes of a cluster. Delivery is an event; what happens to a payload is drawn from the seed. Links
-/// are directed, so a partition may be one-way, and reordering comes from independent delays.
+/// are directed, so a partition may be one-way, and reordering comes from independent delays. Who sends to a process it has not met says
+/// hello first; what needs a feature level travels only over a connection whose other end said it, and ends with that process.
 /// </summary>
 public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random, NetworkOptions options, Func<NodeId, SimulatedNode> nodes)
 {
     private readonly HashSet<(NodeId From, NodeId To)> _cut = [];
     private readonly Dictionary<(NodeId From, NodeId To), long> _cloggedUntil = [];
+    private readonly Dictionary<(NodeId From, NodeId To), Connection> _connections = [];
     private bool _quiet;
 
     public long Delivered { get; private set; }
@@ -40,8 +43,25 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     public long Duplicated { get; private set; }
 
+    /// <summary>Told how every hello ended; null: both let each other in.</summary>
+    public Action<NodeId, NodeId, HelloRefused?>? HelloEnded { get; set; }
+
     /// <summary>Sees every payload before it leaves.</summary>
     public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? OnSend { get; set; }
+
+    /// <summary>Every node keeps a connection to every other one up, whether it has something to say or not.</summary>
+    public void KeepConnected(IReadOnlyList<SimulatedNode> all) => scheduler.After(DialPauseMicros, "dial", 0, () =>
+    {
+        foreach (SimulatedNode from in all)
+        {
+            foreach (SimulatedNode to in all.Where(n => n != from))
+            {
+                _ = ConnectionOf(from.Id, to.Id);
+            }
+        }
+
+        KeepConnected(all);
+    });
 
     /// <summary>Cuts one direction of one link.</summary>
     public void Cut(NodeId from, NodeId to) => _cut.Add((from, to));
@@ -74,9 +94,18 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         return Math.Max(delay, _cloggedUntil.GetValueOrDefault((from, to)) - scheduler.NowMicros);
     }
 
-    private bool Send(NodeId from, NodeId to, Lane lane, ReadOnlyMemory<byte> payload)
+    private bool Send(NodeId from, NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
         OnSend?.Invoke(from, to, payload);
+        Connection connection = ConnectionOf(from, to);
+        bool met = connection.Lives == (nodes(from).Life, nodes(to).Life);
+        if ((met && connection.IsRefused) || (level > FeatureLevel.First && !(met && connection.Level >= level)))
+        {
+            Lost++;
+            return false;
+        }
+
+        int life = nodes(to).Life;
         long slower = lane == Lane.Append && to == options.AppendsDelayedTo && !_quiet ? options.AppendDelayMicros : 0;
         int copies = 1;
         if (!_quiet && random.Chance(options.Duplication))
@@ -93,16 +122,16 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
             else
             {
-                scheduler.After(Delay(from, to) + slower, "deliver", (int)to.Value, () => Deliver(from, to, payload));
+                scheduler.After(Delay(from, to) + slower, "deliver", (int)to.Value, () => Deliver(from, to, payload, level, life));
             }
         }
 
         return true;
     }
 
-    private void Deliver(NodeId from, NodeId to, ReadOnlyMemory<byte> payload)
+    private void Deliver(NodeId from, NodeId to, ReadOnlyMemory<byte> payload, ushort level, int life)
     {
-        if (IsCut(from, to) || nodes(to).Store is not { } store)
+        if (IsCut(from, to) || nodes(to).Store is not { } store || (level > FeatureLevel.First && nodes(to).Life != life))
         {
             Lost++;
             return;
@@ -110,9 +139,81 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
         Delivered++;
         scheduler.Fold((ulong)payload.Length);
+        if (nodes(to).IsCapped)
+        {
+            CheckLevel(from, to, payload, store.Options.MaxLevel);
+        }
+
         if (!store.OnPeerPayload(from, payload))
         {
             throw new SafetyViolationException($"node {to} could not read what node {from} sent");
+        }
+    }
+
+    /// <summary>The connection that a payload would go over; dialled when there is none between the processes of now, or its word was lost.</summary>
+    private Connection ConnectionOf(NodeId from, NodeId to)
+    {
+        if (!_connections.TryGetValue((from, to), out Connection? connection))
+        {
+            _connections.Add((from, to), connection = new Connection());
+        }
+
+        bool met = connection.Lives == (nodes(from).Life, nodes(to).Life) && !connection.IsRefused;
+        if (!connection.IsDialling && scheduler.NowMicros >= connection.DialAgainMicros && nodes(from).Store is { } store
+            && (!met || store.LevelOf(to) == 0))
+        {
+            Dial(connection, from, to, nodes(from).Life);
+        }
+
+        return connection;
+    }
+
+    private void Dial(Connection connection, NodeId from, NodeId to, int dialler)
+    {
+        connection.IsDialling = true;
+        scheduler.After(Delay(from, to), "hello", (int)to.Value, () =>
+        {
+            if (IsCut(from, to) || nodes(to).Store is not { } other || nodes(from) is not { Store: { } self } node || node.Life != dialler)
+            {
+                connection.IsDialling = false;
+                return;
+            }
+
+            int life = nodes(to).Life;
+            HelloRefused? refused = other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel);
+            scheduler.After(Delay(to, from), "hello-answered", (int)from.Value, () =>
+            {
+                connection.IsDialling = false;
+                if (IsCut(to, from) || nodes(from).Life != dialler || nodes(to).Life != life)
+                {
+                    return;
+                }
+
+                refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel);
+                (connection.Lives, connection.Level, connection.IsRefused) = ((dialler, life), other.Options.MaxLevel, refused is not null);
+                connection.DialAgainMicros = refused is null ? 0 : scheduler.NowMicros + DialPauseMicros;
+                HelloEnded?.Invoke(from, to, refused);
+            });
+        });
+    }
+
+    /// <summary>A node that stands for an older build is never sent what that build could not read.</summary>
+    private static void CheckLevel(NodeId from, NodeId to, ReadOnlyMemory<byte> payload, ushort known)
+    {
+        var messages = new List<PeerMessage>();
+        if (!PeerPayload.TryRead(payload.Span, out _, messages))
+        {
+            return;
+        }
+
+        foreach (PeerMessage message in messages)
+        {
+            if (message.Message is AppendEntries append && append.Entries.FirstOrDefault(e => e.NeededLevel > known) is { } entry)
+            {
+                throw new SafetyViolationException(
+                    "above-level-sent",
+                    $"node {from} sent node {to} an entry of group {message.Group} at index {entry.Index} that needs level {entry.NeededLevel}, not {known}");
+            }
         }
     }
 
@@ -196,9 +297,21 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     private void After(long micros, string name, NodeId subject, Action run) => scheduler.After(micros, name, (int)subject.Value, run);
 
+    /// <summary>One direction of a pair, as the sender's side of it knows it.</summary>
+    private sealed class Connection
+    {
+        public (int From, int To) Lives { get; set; }
+        public ushort Level { get; set; }
+        public bool IsRefused { get; set; }
+        public bool IsDialling { get; set; }
+        public long DialAgainMicros { get; set; }
+    }
+
+    private const long DialPauseMicros = 200_000;
+
     private sealed class Endpoint(SimulatedNetwork network, NodeId self) : ITransport
     {
-        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload) => network.Send(self, to, lane, payload);
+        public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level) => network.Send(self, to, lane, payload, level);
 
         public void Forward(NodeId to, KvRequest request, IForwardCompletion completion) => network.Forward(self, to, request, completion);
     }

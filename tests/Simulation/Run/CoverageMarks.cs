@@ -18,6 +18,10 @@ public sealed class CoverageMarks
     public const string LeaderRemovedItself = "leader-removed-itself";
     public const string ReplicaCreatedAgain = "replica-created-again-on-the-same-node";
     public const string OlderTableRefused = "change-by-an-older-table-refused";
+    public const string EntryAtLaterLevel = "entry-of-a-later-level-applied";
+    public const string CappedNodeApplied = "write-applied-by-a-capped-node";
+    public const string CapLifted = "cap-lifted";
+    public const string FolderRefused = "folder-refused-to-an-older-build";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -34,7 +38,8 @@ public sealed class CoverageMarks
         nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, OneLeftBehind, DuplicateAnswered,
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
-        LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused,
+        LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
+        CappedNodeApplied, CapLifted,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);

@@ -38,6 +38,7 @@ public static class SimulationRun
         var random = new SimulatedRandom(seed);
         ClusterOptions options = Draw(seed, random);
         var cluster = new SimulatedCluster(options);
+        var capped = new CappedNodes(cluster, seed);
         FaultPlan drawn = FaultPlan.Draw(random);
         FaultPlan plan = change?.Invoke(drawn) ?? drawn;
         var nemesis = new Nemesis(cluster, plan);
@@ -47,7 +48,7 @@ public static class SimulationRun
         string? detail = null;
         try
         {
-            Run(cluster, nemesis, clients, levels, random);
+            Run(cluster, nemesis, clients, levels, capped, random);
             if (plan.MovedReplicas == 0 && random.Chance(0.5))
             {
                 new OneLeftBehind(cluster, random).Run();
@@ -103,13 +104,15 @@ public static class SimulationRun
         };
     }
 
-    private static void Run(SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, SimulatedRandom random)
+    private static void Run(
+        SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, CappedNodes capped, SimulatedRandom random)
     {
         cluster.StartAll();
         Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
         clients.Start();
         levels.Start();
         nemesis.Start();
+        capped.Start(nemesis);
         cluster.Placement.Start();
         int groups = cluster.Routing.GroupCount;
         for (long slice = 0, slices = MinSlices + random.Below(MinSlices); slice < slices; slice++)

@@ -1,0 +1,58 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>What each other node has said of itself in the hello of its present process, and the newest epoch it sent with a message. Any thread.</summary>
+internal sealed class PeerLevels(int nodes)
+{
+    private readonly Word?[] _words = new Word?[nodes];
+    private readonly ulong[] _epochs = new ulong[nodes];
+
+    private sealed record Word(ulong Incarnation, ushort Level);
+
+    /// <summary>0: the node is not connected, or has not said it yet.</summary>
+    public ushort Of(NodeId peer) => Volatile.Read(ref _words[peer.Value - 1])?.Level ?? 0;
+
+    /// <summary>The word of an earlier process of the peer, come late, changes nothing.</summary>
+    public void Said(NodeId peer, ulong incarnation, ushort level)
+    {
+        ref Word? place = ref _words[peer.Value - 1];
+        var said = new Word(incarnation, level);
+        for (Word? known = Volatile.Read(ref place); known is null || known.Incarnation <= incarnation;)
+        {
+            Word? seen = Interlocked.CompareExchange(ref place, said, known);
+            if (ReferenceEquals(seen, known))
+            {
+                return;
+            }
+
+            known = seen;
+        }
+    }
+
+    /// <summary>The connection is gone. Who comes back may be another build in the same folder: it has to say its level again.</summary>
+    public void Lost(NodeId peer)
+    {
+        if (Volatile.Read(ref _words[peer.Value - 1]) is { Level: > 0 } known)
+        {
+            _ = Interlocked.CompareExchange(ref _words[peer.Value - 1], known with { Level = 0 }, known);
+        }
+    }
+
+    public ulong EpochOf(NodeId peer) => Volatile.Read(ref _epochs[peer.Value - 1]);
+
+    public void HeardEpoch(NodeId peer, ulong epoch)
+    {
+        ref ulong place = ref _epochs[peer.Value - 1];
+        for (ulong known = Volatile.Read(ref place); known < epoch;)
+        {
+            ulong seen = Interlocked.CompareExchange(ref place, epoch, known);
+            if (seen == known)
+            {
+                return;
+            }
+
+            known = seen;
+        }
+    }
+}

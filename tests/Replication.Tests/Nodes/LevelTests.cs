@@ -1,0 +1,357 @@
+using KvStore.Protocol;
+using KvStore.Raft;
+using KvStore.Storage;
+
+namespace KvStore.Replication.Tests;
+
+/// <summary>Feature levels at one node: what it asks before it raises, what it holds back, what it does not take.</summary>
+public sealed class LevelTests
+{
+    private const ulong Term = 6;
+    private static readonly ReplicaId Self = new(2);
+    private static readonly NodeId N1 = new(1);
+    private static readonly NodeId N3 = new(3);
+
+    [Fact]
+    public void A_leader_raises_the_level_once_every_member_has_said_it()
+    {
+        LoneNode node = Leading();
+        Assert.Null(node.Store.OnPeerHello(N1, 1, FeatureLevel.Max));
+        Ticks(node, 3);
+        Assert.Empty(RaisesSent(node));
+
+        Assert.Null(node.Store.OnPeerHello(N3, 1, FeatureLevel.First));
+        Ticks(node, 3);
+        Assert.Empty(RaisesSent(node));
+
+        Assert.Null(node.Store.OnPeerHello(N3, 2, FeatureLevel.Max));
+        Ticks(node, 1);
+        Assert.NotEmpty(RaisesSent(node));
+        node.HearAcknowledgement();
+        Ticks(node, 1);
+        Assert.Equal(FeatureLevel.Max, node.Store.Groups[0].Level);
+        Assert.Contains(node.Events, e => e.Kind == NodeEventKind.LevelRaised);
+    }
+
+    [Fact]
+    public void A_member_that_was_lost_has_to_say_its_level_again()
+    {
+        LoneNode node = Leading();
+        node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
+        node.Store.OnPeerHello(N3, 1, FeatureLevel.Max);
+        node.Store.OnPeerLost(N3);
+        Ticks(node, 3);
+        Assert.Empty(RaisesSent(node));
+    }
+
+    [Fact]
+    public void A_hello_of_an_earlier_process_that_comes_late_changes_nothing()
+    {
+        LoneNode node = Leading();
+        node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
+        node.Store.OnPeerHello(N3, 5, FeatureLevel.First);
+        node.Store.OnPeerHello(N3, 4, FeatureLevel.Max);
+        Ticks(node, 3);
+        Assert.Empty(RaisesSent(node));
+    }
+
+    [Fact]
+    public void From_the_raise_on_an_older_build_is_refused_by_name_and_again_after_a_restart()
+    {
+        LoneNode node = Raised(acknowledged: false);
+        HelloRefused refused = node.Store.OnPeerHello(N3, 2, FeatureLevel.First)!;
+        Assert.Equal(HelloRefusal.ProtocolVersion, refused.Reason);
+        Assert.Contains("upgrade n3", refused.Detail);
+        Assert.Null(node.Store.OnPeerHello(N3, 3, FeatureLevel.Max));
+
+        node.Restart();
+        Assert.NotNull(node.Store.OnPeerHello(N3, 4, FeatureLevel.First));
+    }
+
+    [Fact]
+    public void A_raise_that_another_leader_replaced_refuses_nobody()
+    {
+        LoneNode node = Raised(acknowledged: false);
+        ulong term = node.Replica.View.Term + 1;
+        ulong raisedAt = node.Replica.DurableLastIndex;
+        node.Hear(new AppendEntries(
+            new ReplicaId(1), Self, term, raisedAt - 1, node.Replica.DurableTermAt(raisedAt - 1), 0, [LoneNode.NoOp(term, raisedAt)]));
+        node.Turn();
+        Ticks(node, 1);
+        Assert.Null(node.Store.OnPeerHello(N3, 2, FeatureLevel.First));
+    }
+
+    [Fact]
+    public void What_a_member_cannot_read_is_held_back_until_it_can()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        Put(node);
+        ulong last = node.Replica.DurableLastIndex;
+        Assert.Equal(FeatureLevel.Max, AppendsTo(node, 3).SelectMany(a => a.Entries).Last().FeatureLevel);
+
+        // Another build comes back in the same folder.
+        node.Store.OnPeerHello(N3, 2, FeatureLevel.First);
+        node.Sent.Clear();
+        node.Hear(new AppendResponse(new ReplicaId(3), Self, node.Replica.View.Term, last, Rejected: true, HintIndex: 5, HintTerm: 5));
+        node.Turn();
+        Rounds(node, from: 3, times: 4);
+        Assert.NotEmpty(AppendsTo(node, 3));
+        Assert.All(AppendsTo(node, 3).SelectMany(a => a.Entries), e => Assert.True(e.NeededLevel <= FeatureLevel.First));
+
+        // And is upgraded.
+        node.Store.OnPeerHello(N3, 3, FeatureLevel.Max);
+        Rounds(node, from: 3, times: 4);
+        Assert.Contains(AppendsTo(node, 3).SelectMany(a => a.Entries), e => e.Index == last && e.FeatureLevel == FeatureLevel.Max);
+    }
+
+    [Fact]
+    public void Entries_are_stamped_with_the_level_that_is_applied()
+    {
+        LoneNode node = Raised(acknowledged: false);
+        Put(node);
+        Assert.Equal(FeatureLevel.First, AppendsTo(node, 1).SelectMany(a => a.Entries).Last().FeatureLevel);
+        node.HearAcknowledgement();
+        Put(node);
+        Assert.Equal(FeatureLevel.Max, AppendsTo(node, 1).SelectMany(a => a.Entries).Last().FeatureLevel);
+    }
+
+    [Fact]
+    public void Nothing_that_needs_a_level_is_in_the_log_before_the_folder_is_marked_for_it()
+    {
+        var marked = new List<ushort>();
+        LoneNode node = Following(o => o with { MarkFolder = marked.Add });
+        ulong before = node.Replica.DurableLastIndex;
+        AppendEntries append = Append(node, Put(before + 1), Raise(before + 2, FeatureLevel.Max));
+        node.Hear(append);
+        node.Turn();
+        Assert.Equal((before + 1, 0), (node.Replica.DurableLastIndex, marked.Count));
+        Assert.Equal(before + 1, LastAcknowledged(node));
+
+        node.TurnSnapshots();
+        Assert.Equal([FeatureLevel.Max], marked);
+        node.Hear(append);
+        node.Turn();
+        Assert.Equal(before + 2, node.Replica.DurableLastIndex);
+        Assert.Equal(before + 2, LastAcknowledged(node));
+    }
+
+    [Fact]
+    public void A_leader_marks_its_own_folder_before_it_proposes()
+    {
+        var marked = new List<ushort>();
+        LoneNode node = Leading(o => o with { MarkFolder = marked.Add });
+        node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
+        node.Store.OnPeerHello(N3, 1, FeatureLevel.Max);
+        Ticks(node, 3);
+        Assert.Empty(RaisesSent(node));
+        node.TurnSnapshots();
+        Ticks(node, 1);
+        Assert.NotEmpty(RaisesSent(node));
+        Assert.Equal([FeatureLevel.Max], marked);
+    }
+
+    [Fact]
+    public void What_needs_a_later_build_is_not_taken_and_the_rest_of_the_append_is()
+    {
+        LoneNode node = Following();
+        ulong before = node.Replica.DurableLastIndex;
+        Entry above = Put(before + 2) with { FeatureLevel = FeatureLevel.Max + 1 };
+        node.Hear(Append(node, Put(before + 1), above, Put(before + 3)));
+        node.Turn();
+        Assert.Equal(before + 1, node.Replica.DurableLastIndex);
+        Assert.Equal(before + 1, LastAcknowledged(node));
+
+        // It goes on following, and says once what is the matter.
+        node.Hear(new AppendEntries(new ReplicaId(1), Self, Term, before + 1, Term, before + 1, [above with { Index = before + 2 }]));
+        node.Turn();
+        Assert.Equal(before + 1, node.Replica.DurableLastIndex);
+        Assert.Equal(N1, node.Replica.View.Leader);
+        Assert.Equal(2, node.Store.Counters.AboveLevel);
+        Assert.Contains("upgrade this node", Assert.Single(node.Events, e => e.Kind == NodeEventKind.AboveLevel).Text);
+    }
+
+    [Fact]
+    public void A_no_op_whose_payload_nobody_knows_is_not_taken()
+    {
+        LoneNode node = Following();
+        ulong before = node.Replica.DurableLastIndex;
+        node.Hear(Append(node, LoneNode.NoOp(Term, before + 1) with { Payload = new byte[] { 9 } }));
+        node.Turn();
+        Assert.Equal((before, 1), (node.Replica.DurableLastIndex, node.Store.Counters.AboveLevel));
+    }
+
+    [Fact]
+    public void A_snapshot_is_taken_at_the_level_of_the_group_and_not_given_to_an_older_build()
+    {
+        LoneNode node = Raised(acknowledged: true, o => o with { SnapshotMinEntries = 1, MaxTrailingEntries = 0 });
+        TakeSnapshot(node);
+        ulong index = node.Replica.SnapshotIndex;
+        string file = $"/data/snap/1/{SnapshotName.Of(index, node.Replica.DurableTermAt(index))}";
+        using (SnapshotReader reader = SnapshotReader.Open(node.Disk, file))
+        {
+            Assert.Equal(FeatureLevel.Max, reader.Header.FeatureLevel);
+        }
+
+        node.Sent.Clear();
+        node.HearPayload(SnapshotPayload.Pull(new GroupId(1), index, 0, 0, 0), from: 3);
+        node.TurnSnapshots();
+        Assert.NotEqual(0, LastPiece(node).TotalBytes);
+
+        node.Store.OnPeerHello(N3, 2, FeatureLevel.First);
+        node.HearPayload(SnapshotPayload.Pull(new GroupId(1), index, 0, 0, 0), from: 3);
+        node.TurnSnapshots();
+        Assert.Equal(0, LastPiece(node).TotalBytes);
+
+        static SnapshotPiece LastPiece(LoneNode node) =>
+            node.Sent.Select(payload => SnapshotPayload.TryRead(new NodeId(2), payload.Span)).OfType<SnapshotPiece>().Last();
+    }
+
+    [Fact]
+    public void A_snapshot_of_a_later_build_is_not_installed()
+    {
+        LoneNode source = Raised(acknowledged: true, o => o with { SnapshotMinEntries = 1 });
+        TakeSnapshot(source);
+        ulong index = source.Replica.SnapshotIndex;
+        ulong term = source.Replica.DurableTermAt(index);
+        byte[] file = source.Disk.ReadAll($"/data/snap/1/{SnapshotName.Of(index, term)}");
+
+        foreach (ushort level in (ushort[])[FeatureLevel.First, FeatureLevel.Max])
+        {
+            var node = new LoneNode(self: 3, adjust: o => o with { MaxLevel = level });
+            var snapshot = new SnapshotMetadata(index, term, 1, ConfState.Of(new ReplicaId(1), Self, new ReplicaId(3)));
+            node.Hear(new InstallSnapshot(Self, new ReplicaId(3), term, snapshot));
+            node.Turn();
+            node.TurnSnapshots();
+            node.HearPayload(SnapshotPayload.Piece(new GroupId(1), index, term, 0, file.Length, file), from: 2);
+            node.TurnSnapshots();
+            node.Turn();
+            node.TurnSnapshots();
+            bool taken = level == FeatureLevel.Max;
+            Assert.Equal(taken ? index : 5, node.Replica.SnapshotIndex);
+            Assert.Equal(taken ? 0 : 1, node.Store.Counters.AboveLevel);
+            Assert.Equal(taken, node.Disk.ListFiles("/data/snap/1").Any());
+        }
+    }
+
+    [Fact]
+    public void No_member_is_added_that_has_not_said_the_level_of_the_group()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        node.Store.OnPeerLost(N3);
+        ReplicaPlacement[] places = [.. new ulong[] { 1, 2, 33 }.Select((id, n) => new ReplicaPlacement(id, new NodeId((uint)n + 1)))];
+        node.Store.UseRouting(new RoutingTable(2, [new GroupId(1)], [[], places]));
+        node.Turn();
+        Assert.Equal(ConfChangeOutcome.Invalid, ProposeLearner().Outcome);
+        node.Store.OnPeerHello(N3, 2, FeatureLevel.Max);
+        Assert.Equal(ConfChangeOutcome.Accepted, ProposeLearner().Outcome);
+
+        ConfChangeReply ProposeLearner()
+        {
+            ConfChangeReply reply = default;
+            var change = new ConfChange(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, new ReplicaId(33))]);
+            node.Store.ProposeConfChange(new GroupId(1), change, answer => reply = answer);
+            node.Turn();
+            return reply;
+        }
+    }
+
+    /// <summary>The leader of its term, with an entry of it committed.</summary>
+    private static LoneNode Leading(Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
+    {
+        var node = new LoneNode(adjust: adjust);
+        node.LeadWithVotesOfNode1();
+        node.HearAcknowledgement();
+        return node;
+    }
+
+    /// <summary>A leader that has raised its group; acknowledged: and that is committed.</summary>
+    private static LoneNode Raised(bool acknowledged, Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
+    {
+        LoneNode node = Leading(adjust);
+        node.Hear(new AppendResponse(new ReplicaId(3), Self, node.Replica.View.Term, node.Replica.DurableLastIndex));
+        node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
+        node.Store.OnPeerHello(N3, 1, FeatureLevel.Max);
+        Ticks(node, 1);
+        Assert.Equal(FeatureLevel.Max, node.Replica.RaisedTo);
+        if (acknowledged)
+        {
+            node.HearAcknowledgement();
+            Ticks(node, 1);
+            Assert.Equal(FeatureLevel.Max, node.Store.Groups[0].Level);
+        }
+
+        return node;
+    }
+
+    private static LoneNode Following(Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
+    {
+        var node = new LoneNode(adjust: adjust);
+        node.Hear(new AppendEntries(new ReplicaId(1), Self, Term, 5, 5, 6, [LoneNode.NoOp(Term, 6)]));
+        node.Turn();
+        Assert.Equal(6ul, node.Replica.DurableLastIndex);
+        return node;
+    }
+
+    private static AppendEntries Append(LoneNode node, params Entry[] entries)
+    {
+        ulong last = node.Replica.DurableLastIndex;
+        return new AppendEntries(new ReplicaId(1), Self, Term, last, Term, last, entries);
+    }
+
+    private static Entry Put(ulong index)
+    {
+        var batch = new CommandBatchWriter(1);
+        batch.Add(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[8] }, 0);
+        return LoneNode.NoOp(Term, index) with { Kind = EntryKind.Command, Payload = batch.TakePayload() };
+    }
+
+    private static Entry Raise(ulong index, ushort level) => LoneNode.NoOp(Term, index) with { Payload = LevelRaise.Encode(level) };
+
+    private static void Put(LoneNode node)
+    {
+        node.Store.Submit(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[8] }, new WaitingClient());
+        node.Turn();
+    }
+
+    /// <summary>Of everything that is applied: one of an earlier index may be on its way.</summary>
+    private static void TakeSnapshot(LoneNode node)
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            Ticks(node, 1);
+            node.TurnSnapshots();
+            node.Turn();
+        }
+
+        Assert.Equal(node.Replica.DurableLastIndex, node.Replica.SnapshotIndex);
+    }
+
+    private static void Ticks(LoneNode node, int ticks)
+    {
+        for (int i = 0; i < ticks; i++)
+        {
+            node.Pass(50);
+            node.Turn();
+        }
+    }
+
+    /// <summary>Heartbeats that a peer answers, and acknowledges nothing.</summary>
+    private static void Rounds(LoneNode node, uint from, int times)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            Ticks(node, 2);
+            node.HearAnswer(node.Replica.View.Term, node.LastRoundSent(), from: from);
+            node.Turn();
+        }
+    }
+
+    private static IEnumerable<Entry> RaisesSent(LoneNode node) => node.SentMessages().OfType<AppendEntries>()
+        .SelectMany(a => a.Entries)
+        .Where(e => e is { Kind: EntryKind.NoOp, Payload.IsEmpty: false });
+
+    private static List<AppendEntries> AppendsTo(LoneNode node, ulong replica) =>
+        [.. node.SentMessages().OfType<AppendEntries>().Where(a => a.To.Value == replica)];
+
+    private static ulong LastAcknowledged(LoneNode node) => node.SentMessages().OfType<AppendResponse>().Last(r => !r.Rejected).Index;
+}
