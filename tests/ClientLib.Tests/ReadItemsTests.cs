@@ -10,7 +10,7 @@ public sealed class ReadItemsTests
     private const int Window = 64 << 10;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
-    private static readonly KvRequest Get = new() { Operation = KvOperation.Get, Key = "k"u8.ToArray() };
+    private static readonly KvRequest Get = new() { Operation = new Get("k"u8) };
     private static readonly KvConnectionOptions Options = new() { StreamWindowBytes = Window };
 
     [Fact]
@@ -49,7 +49,7 @@ public sealed class ReadItemsTests
 
         // A reply behind the end of the answer: by then both ends have done with it.
         await UntilAsync(() => connection.OpenStreams == 0);
-        Assert.Equal(ErrorCode.None, (await connection.SendAsync(Get with { Operation = KvOperation.Delete })).Code);
+        Assert.Equal(ErrorCode.None, (await connection.SendAsync(Get with { Operation = new Delete("k"u8) })).Code);
         await UntilAsync(() => node.Servers is { OpenStreams: 0, HeldItemBytes: 0 });
         Assert.Equal((0, 0L, 1), (connection.OpenStreams, connection.HeldItemBytes, source.Closings));
     }
@@ -102,7 +102,7 @@ public sealed class ReadItemsTests
                 asked++;
                 ticket.TryComplete(new KvReply());
             },
-            FeatureBits.None);
+            features: FeatureBits.None);
         await using var connection = await KvConnection.ConnectAsync(node.EndPoint);
         var e = await Assert.ThrowsAsync<KvException>(async () =>
         {
@@ -130,7 +130,7 @@ public sealed class ReadItemsTests
         await using var connection = await KvConnection.ConnectAsync(node.EndPoint);
         node.Servers.GoAway(new GoAway(GoAwayReason.Draining, 1_000));
         await UntilAsync(() => connection.GoAway is not null);
-        var e = await Assert.ThrowsAsync<KvException>(async () => await connection.SendAsync(Get with { Operation = KvOperation.Put }));
+        var e = await Assert.ThrowsAsync<KvException>(async () => await connection.SendAsync(Get with { Operation = new Put("k"u8, default) }));
         Assert.Equal((ErrorCode.Draining, Outcome.NotApplied, true), (e.Code, e.Outcome, e.Retryable));
         Assert.Equal(0, asked);
     }

@@ -21,7 +21,7 @@ public sealed class CancelTests
 
         // Until the handler has done with it the id is taken at both ends; then it is free at both.
         Assert.Equal(1, ends.Channel.InFlight);
-        Assert.True(ticket.TryComplete(new KvReply { Value = new byte[1 << 20] }));
+        Assert.True(ticket.TryComplete(new KvReply { Result = Samples.Found(new byte[1 << 20]) }));
         Assert.False(ticket.IsCancelled);
         await StreamTests.UntilAsync(() => ends.Channel.InFlight == 0);
     }
@@ -35,14 +35,14 @@ public sealed class CancelTests
         await near.Output.WriteAsync(StreamTests.RequestOf(1));
         await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Cancel, FrameFlags.None, 1, []));
         await StreamTests.UntilAsync(() => tickets.TryPeek(out var ticket) && ticket.IsCancelled);
-        Assert.True(tickets.Single().TryComplete(new KvReply { Value = new byte[100], Revision = 3 }));
+        Assert.True(tickets.Single().TryComplete(new KvReply { Result = Samples.Found(new byte[100], revision: 3) }));
         var (header, reply) = await RequestChannelTests.ReadReplyAsync(near.Input);
         Assert.Equal((1ul, ErrorCode.Timeout, Outcome.None, true), (header.Sequence, reply.Code, reply.Outcome, reply.Value.IsEmpty));
 
         // The id may be used again.
         await near.Output.WriteAsync(StreamTests.RequestOf(1));
         await StreamTests.UntilAsync(() => tickets.Count == 2);
-        Assert.True(tickets.Last().TryComplete(new KvReply { Value = new byte[100] }));
+        Assert.True(tickets.Last().TryComplete(new KvReply { Result = Samples.Found(new byte[100]) }));
         Assert.Equal(100, (await RequestChannelTests.ReadReplyAsync(near.Input)).Reply.Value.Length);
         await near.Output.CompleteAsync();
         await serving.WaitAsync(Patience);

@@ -22,7 +22,7 @@ internal sealed class CountingSource(int items, int itemBytes = 100) : ItemSourc
 
     public Exception? Throws { get; set; }
 
-    public override KvReply Reply => new() { Number = Given };
+    public override KvReply Reply => new() { Result = new Counted(0, Given) };
 
     public override ItemStep Next(IBufferWriter<byte> item)
     {

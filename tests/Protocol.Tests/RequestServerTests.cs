@@ -112,7 +112,7 @@ public sealed class RequestServerTests
 
         await handled.ReachedAsync(Patience);
         var reply = items
-            ? new KvReply { Items = [.. Enumerable.Range(0, 20).Select(_ => new KvReply { Value = new byte[100] })] }
+            ? new KvReply { Result = new BatchResult(0, [.. Enumerable.Range(0, 20).Select(_ => new ItemResult(default, default, null, Samples.Found(new byte[100])))]) }
             : new KvReply { Code = ErrorCode.InvalidRequest, Detail = new string('d', 2_000) };
         foreach (var ticket in handled.Tickets)
         {

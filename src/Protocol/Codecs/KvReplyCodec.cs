@@ -38,7 +38,7 @@ public static class KvReplyCodec
     }
 
     /// <summary>In the form the request came in.</summary>
-    internal static void Encode(IBufferWriter<byte> output, KvReply reply, bool flat)
+    public static void Encode(IBufferWriter<byte> output, KvReply reply, bool flat)
     {
         if (flat)
         {

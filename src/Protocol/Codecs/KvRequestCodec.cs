@@ -93,7 +93,7 @@ public static class KvRequestCodec
     }
 
     /// <summary>The first element of a request or reply is an array in the form of today, and a number in that of feature level 1.</summary>
-    internal static bool IsFlat(ReadOnlySpan<byte> payload)
+    public static bool IsFlat(ReadOnlySpan<byte> payload)
     {
         var reader = new MessagePackReader(payload);
         return reader.TryReadArrayHeader(out _) && !reader.AtEnd && !reader.TryReadArrayHeader(out _);

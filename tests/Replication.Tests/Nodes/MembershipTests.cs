@@ -102,7 +102,7 @@ public sealed class MembershipTests
     private static Entry PutAt(ulong index)
     {
         var writer = new CommandBatchWriter(virtualNodeCount: 1);
-        writer.Add(new KvRequest { Operation = KvOperation.Put, Key = "key"u8.ToArray(), Value = "value"u8.ToArray() }, virtualNode: 0);
+        writer.Add(new Put("key"u8, "value"u8), null, FeatureLevel.First);
         return new Entry(Term, index, EntryKind.Command, 1, index << 16, writer.Revisions, writer.TakePayload());
     }
 

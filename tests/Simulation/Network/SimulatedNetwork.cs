@@ -221,10 +221,20 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     {
         // A request and its answer cross the network as bytes, over a connection: they may be late or never come, but not twice.
         var bytes = new ArrayBufferWriter<byte>();
-        KvRequestCodec.Encode(bytes, request);
+        ushort level = Math.Min(LevelOf(from), LevelOf(to));
+        if (!KvRequestCodec.TryEncode(bytes, request, level))
+        {
+            scheduler.After(Delay(from, to), "forward-unsupported", (int)from.Value, () => completion.Replied(
+                new KvReply { Code = ErrorCode.Unsupported, Outcome = Outcome.NotApplied, Detail = $"node {to} is of level {level}" }));
+            return;
+        }
+
         var call = new Call(this, from, to, nodes(from), request.Operation, completion);
         scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(bytes.WrittenMemory));
     }
+
+    // As its ack would say; of a node that is down nothing is sent anyway.
+    private ushort LevelOf(NodeId node) => nodes(node).Store?.Options.MaxLevel ?? FeatureLevel.First;
 
     /// <summary>One forwarded request. Its answer finds the process that asked: if that has crashed, nobody is there to be told.</summary>
     private sealed class Call(
@@ -232,9 +242,11 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     {
         private readonly int _life = asker.Life;
         private bool _told;
+        private bool _isFlat;
 
         public void Arrive(ReadOnlyMemory<byte> bytes)
         {
+            _isFlat = KvRequestCodec.IsFlat(bytes.Span);
             if (KvRequestCodec.TryDecode(bytes.Span, out KvRequest? request) != DecodeResult.Ok)
             {
                 throw new SafetyViolationException("encoding", $"node {to} could not read the request node {from} passed on");
@@ -265,7 +277,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             else
             {
                 var bytes = new ArrayBufferWriter<byte>();
-                KvReplyCodec.Encode(bytes, reply);
+                KvReplyCodec.Encode(bytes, reply, _isFlat);
                 if (KvReplyCodec.TryDecode(bytes.WrittenSpan, asked, out KvReply? read) != DecodeResult.Ok)
                 {
                     throw new SafetyViolationException("encoding", $"node {from} could not read what node {to} answered");
