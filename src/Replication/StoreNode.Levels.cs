@@ -41,8 +41,9 @@ public sealed partial class StoreNode
     /// <summary>The newest routing epoch a peer has sent with a message; 0 before the first.</summary>
     public ulong EpochHeardFrom(NodeId peer) => _peers.EpochOf(peer);
 
-    /// <summary>0 for a node that has not said its level since it was last connected.</summary>
-    internal ushort LevelOf(NodeId peer) => peer.IsNone ? (ushort)0 : peer == Self ? Options.MaxLevel : _peers.Of(peer);
+    /// <summary>0 for a node that has not said its level since it was last connected, or that this cluster does not have.</summary>
+    internal ushort LevelOf(NodeId peer) =>
+        peer.IsNone || peer.Value > Options.NodeNames.Count ? (ushort)0 : peer == Self ? Options.MaxLevel : _peers.Of(peer);
 
     /// <summary>
     /// Whether something that needs this level may be written into the folder: it is marked, so that a build which does not know the

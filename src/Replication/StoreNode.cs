@@ -383,7 +383,8 @@ public sealed partial class StoreNode : IDisposable
         Log.Dispose();
     }
 
-    internal string NameOf(NodeId node) => node.IsNone ? "nobody" : Options.NodeNames[(int)node.Value - 1];
+    internal string NameOf(NodeId node) =>
+        node.IsNone ? "nobody" : node.Value <= Options.NodeNames.Count ? Options.NodeNames[(int)node.Value - 1] : $"node {node}";
 
     internal void Report(NodeEvent nodeEvent) => _events(nodeEvent);
 

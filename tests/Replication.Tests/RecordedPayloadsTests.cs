@@ -19,12 +19,12 @@ public sealed class RecordedPayloadsTests
 
     public static TheoryData<string, Message> EveryMessage => new()
     {
-        { "peer-append-response", new AppendResponse(B, A, 7, 12) },
-        { "peer-append-rejected", new AppendResponse(B, A, 7, 12, Rejected: true, HintIndex: 8, HintTerm: 5) },
-        { "peer-pre-vote-request", new VoteRequest(A, B, 8, 12, 7, PreVote: true) },
-        { "peer-vote-request", new VoteRequest(A, B, 8, 12, 7, PreVote: false, Transfer: true) },
-        { "peer-vote-response", new VoteResponse(B, A, 8, PreVote: false, Granted: true) },
-        { "peer-pre-vote-response", new VoteResponse(B, A, 8, PreVote: true, Granted: false, Commit: 11, CommitTerm: 7) },
+        { "peer-append-response", new AppendAccepted(B, A, 7, 12) },
+        { "peer-append-rejected", new AppendRejected(B, A, 7, 12, HintIndex: 8, HintTerm: 5) },
+        { "peer-pre-vote-request", new PreVoteRequest(A, B, 8, 12, 7) },
+        { "peer-vote-request", new TransferVoteRequest(A, B, 8, 12, 7) },
+        { "peer-vote-response", new VoteGranted(B, A, 8) },
+        { "peer-pre-vote-response", new PreVoteRefused(B, A, 8, Commit: 11, CommitTerm: 7) },
         { "peer-read-index-request", new ReadIndexRequest(B, A, 7, 42) },
         { "peer-read-index-response", new ReadIndexResponse(A, B, 7, 42, 12) },
         {

@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication.Tests;
@@ -92,7 +93,7 @@ public sealed class LevelTests
         // Another build comes back in the same folder.
         node.Store.OnPeerHello(N3, 2, FeatureLevel.First);
         node.Sent.Clear();
-        node.Hear(new AppendResponse(new ReplicaId(3), Self, node.Replica.View.Term, last, Rejected: true, HintIndex: 5, HintTerm: 5));
+        node.Hear(new AppendRejected(new ReplicaId(3), Self, node.Replica.View.Term, last, HintIndex: 5, HintTerm: 5));
         node.Turn();
         Rounds(node, from: 3, times: 4);
         Assert.NotEmpty(AppendsTo(node, 3));
@@ -268,7 +269,7 @@ public sealed class LevelTests
     private static LoneNode Raised(bool acknowledged, Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
     {
         LoneNode node = Leading(adjust);
-        node.Hear(new AppendResponse(new ReplicaId(3), Self, node.Replica.View.Term, node.Replica.DurableLastIndex));
+        node.Hear(new AppendAccepted(new ReplicaId(3), Self, node.Replica.View.Term, node.Replica.DurableLastIndex));
         node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
         node.Store.OnPeerHello(N3, 1, FeatureLevel.Max);
         Ticks(node, 1);
@@ -301,7 +302,7 @@ public sealed class LevelTests
     private static Entry Put(ulong index)
     {
         var batch = new CommandBatchWriter(1);
-        batch.Add(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[8] }, 0);
+        batch.Add(new Put("k"u8, new byte[8]), null, FeatureLevel.First);
         return LoneNode.NoOp(Term, index) with { Kind = EntryKind.Command, Payload = batch.TakePayload() };
     }
 
@@ -309,7 +310,7 @@ public sealed class LevelTests
 
     private static void Put(LoneNode node)
     {
-        node.Store.Submit(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[8] }, new WaitingClient());
+        node.Store.Submit(new KvRequest { Operation = new Put("k"u8, new byte[8]) }, new WaitingClient());
         node.Turn();
     }
 
@@ -353,5 +354,5 @@ public sealed class LevelTests
     private static List<AppendEntries> AppendsTo(LoneNode node, ulong replica) =>
         [.. node.SentMessages().OfType<AppendEntries>().Where(a => a.To.Value == replica)];
 
-    private static ulong LastAcknowledged(LoneNode node) => node.SentMessages().OfType<AppendResponse>().Last(r => !r.Rejected).Index;
+    private static ulong LastAcknowledged(LoneNode node) => node.SentMessages().OfType<AppendAccepted>().Last().Index;
 }

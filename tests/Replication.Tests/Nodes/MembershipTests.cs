@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 using KvStore.Storage;
 
 namespace KvStore.Replication.Tests;

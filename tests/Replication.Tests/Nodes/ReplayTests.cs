@@ -1,5 +1,6 @@
 using KvStore.Protocol;
 using KvStore.Raft;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication.Tests;
 
@@ -39,7 +40,7 @@ public sealed class ReplayTests
     {
         ReplicaId self = node.ReplicaOf(group).Id;
         var put = new CommandBatchWriter(Groups);
-        put.Add(new KvRequest { Operation = KvOperation.Put, Key = "k"u8.ToArray(), Value = new byte[PayloadBytes] }, (int)group - 1);
+        put.Add(new Put("k"u8, new byte[PayloadBytes]), null, FeatureLevel.First);
         ReadOnlyMemory<byte> payload = put.TakePayload();
         Entry[] entries = [.. Enumerable.Range(6, Entries).Select(
             index => LoneNode.NoOp(Term, (ulong)index) with { Kind = EntryKind.Command, Payload = payload })];

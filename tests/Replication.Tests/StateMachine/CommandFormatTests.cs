@@ -124,7 +124,7 @@ public sealed class CommandFormatTests
     [InlineData("029403C0C40893C4016B00CC0001")]
     public void What_a_build_does_not_know_stops_the_replica(string hex)
     {
-        var machine = new Machine();
+        var machine = new Machine { Level = FeatureLevel.Max };
         Entry entry = machine.EntryOf((Start + 1) << 16, Delete("k")) with { Payload = Convert.FromHexString(hex) };
         Assert.Throws<InvariantViolationException>(() => machine.State.Apply(entry, null));
     }
@@ -139,7 +139,7 @@ public sealed class CommandFormatTests
         for (int length = 0; length < whole.Payload.Length; length++)
         {
             Entry cut = whole with { Payload = whole.Payload[..length] };
-            Assert.Throws<InvariantViolationException>(() => new Machine().State.Apply(cut, null));
+            Assert.Throws<InvariantViolationException>(() => new Machine { Level = level }.State.Apply(cut, null));
         }
     }
 
@@ -163,7 +163,7 @@ public sealed class CommandFormatTests
 
             try
             {
-                new Machine().State.Apply(whole with { Payload = payload }, new List<CommandResult>());
+                new Machine { Level = level }.State.Apply(whole with { Payload = payload }, new List<CommandResult>());
             }
             catch (InvariantViolationException)
             {
@@ -182,7 +182,7 @@ public sealed class CommandFormatTests
 
     private static void AssertFlat(string hex, params KvRequest[] requests)
     {
-        Entry entry = new Machine { Level = FeatureLevel.First }.EntryOf(1, requests);
+        Entry entry = new Machine().EntryOf(1, requests);
         Assert.Equal(hex, Convert.ToHexString(entry.Payload.Span));
     }
 
@@ -190,7 +190,7 @@ public sealed class CommandFormatTests
     {
         // "k" lies in virtual node 1 of 4, "k4" in 2.
         Assert.Equal((1, 2), (VirtualNodeOf(Bytes("k")), VirtualNodeOf(Bytes("k4"))));
-        Entry entry = new Machine().EntryOf(1, requests);
+        Entry entry = new Machine { Level = FeatureLevel.Max }.EntryOf(1, requests);
         Assert.Equal(hex, Convert.ToHexString(entry.Payload.Span));
     }
 }

@@ -38,8 +38,18 @@ internal sealed class Machine
 
     public KvStateMachine State { get; }
 
-    /// <summary>Feature level at which its entries are written.</summary>
-    public ushort Level { get; init; } = FeatureLevel.Max;
+    /// <summary>Feature level of its group, as if a snapshot had said so: no index and no revision is used up for it.</summary>
+    public ushort Level
+    {
+        get => State.Level;
+        init
+        {
+            if (value > State.Level)
+            {
+                State.RestoreSections([LevelSection.Capture(_virtualNodes[0], value)]);
+            }
+        }
+    }
 
     public ulong GroupTime => State.GroupTime;
 
@@ -122,7 +132,7 @@ internal sealed class Machine
         using TableSnapshot snapshot = State.Table.Capture();
         var rows = new CopiedRows(snapshot, _virtualNodes);
         GroupTable table = GroupTable.Build(new SlabArena(), _virtualNodes, State.AppliedIndex, State.GroupTime, rows);
-        var restarted = new Machine(_virtualNodes, State.AppliedIndex, State.LastRevision, State.GroupTime, table) { Level = Level };
+        var restarted = new Machine(_virtualNodes, State.AppliedIndex, State.LastRevision, State.GroupTime, table);
         IReadOnlyList<SnapshotSection> sections = State.CaptureSections();
         restarted.State.RestoreSections(tamper is null ? sections : tamper(sections));
         return restarted;

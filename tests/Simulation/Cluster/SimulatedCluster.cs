@@ -152,7 +152,7 @@ public sealed class SimulatedCluster
         ConfState members = Configurations.Newest(group);
         foreach (ReplicaPlacement place in Placement.Current.ReplicasOf(group))
         {
-            if (members.Has(new ReplicaId(place.ReplicaId)) && _nodes[place.Node.Value - 1].HighestLevelSaid < entry.NeededLevel)
+            if (members.IsMember(new ReplicaId(place.ReplicaId)) && _nodes[place.Node.Value - 1].HighestLevelSaid < entry.NeededLevel)
             {
                 throw new SafetyViolationException(
                     "level-unsaid", $"group {group} is raised to level {entry.NeededLevel} at index {entry.Index}, which n{place.Node} never said");

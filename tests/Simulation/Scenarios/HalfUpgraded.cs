@@ -1,4 +1,3 @@
-using System.Text;
 using KvStore.Protocol;
 using KvStore.Raft;
 using KvStore.Replication;
@@ -122,7 +121,7 @@ public static class HalfUpgraded
         private void Write(SimulatedNode at, string when)
         {
             KvReply? reply = null;
-            var put = new KvRequest { Operation = KvOperation.Put, Key = Encoding.ASCII.GetBytes("k"), Value = new byte[8], TimeoutMs = 10_000 };
+            var put = new KvRequest { Operation = new Put("k"u8, new byte[8]), TimeoutMs = 10_000 };
             at.Store!.Submit(put, new ReplySink(r => reply = r));
             _cluster.Scheduler.RunUntil(() => reply is not null, LimitMicros);
             Require(reply?.Code == ErrorCode.None, "liveness", $"a write at n{at.Id} {when}: {reply?.Code} {reply?.Detail}");
