@@ -89,6 +89,24 @@ public sealed class WriteAheadLogTests
     }
 
     [Fact]
+    public void B13_a_small_write_of_one_client_takes_one_block_of_the_log()
+    {
+        LogBench bench = new(12, LogBench.Small, groups: 1);
+        bench.AppendDurably(0, 1, 256);
+        (long bytes, long syncs, long written) = (bench.Log.Counters.Bytes, bench.Disk.Counters.Syncs, bench.Disk.Counters.BytesWritten);
+        for (int i = 0; i < 5; i++)
+        {
+            bench.AppendDurably(0, 1, 256);
+        }
+
+        Assert.Equal(5 * BatchFormat.BlockBytes, bench.Log.Counters.Bytes - bytes);
+        Assert.Equal(5, bench.Disk.Counters.Syncs - syncs);
+
+        // The batch, and the position in its place.
+        Assert.Equal(2 * 5 * BatchFormat.BlockBytes, bench.Disk.Counters.BytesWritten - written);
+    }
+
+    [Fact]
     public void A_submission_larger_than_a_segment_gets_a_segment_of_its_own_size()
     {
         LogBench bench = new(5, LogBench.Small with { SegmentBytes = 16 << 10 }, groups: 2);
