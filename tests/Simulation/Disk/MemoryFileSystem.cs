@@ -247,18 +247,30 @@ public sealed class MemoryFileSystem : IFileSystem
         return bytes;
     }
 
-    /// <summary>Puts a file in place, durable: for tests that prepare a disk.</summary>
+    /// <summary>Puts a file in place, durable: for whoever prepares or damages a disk, so no fault and no limit meets it.</summary>
     public void Put(string path, ReadOnlySpan<byte> content)
     {
         CreateDirectory(Parent(path));
-        if (_names.ContainsKey(path))
+        if (_names.TryGetValue(path, out MemoryFile? replaced))
         {
-            Delete(path);
+            _allocated -= replaced.Length;
         }
 
-        using IFile file = Create(path);
+        MemoryFile file = new();
         file.Write(content, 0);
         file.Sync();
+        _allocated += file.Length;
+        _names[path] = file;
+        _unsyncedNames.Add(new NameChange(NameChangeKind.Create, path, null, file));
+        SyncAllNames();
+    }
+
+    /// <summary>Takes a file away, durably, in the same manner.</summary>
+    public void Take(string path)
+    {
+        _allocated -= Find(path, "cannot take away").Length;
+        _names.Remove(path);
+        _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
         SyncAllNames();
     }
 

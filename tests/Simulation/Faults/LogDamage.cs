@@ -75,8 +75,7 @@ public sealed class LogDamage
                 what = $"cut to {damaged.Length} bytes";
                 break;
             default:
-                disk.Delete(path);
-                disk.WriteBack();
+                disk.Take(path);
                 return new LogDamage(path, before, "gone");
         }
 
