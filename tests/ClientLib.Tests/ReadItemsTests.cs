@@ -110,7 +110,7 @@ public sealed class ReadItemsTests
             {
             }
         });
-        Assert.Equal((ErrorCode.InvalidRequest, Outcome.NotApplied), (e.Code, e.Outcome));
+        Assert.Equal((ErrorCode.Unsupported, Outcome.NotApplied), (e.Code, e.Outcome));
         Assert.Equal(ErrorCode.None, (await connection.SendAsync(Get)).Code);
         Assert.Equal(1, asked);
         node.Servers.GoAway(new GoAway(GoAwayReason.Draining, 1_000));

@@ -21,6 +21,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         // Of the process, which may host several nodes.
         text.Counter("process_cpu_seconds_total", "User and system CPU time of the process.", Environment.CpuUsage.TotalTime.TotalSeconds);
         text.Gauge("process_resident_memory_bytes", "Resident memory of the process.", Environment.WorkingSet);
+        text.Counter("process_allocated_bytes_total", "Managed bytes allocated by the process.", GC.GetTotalAllocatedBytes());
+        text.Counter("process_gc_pause_seconds_total", "Time the process stood still for its garbage collector.", GC.GetTotalPauseDuration().TotalSeconds);
         context.Response.ContentType = PrometheusText.MediaType;
         context.Response.Headers.CacheControl = "no-store";
         return context.Response.WriteAsync(text.ToString(), context.RequestAborted);

@@ -87,7 +87,7 @@ internal static class FlatRequestCodec
         operation = default;
         envelope = Blank;
         if (!reader.TryReadArrayHeader(out int fields) || fields < Fields
-            || !reader.TryRead(out byte code)
+            || !reader.TryRead(out byte code) || (isItem && OperationTable.Find(code)?.OfFlat is null)
             || !reader.TryReadBin(int.MaxValue, out var key) || !reader.TryReadBin(int.MaxValue, out var value)
             || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? contentType)
             || !reader.TryRead(out byte conditionKind) || conditionKind > (byte)ConditionKind.Absent

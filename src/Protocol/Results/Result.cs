@@ -39,7 +39,7 @@ public abstract record Result(ulong Revision)
             return true;
         }
 
-        if (!reader.TryReadArrayHeader(out int fields) || !reader.TryRead(out byte kind) || !reader.TryRead(out ulong revision)
+        if (!reader.TryReadArrayHeader(out int fields) || fields < 2 || !reader.TryRead(out byte kind) || !reader.TryRead(out ulong revision)
             || kind < 1 || kind > Readers.Length || (isItem && kind == BatchResult.ResultKind))
         {
             return false;

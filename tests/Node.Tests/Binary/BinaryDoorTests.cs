@@ -156,17 +156,17 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
             HandshakeResult result = await dialled.GreetAsync(new ClientHello { Features = features });
             bool streams = (result.Ack!.Features & FeatureBits.Streams) != 0;
             await using RequestChannel channel = RequestChannel.Start(dialled, new RequestChannelOptions { Streams = streams });
-            Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get)).End);
+            Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Read)).End);
             leaving.Services.GetRequiredService<BinaryDoor>().GoAway(GoAwayReason.Draining, 500);
             if (streams)
             {
                 await UntilAsync(() => channel.GoAway is not null, "nothing was said");
                 Assert.Equal(new GoAway(GoAwayReason.Draining, 500), channel.GoAway);
-                Assert.Equal(RequestEnd.GoingAway, (await channel.SendAsync(Get)).End);
+                Assert.Equal(RequestEnd.GoingAway, (await channel.SendAsync(Read)).End);
             }
             else
             {
-                Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get)).End);
+                Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Read)).End);
                 Assert.Null(channel.GoAway);
             }
         }

@@ -88,7 +88,7 @@ public sealed class RecordedFoldersTests : IDisposable
         for (int i = 0; i < 20; i++)
         {
             KvReply reply = await connection.SendAsync(Get($"key-{i}"));
-            Assert.Equal((ErrorCode.None, $"value-{i}"), (reply.Code, System.Text.Encoding.UTF8.GetString(reply.Value.Span)));
+            Assert.Equal((ErrorCode.None, $"value-{i}"), (reply.Code, System.Text.Encoding.UTF8.GetString(Assert.IsType<Found>(reply.Result).Value.Span)));
         }
     }
 
@@ -99,7 +99,7 @@ public sealed class RecordedFoldersTests : IDisposable
     }
 
     private static KvRequest Get(string key) =>
-        new() { Operation = KvOperation.Get, Key = System.Text.Encoding.UTF8.GetBytes(key), TimeoutMs = 20_000 };
+        new() { Operation = new Get(System.Text.Encoding.UTF8.GetBytes(key)), TimeoutMs = 20_000 };
 
     private string WriteConfig(string cluster, string[] names, int[] ports)
     {

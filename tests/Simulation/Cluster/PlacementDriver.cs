@@ -23,6 +23,7 @@ public sealed class PlacementDriver
     private readonly HashSet<(GroupId Group, NodeId Node)> _hadReplica = [];
     private readonly Dictionary<(GroupId Group, ReplicaId Replica), ulong> _unwantedSince = [];
     private readonly bool _withEpochs;
+    private readonly Dictionary<GroupId, string> _lastRefusal = [];
     private ulong _lastReplica;
 
     /// <summary>One step of a course: done when it says so, tried again until then.</summary>
@@ -46,6 +47,11 @@ public sealed class PlacementDriver
 
     /// <summary>No course is under way, and every node holds exactly the replicas that the table gives it.</summary>
     public bool IsSettled => _courses.Count == 0 && _cluster.Nodes.All(node => node.Store is { } store && HoldsItsPlaces(node.Id, store));
+
+    /// <summary>What is still to come, for whoever has to find out why it does not.</summary>
+    public string Pending => string.Join("; ", _courses.OrderBy(c => c.Key).Select(
+            c => $"group {c.Key}: {c.Value.Count} steps, last refusal {_lastRefusal.GetValueOrDefault(c.Key, "none")}")
+        .Concat(_cluster.Nodes.Where(n => n.Store is not { } store || !HoldsItsPlaces(n.Id, store)).Select(n => $"n{n.Id} holds other replicas than its places")));
 
     /// <summary>What a starting node has as its placement: the table it knew last; sometimes the file it was kept in is older.</summary>
     public RoutingTable TableAtStart(SimulatedNode node)
@@ -213,7 +219,10 @@ public sealed class PlacementDriver
         }));
     }
 
-    /// <summary>What leaders with an older table do on their own.</summary>
+    /// <summary>
+    /// What leaders with an older table do on their own. Only where the group has come to follow a table that says otherwise: while a
+    /// member is of feature level 1 nothing about tables is written, and nothing protects the group.
+    /// </summary>
     private void WantBackByOldTables()
     {
         foreach (((GroupId group, ReplicaId replica), ulong since) in _unwantedSince)
@@ -222,6 +231,7 @@ public sealed class PlacementDriver
             {
                 if (node.Store is not { } store || store.Routing.Epoch >= since || store.LocalReplica(group) is not { IsLeader: true } leader
                     || leader.Configuration.IsMember(replica)
+                    || _cluster.Configurations.Newest(group).Epoch < since
                     || store.Routing.ReplicasOf(group).FirstOrDefault(p => p.ReplicaId == replica.Value) is not { ReplicaId: not 0 } place)
                 {
                     continue;
@@ -274,7 +284,11 @@ public sealed class PlacementDriver
         {
             if (node.Store is { } store && store.LocalReplica(group) is { IsLeader: true })
             {
-                store.ProposeConfChange(group, change, reply => _cluster.Scheduler.Fold((ulong)reply.Outcome));
+                store.ProposeConfChange(group, change, reply =>
+                {
+                    _cluster.Scheduler.Fold((ulong)reply.Outcome);
+                    _lastRefusal[group] = $"{reply.Outcome} {reply.Detail}";
+                });
             }
         }
     }

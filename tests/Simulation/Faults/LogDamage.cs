@@ -27,7 +27,7 @@ public sealed class LogDamage
         _what = what;
     }
 
-    /// <summary>Null when there is no log.</summary>
+    /// <summary>Null when there is no log, or nothing of its newest segment was durable yet.</summary>
     public static LogDamage? TryStrike(MemoryFileSystem disk, string directory, SimulatedRandom random)
     {
         string? newest = disk.ListFiles(directory).Where(n => n.StartsWith("wal-", StringComparison.Ordinal)).Max(StringComparer.Ordinal);
@@ -41,6 +41,11 @@ public sealed class LogDamage
         byte[] before = disk.ReadAll(path);
         ulong segment = Convert.ToUInt64(newest[4..20], 16);
         List<(long Offset, int Length)> durable = DurableBatches(before, Position(disk, directory, segment));
+        if (durable.Count == 0)
+        {
+            return null;
+        }
+
         (long offset, int length) = durable[random.Below(durable.Count)];
         byte[] damaged = [.. before];
         string what;
@@ -89,14 +94,16 @@ public sealed class LogDamage
 
     /// <summary>
     /// The LSN the position states for the newest segment. Its blocks that name this segment were written since the last start, and
-    /// no power cut has torn them.
+    /// no power cut has torn them. 0 when there is none: the segment has only begun.
     /// </summary>
     private static ulong Position(MemoryFileSystem disk, string directory, ulong segment)
     {
         byte[] file = disk.ReadAll($"{directory}/position");
         return new[] { 0, BlockBytes }
             .Where(at => BinaryPrimitives.ReadUInt64LittleEndian(file.AsSpan(at + PositionSegmentAt)) == segment)
-            .Max(at => BinaryPrimitives.ReadUInt64LittleEndian(file.AsSpan(at + PositionLsnAt)));
+            .Select(at => BinaryPrimitives.ReadUInt64LittleEndian(file.AsSpan(at + PositionLsnAt)))
+            .DefaultIfEmpty()
+            .Max();
     }
 
     /// <summary>The batches of a segment, by their lengths and LSNs, from the one its header promises to the last that is durable.</summary>

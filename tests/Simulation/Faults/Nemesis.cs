@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Replication;
 using KvStore.Storage;
 
 namespace KvStore.Simulation;
@@ -25,6 +26,7 @@ public sealed class Nemesis
         foreach (SimulatedNode node in cluster.Nodes)
         {
             node.OnDiskFailure = OnDiskFailure;
+            node.OnFolderRefused = OnFolderRefused;
         }
 
         cluster.GroupTime.IsWatched = plan.MovedReplicas <= 0;
@@ -205,12 +207,8 @@ public sealed class Nemesis
     private void OnDiskFailure(SimulatedNode node, StorageException failure)
     {
         _cluster.Tell($"n{node.Id} stopped: {failure.Message}");
-        if (failure is CorruptStorageException && _damage.Remove(node.Id, out LogDamage? damage))
+        if (failure is CorruptStorageException && Mend(node))
         {
-            // As it must. Here the operator has a good copy of the file.
-            damage.Undo(node.Disk);
-            _cluster.Marks.Hit("damage-refused");
-            RestartLater(node);
             return;
         }
 
@@ -232,6 +230,27 @@ public sealed class Nemesis
         }
 
         RestartLater(node);
+    }
+
+    /// <summary>A log that is gone as a whole is missed before anybody would read it.</summary>
+    private bool OnFolderRefused(SimulatedNode node, IdentityException refused)
+    {
+        _cluster.Tell($"n{node.Id} does not start: {refused.Message}");
+        return Mend(node);
+    }
+
+    /// <summary>Damage was noticed, as it must be. Here the operator has a good copy of the file.</summary>
+    private bool Mend(SimulatedNode node)
+    {
+        if (!_damage.Remove(node.Id, out LogDamage? damage))
+        {
+            return false;
+        }
+
+        damage.Undo(node.Disk);
+        _cluster.Marks.Hit("damage-refused");
+        RestartLater(node);
+        return true;
     }
 
     /// <summary>
