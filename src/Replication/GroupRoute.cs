@@ -202,11 +202,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     }
 
     /// <summary>
-    /// A refusal of the last attempt proves nothing about an earlier one that vanished. A condition that failed does: its
-    /// outcome is stored under the request's id, and no other copy can have another.
+    /// A refusal of the last attempt proves nothing about an earlier one that vanished. A condition that failed does, and whatever
+    /// else was executed: its outcome is stored under the request's id, and no other copy can have another.
     /// </summary>
     protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
         item.AttemptVanished && reply.Outcome == Outcome.NotApplied && reply.Code is not (ErrorCode.ConditionFailed or ErrorCode.NotANumber)
+            && !(reply.Code == ErrorCode.TooLarge && reply.Result is not null)
             ? Replies.Indeterminate($"An earlier attempt vanished and the last one was refused as {reply.Code}")
             : reply;
 

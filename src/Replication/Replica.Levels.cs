@@ -156,5 +156,11 @@ internal sealed partial class Replica
             || members.LearnersNext.Contains(replica);
     }
 
+    /// <summary>
+    /// A level that the group is below in the state applied so far, and is not known to be below at the end of the log: earlier leaders
+    /// may have executed writes of it, and a leader that has just come must not call them unknown.
+    /// </summary>
+    private bool MayYetReach(ushort level) => RaisedTo >= level || _raft.TermAt(_machine.AppliedIndex) != _raft.Term;
+
     private const long ScanBytes = 1 << 20;
 }

@@ -49,7 +49,13 @@ internal sealed partial class Replica
             }
 
             var write = (WriteOperation)item.Request.Operation;
-            if (OperationTable.Find(write.Code)!.Level > _machine.Level)
+            if (write.Level > _machine.Level && MayYetReach(write.Level))
+            {
+                Wait(item);
+                return;
+            }
+
+            if (write.Level > _machine.Level)
             {
                 Loop.Complete(item, FinalReply(item, Replies.NotYetSupported(Group, write)));
                 return;
@@ -329,7 +335,7 @@ internal sealed partial class Replica
         Result = result.Result,
         Detail = result.Detail,
         Evidence = evidence,
-        History = result.Code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber ? _machine.History : 0,
+        History = result.Result is not null ? _machine.History : 0,
         Epoch = Loop.Node.Routing.Epoch,
     };
 

@@ -39,7 +39,7 @@ public static class KvRequestCodec
             return true;
         }
 
-        if (OperationTable.Find(request.Operation.Code) is { } row && row.Level > level)
+        if (request.Operation.Level > level)
         {
             return false;
         }

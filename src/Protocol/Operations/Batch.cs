@@ -23,6 +23,9 @@ public sealed class Batch : WriteOperation
 
     public override ReadOnlyMemory<byte> Key => Items[0].Key;
 
+    /// <summary>That of the youngest operation in it.</summary>
+    public override ushort Level => Math.Max(base.Level, Items.Max(item => item.Level));
+
     public override int KeyCount => Items.Count;
 
     public override ReadOnlyMemory<byte> KeyAt(int index) => Items[index].Key;

@@ -21,6 +21,9 @@ public abstract class Operation : IEquatable<Operation>
     /// <summary>The first key: it decides the group, and its virtual node holds the idempotency record.</summary>
     public abstract ReadOnlyMemory<byte> Key { get; }
 
+    /// <summary>Lowest feature level of a group that may hold it in its log, and of a connection that may carry it.</summary>
+    public virtual ushort Level => OperationTable.Find(Code)?.Level ?? FeatureLevel.First;
+
     /// <summary>Null when the operation is well formed and within the limits; otherwise what is wrong with it.</summary>
     public abstract Refusal? Violation(RequestLimits limits);
 

@@ -33,6 +33,16 @@ public sealed class ForwardingTests
         Assert.Equal((refusal, Outcome.NotApplied), (reply.Code, reply.Outcome));
     }
 
+    /// <summary>With a result it is what the write came to when it was executed; without, a node would not take the request.</summary>
+    [Fact]
+    public void A_value_that_was_too_large_at_execution_is_passed_on_whatever_vanished_before()
+    {
+        KvReply refused = Refused(ErrorCode.TooLarge);
+        KvReply reply = AnswerAfter(first => first.Lost(notSent: false), refused with { Result = new Current(7) });
+        Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (reply.Code, reply.Outcome));
+        Assert.Equal(ErrorCode.Indeterminate, AnswerAfter(first => first.Lost(notSent: false), refused).Code);
+    }
+
     /// <summary>Its outcome is stored under the id of the request: no other copy can have another.</summary>
     [Fact]
     public void A_failed_condition_is_passed_on_whatever_vanished_before()

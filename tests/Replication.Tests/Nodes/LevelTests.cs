@@ -117,6 +117,75 @@ public sealed class LevelTests
     }
 
     [Fact]
+    public void Below_its_level_an_operation_is_refused_alone_and_in_a_batch_and_never_written()
+    {
+        LoneNode node = Leading();
+        ulong last = node.Replica.DurableLastIndex;
+        var append = new Append("{t}a"u8, "1"u8);
+        foreach (WriteOperation operation in (WriteOperation[])[append, new Batch(new Put("{t}b"u8, "1"u8), append)])
+        {
+            KvReply reply = Submit(node, operation).Reply!;
+            Assert.Equal((ErrorCode.Unsupported, Outcome.NotApplied), (reply.Code, reply.Outcome));
+            Assert.Contains("append", reply.Detail);
+        }
+
+        Assert.Equal(last, node.Replica.DurableLastIndex);
+        WaitingClient puts = Submit(node, new Batch(new Put("{t}b"u8, "1"u8), new Increment("{t}n"u8)));
+        node.HearAcknowledgement();
+        Assert.Equal(ErrorCode.None, puts.Reply!.Code);
+    }
+
+    [Fact]
+    public void At_its_level_an_operation_is_written()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        WaitingClient append = Submit(node, new Append("k"u8, "1"u8));
+        WaitingClient batch = Submit(node, new Batch(new Put("k"u8, "1"u8), new Append("k"u8, "2"u8)));
+        node.HearAcknowledgement();
+        Assert.Equal((ErrorCode.None, ErrorCode.None), (append.Reply!.Code, batch.Reply!.Code));
+    }
+
+    [Fact]
+    public void A_value_that_was_too_large_is_a_result_and_belongs_into_the_session()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        Submit(node, new Put("k"u8, new byte[Limits.MaxValueBytes]));
+        node.HearAcknowledgement();
+        WaitingClient append = Submit(node, new Append("k"u8, "1"u8));
+        node.HearAcknowledgement();
+        Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (append.Reply!.Code, append.Reply.Outcome));
+        Assert.NotEqual(0U, append.Reply.History);
+    }
+
+    /// <summary>The raise is committed, and a leader that has just been elected has not applied it yet: what others had executed is not unknown.</summary>
+    [Fact]
+    public void A_leader_that_has_not_applied_what_was_committed_before_its_term_calls_no_operation_unknown()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        node.Restart();
+        node.LeadWithVotesOfNode1();
+        WaitingClient append = Submit(node, new Append("k"u8, "1"u8));
+        Assert.Null(append.Reply);
+        node.HearAcknowledgement();
+        Assert.Equal(FeatureLevel.Max, node.Replica.RaisedTo);
+        Ticks(node, 1);
+        node.HearAcknowledgement();
+        Assert.Equal(ErrorCode.None, append.Reply?.Code);
+    }
+
+    [Fact]
+    public void What_waits_for_the_level_is_refused_when_the_group_turns_out_to_be_below_it()
+    {
+        var node = new LoneNode();
+        node.LeadWithVotesOfNode1();
+        WaitingClient append = Submit(node, new Append("k"u8, "1"u8));
+        Assert.Null(append.Reply);
+        node.HearAcknowledgement();
+        Ticks(node, 1);
+        Assert.Equal(ErrorCode.Unsupported, append.Reply?.Code);
+    }
+
+    [Fact]
     public void Nothing_that_needs_a_level_is_in_the_log_before_the_folder_is_marked_for_it()
     {
         var marked = new List<ushort>();
@@ -308,10 +377,14 @@ public sealed class LevelTests
 
     private static Entry Raise(ulong index, ushort level) => LoneNode.NoOp(Term, index) with { Payload = LevelRaise.Encode(level) };
 
-    private static void Put(LoneNode node)
+    private static void Put(LoneNode node) => Submit(node, new Put("k"u8, new byte[8]));
+
+    private static WaitingClient Submit(LoneNode node, WriteOperation operation)
     {
-        node.Store.Submit(new KvRequest { Operation = new Put("k"u8, new byte[8]) }, new WaitingClient());
+        var client = new WaitingClient();
+        node.Store.Submit(new KvRequest { Operation = operation }, client);
         node.Turn();
+        return client;
     }
 
     /// <summary>Of everything that is applied: one of an earlier index may be on its way.</summary>

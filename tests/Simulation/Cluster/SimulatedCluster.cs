@@ -33,6 +33,7 @@ public sealed class SimulatedCluster
     private readonly RoutingTable _routing;
     private readonly Dictionary<(GroupId Group, ulong Term), NodeId> _leaders = [];
     private readonly Dictionary<(GroupId Group, ulong Applied), (NodeId Node, ulong Hash)> _hashes = [];
+    private readonly Dictionary<(GroupId Group, ushort Level), ulong> _raisedIn = [];
     private readonly Promises _promises = new();
     private readonly CommitSurvival _survival;
 
@@ -104,6 +105,11 @@ public sealed class SimulatedCluster
         }
         catch (IdentityException refused)
         {
+            if (node.OnFolderRefused?.Invoke(node, refused) == true)
+            {
+                return;
+            }
+
             // As it must when the folder holds what the build would not understand, and never else.
             Tell($"n{node.Id} does not start: {refused.Message}");
             Marks.Hit(CoverageMarks.FolderRefused);
@@ -149,6 +155,11 @@ public sealed class SimulatedCluster
             return;
         }
 
+        for (ushort level = FeatureLevel.First; level <= entry.NeededLevel; level++)
+        {
+            _raisedIn.TryAdd((group, level), entry.Term);
+        }
+
         ConfState members = Configurations.Newest(group);
         foreach (ReplicaPlacement place in Placement.Current.ReplicasOf(group))
         {
@@ -159,6 +170,16 @@ public sealed class SimulatedCluster
             }
         }
     }
+
+    /// <summary>
+    /// Somebody may rightly say that a group is below a level: it is, or a node of the older build is on the way to it, or a leader of a
+    /// term in which it was does not know yet that its term is over. A newer leader knows better, once it has applied what was committed.
+    /// </summary>
+    public bool MayLackLevel(GroupId group, ushort level) =>
+        level > FeatureLevel.First
+        && (!_raisedIn.TryGetValue((group, level), out ulong term)
+            || _nodes.Any(n => n.MaxLevel < level || n.Store?.Options.MaxLevel < level
+                || n.Store?.Groups.Any(g => g.Group == group && g.Role == "leader" && g.Term <= term) == true));
 
     /// <summary>Replicas of a group at the same applied index hold the same state: rows, records and floors.</summary>
     public void CompareReplicas(GroupId group)

@@ -59,6 +59,9 @@ public sealed class SimulatedNode
     /// <summary>The disk failed under the running process, which stopped because of it; said once.</summary>
     public Action<SimulatedNode, StorageException>? OnDiskFailure { get; set; }
 
+    /// <summary>A process was refused its folder: true when somebody damaged it, and has mended it now.</summary>
+    public Func<SimulatedNode, IdentityException, bool>? OnFolderRefused { get; set; }
+
     /// <summary>A process is about to be gone.</summary>
     public Action<StoreNode>? OnEnded { get; set; }
 

@@ -233,8 +233,8 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         scheduler.After(Delay(from, to), "forward", (int)to.Value, () => call.Arrive(bytes.WrittenMemory));
     }
 
-    // As its ack would say; of a node that is down nothing is sent anyway.
-    private ushort LevelOf(NodeId node) => nodes(node).Store?.Options.MaxLevel ?? FeatureLevel.First;
+    // As its ack would say; to a node that is down nothing is sent, whatever it knows.
+    private ushort LevelOf(NodeId node) => nodes(node).Store?.Options.MaxLevel ?? nodes(node).MaxLevel;
 
     /// <summary>One forwarded request. Its answer finds the process that asked: if that has crashed, nobody is there to be told.</summary>
     private sealed class Call(
