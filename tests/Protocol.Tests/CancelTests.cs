@@ -57,7 +57,7 @@ public sealed class CancelTests
         await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 1, CodecTests.Encode(Samples.Put("k", "v"))));
         await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Cancel, FrameFlags.None, 1, []));
         await StreamTests.UntilAsync(() => tickets.TryPeek(out var ticket) && ticket.IsCancelled);
-        Assert.True(tickets.Single().TryComplete(new KvReply { Outcome = Outcome.Applied, Revision = 77 }));
+        Assert.True(tickets.Single().TryComplete(new KvReply { Outcome = Outcome.Applied, Result = new Written(77, Created: false) }));
         var (_, reply) = await RequestChannelTests.ReadReplyAsync(near.Input);
         Assert.Equal((ErrorCode.None, Outcome.Applied, 77ul), (reply.Code, reply.Outcome, reply.Revision));
         await near.Output.CompleteAsync();

@@ -9,7 +9,7 @@ public sealed class OperationTests
         (byte, string, Type, bool)[] published =
         [
             (1, "get", typeof(Get), false), (2, "put", typeof(Put), true), (3, "delete", typeof(Delete), true),
-            (4, "incr", typeof(Increment), true), (5, "batch", typeof(Batch), true),
+            (4, "incr", typeof(Increment), true), (5, "batch", typeof(Batch), true), (6, "append", typeof(Append), true),
         ];
         Assert.Equal(published, OperationTable.All.Select(row => (row.Code, row.Name, row.Type, row.IsWrite)));
         Assert.All(OperationTable.All, row => Assert.Same(row, OperationTable.Find(row.Code)));
@@ -180,6 +180,7 @@ public sealed class OperationTests
         Put put => new Put(put.Key.Span, put.Value.Span, put.ContentType, put.Condition),
         Delete delete => new Delete(delete.Key.Span, delete.Condition),
         Increment increment => new Increment(increment.Key.Span, increment.Delta, increment.Initial, increment.Condition),
+        Append append => new Append(append.Key.Span, append.Value.Span, StoredValue.ContentTypeOf(append.Stored.Span), append.Condition),
         Batch batch => new Batch([.. batch.Items.Select(item => (KeyWrite)Rebuilt(item))]),
         _ => new UnknownOperation(operation.Code, operation.Body),
     };

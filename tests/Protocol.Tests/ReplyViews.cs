@@ -5,6 +5,8 @@ internal static class ReplyViews
 {
     extension(KvReply reply)
     {
+        public long Number => reply.Result is Counted counted ? counted.Number : 0;
+
         public ReadOnlyMemory<byte> Value => (reply.Result as Found)?.Value ?? default;
     }
 }

@@ -346,10 +346,11 @@ public sealed class RequestChannelTests
 
     internal static async Task<FrameHeader> ReadFrameAsync(PipeReader input) => (await ReadPayloadAsync(input)).Header;
 
-    internal static async Task<(FrameHeader Header, KvReply Reply)> ReadReplyAsync(PipeReader input, Operation asked)
+    internal static async Task<(FrameHeader Header, KvReply Reply)> ReadReplyAsync(
+        PipeReader input, Operation? asked = null)
     {
         var (header, payload) = await ReadPayloadAsync(input);
-        Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, asked, out var reply));
+        Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, asked ?? Get("k").Operation, out var reply));
         return (header, reply!);
     }
 

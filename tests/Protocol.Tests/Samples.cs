@@ -16,7 +16,9 @@ internal static class Samples
 
     public static Batch FullBatch => new(FullPut, FullDelete, FullIncrement);
 
-    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch];
+    public static Append FullAppend => new("{user}.a"u8, [4, 5], "text/plain", new KvCondition(ConditionKind.Exists, 1));
+
+    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch, FullAppend];
 
     public static KvRequest FullRequest => new()
     {
@@ -81,6 +83,7 @@ internal static class Samples
 
     public static KvRequest RandomRequest(Random random) => RandomFlatRequest(random) with
     {
+        Operation = RandomOperation(random),
         Id = random.Next(2) == 0 ? null : RandomId(random, new RequestDigest((DigestAlgorithm)random.Next(256), Number(random))),
         Requires = (Requirements)Number(random),
     };
@@ -88,7 +91,7 @@ internal static class Samples
     /// <summary>One that feature level 1 can express.</summary>
     public static KvRequest RandomFlatRequest(Random random) => new()
     {
-        Operation = RandomOperation(random),
+        Operation = RandomFlatOperation(random),
         Read = new ReadTerms
         {
             Level = (ReadLevel)random.Next(4),
@@ -104,7 +107,12 @@ internal static class Samples
         Epoch = Number(random),
     };
 
-    public static Operation RandomOperation(Random random) => random.Next(5) switch
+    public static Operation RandomOperation(Random random) => random.Next(6) == 0
+        ? new Append(Bytes(random, 40), Bytes(random, 300), RandomContentType(random), new KvCondition((ConditionKind)random.Next(4), Number(random)))
+        : RandomFlatOperation(random);
+
+    /// <summary>One of those that feature level 1 knows.</summary>
+    public static Operation RandomFlatOperation(Random random) => random.Next(5) switch
     {
         0 => new Get(Bytes(random, 40), random.Next(2) == 0),
         1 => new Batch([.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomKeyWrite(random))]),
@@ -247,6 +255,10 @@ internal static class Samples
                 {
                     Assert.True(put.Value.Span.SequenceEqual(((Put)other).Value.Span), because);
                     Assert.True(put.ContentType == ((Put)other).ContentType, because);
+                }
+                else if (write is Append append)
+                {
+                    Assert.True(append.Stored.Span.SequenceEqual(((Append)other).Stored.Span), because);
                 }
                 else if (write is Increment increment)
                 {

@@ -183,6 +183,35 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     [Theory]
     [InlineData(true, 201)]
     [InlineData(false, 204)]
+    public async Task An_append_sends_bytes_type_and_condition_and_says_whether_it_created_the_key(bool created, int status)
+    {
+        door.Reset();
+        door.Answer = _ => ScriptedDoor.Written(created, ServedRole.Leader);
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/append/log/today") { Content = new ByteArrayContent([1, 0, 255]) };
+        request.Content.Headers.ContentType = new("text/plain");
+        request.Headers.TryAddWithoutValidation("If-Match", "\"5\"");
+        using HttpResponseMessage response = await door.Client.SendAsync(request);
+        Assert.Equal(status, (int)response.StatusCode);
+        Assert.Equal(ScriptedDoor.ETagText, response.Headers.ETag!.ToString());
+        Append append = Assert.IsType<Append>(door.Asked!.Operation);
+        Assert.Equal("log/today"u8.ToArray(), append.Key.ToArray());
+        Assert.Equal([1, 0, 255], append.Value.ToArray());
+        Assert.Equal("text/plain", StoredValue.ContentTypeOf(append.Stored.Span));
+        Assert.Equal(new KvCondition(ConditionKind.RevisionIs, 5), append.Condition);
+    }
+
+    [Fact]
+    public async Task An_append_that_would_make_the_value_too_large_is_413()
+    {
+        door.Reset();
+        door.Answer = _ => ScriptedDoor.Refused(ErrorCode.TooLarge);
+        using HttpResponseMessage response = await door.Client.PostAsync("/v1/append/key", new ByteArrayContent([1]));
+        Assert.Equal(413, (int)response.StatusCode);
+    }
+
+    [Theory]
+    [InlineData(true, 201)]
+    [InlineData(false, 204)]
     public async Task A_put_stores_bytes_and_type_and_says_whether_it_created_the_key(bool created, int status)
     {
         door.Reset();

@@ -93,7 +93,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
     public static KvReply Success(KvRequest request) => request.Operation switch
     {
         Get => Found("value"u8.ToArray()),
-        Put => Written(created: false),
+        Put or Append => Written(created: false),
         Delete => Deleted(existed: false),
         Increment => Counted(0),
         Operation other => throw new NotSupportedException($"no answer to operation {other.Code} is written here"),

@@ -3,12 +3,15 @@ using KvStore.StateMachine;
 
 namespace KvStore.Replication.Tests.StateMachine;
 
-/// <summary>The same entries for everybody who starts from the same seed.</summary>
-internal sealed class CommandStream(int seed)
+/// <summary>The same entries for everybody who starts from the same seed: every write operation that a group of the level knows, and no other.</summary>
+internal sealed class CommandStream(int seed, ushort level)
 {
     private const ulong D = 600_000;
     private const ulong Hour = 3_600_000;
     private const int Clients = 4;
+
+    /// <summary>One stream of so many at a level has values that meet the limit: they make everything slow.</summary>
+    private const int LargeValuesEvery = 50;
 
     // Short keys in all four virtual nodes, and two that share a hash tag.
     private static readonly string[] Keys = ["k", "k0", "k1", "k2", "{k}a", "{k}b"];
@@ -117,6 +120,17 @@ internal sealed class CommandStream(int seed)
             _ => default,
         };
         long big = _random.Next(8) == 0 ? long.MaxValue - 1 : 0;
+        if (level >= 2 && _random.Next(4) == 0)
+        {
+            return Machine.Append(
+                key, new string('a', _random.Next(seed % LargeValuesEvery == 1 ? 8 : 3)), condition: condition, type: Types[_random.Next(Types.Length)]);
+        }
+
+        if (seed % LargeValuesEvery == 1 && level >= 2 && _random.Next(20) == 0)
+        {
+            return Machine.Put(key, new string('l', Limits.MaxValueBytes - _random.Next(4)), type: Types[_random.Next(Types.Length)]);
+        }
+
         return _random.Next(6) switch
         {
             0 => Machine.Delete(key, condition: condition),

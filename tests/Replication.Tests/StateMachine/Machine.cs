@@ -61,6 +61,10 @@ internal sealed class Machine
         string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) =>
         new() { Operation = new Put(Bytes(key), Bytes(value), type, condition), Id = id };
 
+    public static KvRequest Append(
+        string key, string value, RequestId? id = null, KvCondition condition = default, string? type = null) =>
+        new() { Operation = new Append(Bytes(key), Bytes(value), type, condition), Id = id };
+
     public static KvRequest Delete(string key, RequestId? id = null, KvCondition condition = default) =>
         new() { Operation = new Delete(Bytes(key), condition), Id = id };
 

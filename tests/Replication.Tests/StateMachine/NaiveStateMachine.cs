@@ -24,6 +24,8 @@ public enum Mutant
     DigestIgnored,
     BatchKeepsWhatWentWell,
     FutureAccepted,
+    AppendTakesTheNewType,
+    AppendKnowsNoLimit,
 }
 
 /// <summary>
@@ -81,7 +83,7 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
         return results;
     }
 
-    private static bool IsExecuted(ErrorCode code) => code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber;
+    private static bool IsExecuted(ErrorCode code) => code is ErrorCode.None or ErrorCode.ConditionFailed or ErrorCode.NotANumber or ErrorCode.TooLarge;
 
     private CommandResult ApplyRequest(KvRequest request, ulong revision, ulong time)
     {
@@ -205,6 +207,16 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
         {
             case Put put:
                 _rows[key] = new Row(Text(put.Value), put.ContentType, revision);
+                return Done(new Written(revision, row is null));
+            case Append append:
+                string whole = row?.Value + Text(append.Value);
+                if (Encoding.UTF8.GetByteCount(whole) > 1_048_576 && mutant != Mutant.AppendKnowsNoLimit)
+                {
+                    return Failed(ErrorCode.TooLarge, row?.Revision ?? 0);
+                }
+
+                bool newType = row is null || mutant == Mutant.AppendTakesTheNewType;
+                _rows[key] = new Row(whole, newType ? StoredValue.ContentTypeOf(append.Stored.Span) : row!.Type, revision);
                 return Done(new Written(revision, row is null));
             case Delete:
                 _rows.Remove(key);

@@ -27,7 +27,7 @@ public sealed class RandomStreamTests
         for (int seed = 1; seed <= 30; seed++)
         {
             var machine = new Machine { Level = LevelOf(seed) };
-            var stream = new CommandStream(seed);
+            var stream = new CommandStream(seed, LevelOf(seed));
             for (int i = 0; i < EntriesPerSeed; i++)
             {
                 (ulong clock, KvRequest[] requests) = stream.Next();
@@ -42,9 +42,42 @@ public sealed class RandomStreamTests
             {
                 (ErrorCode.None, false), (ErrorCode.None, true), (ErrorCode.ConditionFailed, false), (ErrorCode.ConditionFailed, true),
                 (ErrorCode.NotANumber, false), (ErrorCode.NotANumber, true), (ErrorCode.IdempotencyExpired, false),
-                (ErrorCode.IdempotencyReused, false), (ErrorCode.InvalidRequest, false),
+                (ErrorCode.IdempotencyReused, false), (ErrorCode.InvalidRequest, false), (ErrorCode.TooLarge, false), (ErrorCode.TooLarge, true),
             },
             seen);
+    }
+
+    [Fact]
+    public void The_streams_of_a_level_hold_every_write_operation_of_it_and_the_twin_executes_each()
+    {
+        foreach (ushort level in Enumerable.Range(FeatureLevel.First, FeatureLevel.Max).Select(level => (ushort)level))
+        {
+            string[] known = [.. OperationTable.All.Where(row => row.IsWrite && row.Level <= level).Select(row => row.Name)];
+            var sent = new HashSet<string>();
+            var executed = new HashSet<string>();
+            for (int seed = 1; seed <= 10; seed++)
+            {
+                var naive = new NaiveStateMachine(Mutant.None, Machine.Start);
+                var stream = new CommandStream(seed, level);
+                for (int i = 0; i < EntriesPerSeed; i++)
+                {
+                    (ulong clock, KvRequest[] requests) = stream.Next();
+                    List<CommandResult> results = naive.Apply(clock, requests);
+                    stream.Saw(results);
+                    foreach ((KvRequest request, CommandResult result) in requests.Zip(results))
+                    {
+                        string[] names = [NameOf(request.Operation), .. ((request.Operation as Batch)?.Items ?? []).Select(NameOf)];
+                        sent.UnionWith(names);
+                        executed.UnionWith(result.Code == ErrorCode.None ? names : []);
+                    }
+                }
+            }
+
+            Assert.Equal(known.Order(), sent.Order());
+            Assert.Equal(known.Order(), executed.Order());
+        }
+
+        static string NameOf(Operation operation) => OperationTable.Find(operation.Code)!.Name;
     }
 
     [Fact]
@@ -61,7 +94,7 @@ public sealed class RandomStreamTests
     {
         var machine = new Machine { Level = LevelOf(seed) };
         var naive = new NaiveStateMachine(mutant, Machine.Start);
-        var stream = new CommandStream(seed);
+        var stream = new CommandStream(seed, LevelOf(seed));
         for (int i = 0; i < EntriesPerSeed; i++)
         {
             (ulong clock, KvRequest[] requests) = stream.Next();
@@ -97,7 +130,7 @@ public sealed class RandomStreamTests
     {
         var steady = new Machine { Level = LevelOf(seed) };
         var restarting = new Machine { Level = LevelOf(seed) };
-        var stream = new CommandStream(seed);
+        var stream = new CommandStream(seed, LevelOf(seed));
         for (int i = 0; i < EntriesPerSeed; i++)
         {
             if (i % 17 == 16)

@@ -257,6 +257,7 @@ public sealed class HistoryClients
         {
             case ErrorCode.None:
                 Acknowledged++;
+                _cluster.Marks.Executed(attempt.Request.Operation);
                 CheckRevision(attempt, reply.Revision);
                 CheckExecutedOnce(attempt, reply);
                 End(client, attempt, OperationOutcome.Ok, attempt.Kind switch

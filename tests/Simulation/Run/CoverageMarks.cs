@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.Replication;
 
 namespace KvStore.Simulation;
@@ -22,6 +23,8 @@ public sealed class CoverageMarks
     public const string CappedNodeApplied = "write-applied-by-a-capped-node";
     public const string CapLifted = "cap-lifted";
     public const string FolderRefused = "folder-refused-to-an-older-build";
+    public const string AppendRefusedAtFirstLevel = "append-refused-at-level-1";
+    public const string AppendAfterUpgrade = "append-executed-after-a-cap-was-lifted";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -29,6 +32,8 @@ public sealed class CoverageMarks
     private const string NameLost = "unsynced-name-lost";
     private const string DiskFault = "disk-fault";
     private const string PinnedGroupRewritten = "pinned-group-rewritten";
+
+    private static readonly string[] Operations = [.. OperationTable.All.Select(row => OperationExecuted(row.Name))];
 
     /// <summary>What a hunt of any size worth the name must reach.</summary>
     public static readonly IReadOnlyList<string> Expected =
@@ -39,12 +44,18 @@ public sealed class CoverageMarks
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
-        CappedNodeApplied, CapLifted,
+        CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, .. Operations,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
 
     public IReadOnlyDictionary<string, long> Counts => _counts;
+
+    /// <summary>Every operation has such a mark: one that no client sends is never reached, by name.</summary>
+    public static string OperationExecuted(string name) => $"operation-{name}-executed";
+
+    /// <summary>A client was told that this succeeded.</summary>
+    public void Executed(Protocol.Operation operation) => Hit(Operations[operation.Code - 1]);
 
     public void Hit(string mark, long times = 1)
     {

@@ -44,11 +44,12 @@ public static class SimulationRun
         var nemesis = new Nemesis(cluster, plan);
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         var levels = new LevelClients(cluster);
+        var appends = new AppendWriters(cluster, seed);
         string? violation = null;
         string? detail = null;
         try
         {
-            Run(cluster, nemesis, clients, levels, capped, random);
+            Run(cluster, nemesis, clients, levels, appends, capped, random);
             if (plan.MovedReplicas == 0 && random.Chance(0.5))
             {
                 new OneLeftBehind(cluster, random).Run();
@@ -105,12 +106,14 @@ public static class SimulationRun
     }
 
     private static void Run(
-        SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, CappedNodes capped, SimulatedRandom random)
+        SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, AppendWriters appends, CappedNodes capped,
+        SimulatedRandom random)
     {
         cluster.StartAll();
         Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
         clients.Start();
         levels.Start();
+        appends.Start();
         nemesis.Start();
         capped.Start(nemesis);
         cluster.Placement.Start();
@@ -124,10 +127,12 @@ public static class SimulationRun
         nemesis.Stop();
         clients.Stop();
         levels.Stop();
+        appends.Stop();
         Require(
-            cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle, LivenessMicros), "liveness", "operations were still open a minute after all faults healed");
+            cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle && appends.AllIdle, LivenessMicros), "liveness",
+            "operations were still open a minute after all faults healed");
         Require(
-            cluster.Scheduler.RunUntil(() => cluster.Placement.IsSettled, LivenessMicros), "liveness", "replicas were still moving a minute after all faults healed");
+            cluster.Scheduler.RunUntil(() => cluster.Placement.IsSettled, LivenessMicros), "liveness", $"replicas were still moving a minute after all faults healed: {cluster.Placement.Pending}");
         Require(cluster.RunUntilReady(LivenessMicros), "liveness", "groups had no leader a minute after all faults healed");
         Require(cluster.Scheduler.RunUntil(() => Converged(cluster), LivenessMicros), "liveness", "replicas did not converge within a minute");
         for (uint group = 1; group <= groups; group++)
@@ -135,6 +140,7 @@ public static class SimulationRun
             cluster.CompareReplicas(new GroupId(group));
         }
 
+        appends.Check();
         (Verdict verdict, string? key) = new LinearizabilityChecker().Check(clients.History);
         Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
         Require(verdict != Verdict.Undecided, "history-undecided", "the search for an order was cut short: no verdict is no pass");
