@@ -79,6 +79,11 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
     // Local groups only: with hundreds of groups every node naming all of them would be most of what is scraped.
     private static void WriteGroups(PrometheusText text, IReadOnlyList<GroupStatus> groups, Protocol.NodeId self)
     {
+        if (groups.Count > 0)
+        {
+            text.Gauge("kvstore_feature_level", "Lowest feature level that a group of this node is written at.", groups.Min(group => group.Level));
+        }
+
         WriteGroups(text, groups, "kvstore_raft_term", "gauge", "Term of the group.", group => group.Term);
         WriteGroups(text, groups, "kvstore_raft_commit_index", "gauge", "Highest index known to be committed.", group => group.Commit);
         WriteGroups(text, groups, "kvstore_raft_applied_index", "gauge", "Highest index applied.", group => group.Applied);

@@ -16,6 +16,9 @@ public sealed class RequestChannel : IAsyncDisposable
     private readonly ITimer _deadlines;
     private readonly Task _loops;
 
+    // Set when whoever ended the channel has done with the transport: it may be closed from then on, and not before.
+    private readonly TaskCompletionSource _handsOff = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     // Guards everything below, and what the outbound half has collected.
     private readonly Lock _gate = new();
     private readonly OutboundFrames _outbound;
@@ -565,6 +568,7 @@ public sealed class RequestChannel : IAsyncDisposable
         _outbound.End();
         _transport.Input.CancelPendingRead();
         _transport.Output.CancelPendingFlush();
+        _handsOff.SetResult();
         foreach (var (id, pending) in open)
         {
             pending.TryComplete(new RequestResult(id > handedOver ? RequestEnd.NotSent : RequestEnd.Lost, null));
@@ -579,6 +583,7 @@ public sealed class RequestChannel : IAsyncDisposable
     private async Task<ConnectionEnd> FinishAsync()
     {
         await _loops.ConfigureAwait(false);
+        await _handsOff.Task.ConfigureAwait(false);
         await _deadlines.DisposeAsync().ConfigureAwait(false);
         await Transports.CloseAsync(_transport).ConfigureAwait(false);
         _outbound.ReturnBuffers();
