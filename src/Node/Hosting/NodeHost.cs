@@ -46,6 +46,7 @@ public sealed class NodeHost : IAsyncDisposable
     private PeerTransport? _transport;
     private NodeThreads? _threads;
     private StoreNode? _store;
+    private int _failing;
     private bool _disposed;
 
     public NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs)
@@ -301,19 +302,25 @@ public sealed class NodeHost : IAsyncDisposable
         return false;
     }
 
-    private void OnFailed(string where, Exception reason)
-    {
-        if (_failed.TrySetResult(ExitCode.Failed))
-        {
-            NodeLog.Failed(_log, where, reason);
-        }
-    }
+    private void OnFailed(string where, Exception reason) => Fail(ExitCode.Failed, () => NodeLog.Failed(_log, where, reason));
 
-    private void OnRefusedByCluster(string reason)
+    private void OnRefusedByCluster(string reason) => Fail(ExitCode.BadInput, () => NodeLog.RefusedByCluster(_log, reason));
+
+    // The first one counts. It is said before it is known: whoever learns of it may end the process, and the reason with it.
+    private void Fail(int exitCode, Action say)
     {
-        if (_failed.TrySetResult(ExitCode.BadInput))
+        if (Interlocked.Exchange(ref _failing, 1) != 0)
         {
-            NodeLog.RefusedByCluster(_log, reason);
+            return;
+        }
+
+        try
+        {
+            say();
+        }
+        finally
+        {
+            _failed.SetResult(exitCode);
         }
     }
 

@@ -11,13 +11,18 @@ public class FailingNodeTests
         await using var cluster = await RunningCluster.StartAsync(folder, logs, node => node == "n2" ? disk : new Storage.OsFileSystem());
         await cluster.PutAsync(cluster.Nodes[0], "before", "1");
 
+        // Said before anybody can act on it: a process whose only node has failed ends at once.
+        var failed = cluster.Nodes[1];
+        var knownTooEarly = false;
+        logs.Looking = line => knownTooEarly |= line.Id == 106 && failed.Failed.IsCompleted;
         disk.BeginToFail();
+
         // Every group has something for the disk of n2.
         var writes = Task.WhenAll(Enumerable.Range(0, 8).Select(i => cluster.PutAsync(cluster.Nodes[0], $"key{i}", "2")));
-        var failed = cluster.Nodes[1];
         Assert.Equal(1, await failed.Failed.WaitAsync(NodeProgram.Patience));
         var line = Assert.Single(logs.Lines, line => line.Id == 106);
         Assert.Contains("n2 log failed", line.Text);
+        Assert.False(knownTooEarly);
         await failed.DisposeAsync();
         await writes;
 

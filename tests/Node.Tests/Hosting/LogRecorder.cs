@@ -10,6 +10,9 @@ internal sealed class LogRecorder : ILoggerFactory, ILogger
 
     public IEnumerable<Line> Lines => _lines;
 
+    /// <summary>Sees each line while whoever writes it waits.</summary>
+    public Action<Line>? Looking { get; set; }
+
     public ILogger CreateLogger(string categoryName) => this;
 
     public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
@@ -20,8 +23,12 @@ internal sealed class LogRecorder : ILoggerFactory, ILogger
     public bool IsEnabled(LogLevel logLevel) => true;
 
     public void Log<TState>(
-        LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        _lines.Enqueue(new Line(eventId.Id, formatter(state, exception), state as IEnumerable<KeyValuePair<string, object?>> ?? []));
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        var line = new Line(eventId.Id, formatter(state, exception), state as IEnumerable<KeyValuePair<string, object?>> ?? []);
+        _lines.Enqueue(line);
+        Looking?.Invoke(line);
+    }
 
     public void Dispose()
     {
