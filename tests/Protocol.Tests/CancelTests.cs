@@ -142,7 +142,7 @@ public sealed class CancelTests
     public async Task A_reason_of_a_later_version_means_the_same()
     {
         var (near, far) = DuplexPipe.Create();
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+        await using var channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
         byte[] payload = FuzzTests.Encoded(to => StreamCodec.Encode(to, new GoAway((GoAwayReason)200, 0)));
         await far.Output.WriteAsync(FrameTests.FrameOf(FrameKind.GoAway, FrameFlags.None, 0, payload));
         await StreamTests.UntilAsync(() => channel.GoAway is not null);
@@ -158,7 +158,7 @@ public sealed class CancelTests
         var (near, far) = DuplexPipe.Create();
         var serving = RequestServer.ServeAsync(
             far, (_, ticket) => ticket.TryStream(source), new RequestServerOptions { Streams = true }, servers, stopping.Token);
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+        await using var channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
         await using var reader = channel.Open(RequestChannelTests.Get("k"), 1_000);
         await StreamTests.UntilAsync(() => servers.OpenStreams == 1);
         await stopping.CancelAsync();
@@ -190,7 +190,7 @@ public sealed class CancelTests
                 },
                 new RequestServerOptions { Streams = true },
                 Servers);
-            Channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+            Channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
         }
 
         public RequestServers Servers { get; } = new();

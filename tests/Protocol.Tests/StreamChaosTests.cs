@@ -50,7 +50,7 @@ public sealed class StreamChaosTests
         for (int cut = 0; cut <= stream.Length; cut++)
         {
             var (near, far) = DuplexPipe.Create();
-            await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+            await using var channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
             var readers = new[] { channel.Open(RequestChannelTests.Get("a"), 1_000), channel.Open(RequestChannelTests.Get("b"), 1_000) };
 
             // Both have left: what is not told as an answer is lost, not unsent.
@@ -111,7 +111,7 @@ public sealed class StreamChaosTests
         for (int round = 0; round < 3_000; round++)
         {
             var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
-            await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+            await using var channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
             var readers = Enumerable.Range(0, 3).Select(_ => channel.Open(RequestChannelTests.Get("k"), random.Next(1, 2_000))).ToArray();
             for (int i = random.Next(1, 30); i > 0; i--)
             {
@@ -140,7 +140,7 @@ public sealed class StreamChaosTests
         const int Seed = 31_005;
         var random = new Random(Seed);
         await using var server = new Server(items: 300);
-        await using (var channel = RequestChannel.Start(server.Near, new RequestChannelOptions { Streams = true }))
+        await using (var channel = RequestChannel.Start(server.Near, StreamTests.ChannelOptions))
         {
             for (int round = 0; round < 500; round++)
             {

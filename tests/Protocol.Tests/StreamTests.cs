@@ -11,6 +11,9 @@ public sealed class StreamTests
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
+    /// <summary>Towards a server of today.</summary>
+    internal static RequestChannelOptions ChannelOptions { get; } = new() { Streams = true, PeerLevel = FeatureLevel.Max };
+
     [Fact]
     public async Task Ten_thousand_items_under_a_window_of_64_KiB_arrive_whole_and_in_order()
     {
@@ -111,7 +114,7 @@ public sealed class StreamTests
     public async Task Our_client_closes_the_connection_of_a_server_that_ignores_credit()
     {
         var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+        await using var channel = RequestChannel.Start(near, ChannelOptions);
         await using var reader = channel.Open(RequestChannelTests.Get("k"), 4_000);
         await RequestChannelTests.ReadFrameAsync(far.Input);
         await WriteItemsAsync(far.Output, id: 1, count: 2_000);
@@ -227,7 +230,7 @@ public sealed class StreamTests
     public async Task Our_client_opens_no_more_streams_than_its_own_limit()
     {
         var (near, _) = DuplexPipe.Create();
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true, MaxStreams = 1 });
+        await using var channel = RequestChannel.Start(near, ChannelOptions with { MaxStreams = 1 });
         await using var first = channel.Open(RequestChannelTests.Get("a"), Window);
         await using var second = channel.Open(RequestChannelTests.Get("b"), Window);
         Assert.Null(await second.TakeAsync());
@@ -274,7 +277,7 @@ public sealed class StreamTests
         var time = new ManualTime();
         var (near, far) = DuplexPipe.Create();
         await using var channel = RequestChannel.Start(
-            near, new RequestChannelOptions { Streams = true, ReplyGraceMs = 100, UnresponsiveAfterMs = 5_000 }, time);
+            near, ChannelOptions with { ReplyGraceMs = 100, UnresponsiveAfterMs = 5_000 }, time);
         await using var reader = channel.Open(RequestChannelTests.Get("k") with { TimeoutMs = 400 }, Window);
         await RequestChannelTests.ReadFrameAsync(far.Input);
         await WriteItemsAsync(far.Output, id: 1, count: 1);
@@ -380,7 +383,7 @@ public sealed class StreamTests
     public async Task A_frame_that_a_client_does_not_take_closes_the_connection(FrameKind kind, bool streams)
     {
         var (near, far) = DuplexPipe.Create();
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = streams });
+        await using var channel = RequestChannel.Start(near, ChannelOptions with { Streams = streams });
         var plain = channel.SendAsync(RequestChannelTests.Get("k")).AsTask();
         await RequestChannelTests.ReadFrameAsync(far.Input);
         byte[] payload = FuzzTests.Encoded(to => StreamCodec.Encode(to, new GoAway(GoAwayReason.Draining, 5)));
@@ -444,11 +447,47 @@ public sealed class StreamTests
         Assert.Equal(ConnectionEndReason.ProtocolViolation, (await server.Serving.WaitAsync(Patience)).Reason);
     }
 
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public async Task An_answer_in_parts_ends_in_the_form_its_request_came_in(ushort level)
+    {
+        var paused = new CountingSource(10) { PauseAt = 0 };
+        int asked = 0;
+        var (near, far) = DuplexPipe.Create();
+        var serving = RequestServer.ServeAsync(
+            far,
+            (_, ticket) => ticket.TryStream(asked++ == 0 ? paused : new CountingSource(0)),
+            new RequestServerOptions { Streams = true, MaxStreams = 1 });
+        byte[] request = FuzzTests.Encoded(to => KvRequestCodec.TryEncode(to, RequestChannelTests.Get("k"), level));
+
+        // One that is refused, one that is cancelled, one that comes to its end.
+        await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 1, request));
+        await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 2, request));
+        await AssertReplyAsync(2, ErrorCode.Overloaded);
+        await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Cancel, FrameFlags.None, 1, []));
+        await AssertReplyAsync(1, ErrorCode.Timeout);
+        await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 3, request));
+        await near.Output.WriteAsync(CreditOf(3, 1));
+        await AssertReplyAsync(3, ErrorCode.None);
+        await near.Output.CompleteAsync();
+        await serving.WaitAsync(Patience);
+
+        async Task AssertReplyAsync(ulong id, ErrorCode code)
+        {
+            var (header, payload) = await RequestChannelTests.ReadPayloadAsync(near.Input);
+            Assert.Equal((FrameKind.Reply, id), (header.Kind, header.Sequence));
+            Assert.Equal(DecodeResult.Ok, KvReplyCodec.TryDecode(payload, Samples.FullGet, out var reply));
+            Assert.Equal(code, reply!.Code);
+            Assert.Equal(KvRequestCodec.IsFlat(request), KvRequestCodec.IsFlat(payload));
+        }
+    }
+
     [Fact]
     public async Task An_answer_ends_once()
     {
         var (near, far) = DuplexPipe.Create();
-        await using var channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+        await using var channel = RequestChannel.Start(near, ChannelOptions);
         await using var reader = channel.Open(RequestChannelTests.Get("k"), Window);
         await RequestChannelTests.ReadFrameAsync(far.Input);
         await far.Output.WriteAsync(ReplyOf(1));
@@ -526,7 +565,7 @@ public sealed class StreamTests
                 (request, ticket) => _ = request.IsWrite ? ticket.TryComplete(new KvReply()) : ticket.TryStream(source()),
                 options ?? new RequestServerOptions { Streams = true },
                 Servers);
-            Channel = RequestChannel.Start(near, new RequestChannelOptions { Streams = true });
+            Channel = RequestChannel.Start(near, ChannelOptions);
         }
 
         public RequestServers Servers { get; } = new();

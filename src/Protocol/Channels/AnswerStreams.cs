@@ -3,11 +3,14 @@ using System.Diagnostics.CodeAnalysis;
 namespace KvStore.Protocol;
 
 /// <summary>One answer in parts. Its fields are the connection's, guarded by its lock.</summary>
-internal sealed class AnswerStream(AnswerStreams owner, ulong id, ItemSource source)
+internal sealed class AnswerStream(AnswerStreams owner, ulong id, ItemSource source, bool isFlat)
 {
     public ulong Id => id;
 
     public ItemSource Source => source;
+
+    /// <summary>Its request came in the form of feature level 1, and so must the reply that ends it.</summary>
+    public bool IsFlat => isFlat;
 
     /// <summary>Bytes the client still takes. The item that uses it up may pass it, so it can be below zero.</summary>
     public long Credit { get; set; }
@@ -40,7 +43,7 @@ internal sealed class AnswerStreams
     private readonly RequestServerOptions _options;
     private readonly Lock _gate;
     private readonly OutboundFrames _outbound;
-    private readonly Action<ulong, KvReply> _reply;
+    private readonly Action<ulong, KvReply, bool> _reply;
     private readonly Signal _wake = new();
 
     // The loop's alone: the frame in the making.
@@ -56,9 +59,9 @@ internal sealed class AnswerStreams
     private ITimer? _clock;
     private bool _over;
 
-    // reply is called under the lock: the answer to this request ends with this reply.
+    // reply is called under the lock: the answer to this request ends with this reply, in the form of feature level 1 or of today.
     public AnswerStreams(
-        RequestServers servers, RequestServerOptions options, Lock gate, OutboundFrames outbound, Action<ulong, KvReply> reply)
+        RequestServers servers, RequestServerOptions options, Lock gate, OutboundFrames outbound, Action<ulong, KvReply, bool> reply)
     {
         _servers = servers;
         _options = options;
@@ -71,7 +74,7 @@ internal sealed class AnswerStreams
     public int Count => _byId.Count;
 
     /// <summary>Under the lock. False: refused, the request has been answered; the source is the caller's to close.</summary>
-    public bool TryOpen(ulong id, ItemSource source, long credit)
+    public bool TryOpen(ulong id, ItemSource source, long credit, bool isFlat)
     {
         if (_over)
         {
@@ -81,11 +84,11 @@ internal sealed class AnswerStreams
         var refusal = _refusal ?? (_byId.Count >= _options.MaxStreams ? TooMany(_options.MaxStreams) : null);
         if (refusal is not null)
         {
-            _reply(id, refusal);
+            _reply(id, refusal, isFlat);
             return false;
         }
 
-        var stream = new AnswerStream(this, id, source) { Credit = credit, MovedAt = _servers.Time.GetTimestamp() };
+        var stream = new AnswerStream(this, id, source, isFlat) { Credit = credit, MovedAt = _servers.Time.GetTimestamp() };
         source.Attach(stream);
         _byId.Add(id, stream);
         _order.Add(stream);
@@ -334,7 +337,7 @@ internal sealed class AnswerStreams
 
             if (!_over)
             {
-                _reply(stream.Id, last);
+                _reply(stream.Id, last, stream.IsFlat);
             }
         }
     }

@@ -114,7 +114,7 @@ public sealed class RequestServer
                 }
                 else
                 {
-                    opened = _streams.TryOpen(id, source, request.Credit);
+                    opened = _streams.TryOpen(id, source, request.Credit, request.IsFlat);
                 }
 
                 WakeReader();
@@ -414,9 +414,9 @@ public sealed class RequestServer
     }
 
     // Under the lock: the end of an answer in parts.
-    private void EndStream(ulong id, KvReply reply)
+    private void EndStream(ulong id, KvReply reply, bool isFlat)
     {
-        Collect(id, reply, default);
+        Collect(id, reply, new OpenRequest { IsFlat = isFlat });
         WakeReader();
         _outbound.Wake();
     }

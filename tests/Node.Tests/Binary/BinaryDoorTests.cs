@@ -155,7 +155,8 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
             using Dialled dialled = await DialAsync(leaving);
             HandshakeResult result = await dialled.GreetAsync(new ClientHello { Features = features });
             bool streams = (result.Ack!.Features & FeatureBits.Streams) != 0;
-            await using RequestChannel channel = RequestChannel.Start(dialled, new RequestChannelOptions { Streams = streams });
+            await using RequestChannel channel = RequestChannel.Start(
+                dialled, new RequestChannelOptions { Streams = streams, PeerLevel = result.Ack.Level });
             Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Read)).End);
             leaving.Services.GetRequiredService<BinaryDoor>().GoAway(GoAwayReason.Draining, 500);
             if (streams)
