@@ -29,9 +29,18 @@ internal sealed partial class Replica
         }
 
         ushort level = LevelOfEveryMember();
-        if (level > _machine.Level && node.IsMarkedFor(level))
+        if (level <= _machine.Level || !node.IsMarkedFor(level))
         {
-            _raft.ProposeLevel(level);
+            return;
+        }
+
+        ProposeResult result = _raft.ProposeLevel(level);
+        if (result.Outcome == ProposeOutcome.Accepted)
+        {
+            // It counts from now on. While the log takes no more it may be long before it is persisted, and a change of members that is
+            // proposed in the meantime comes behind it.
+            _raises.Add((result.Index, _raft.Term, level));
+            FollowRaises();
         }
     }
 

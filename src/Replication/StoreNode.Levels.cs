@@ -68,6 +68,12 @@ public sealed partial class StoreNode
     /// <summary>On the snapshot thread: it waits for the disk.</summary>
     internal void MarkFolder(ushort level)
     {
+        if (level <= _folderLevel)
+        {
+            // Two loops asked, and the lower one came second.
+            return;
+        }
+
         Options.MarkFolder!(level);
         Volatile.Write(ref _folderLevel, level);
     }

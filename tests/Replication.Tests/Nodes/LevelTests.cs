@@ -325,6 +325,56 @@ public sealed class LevelTests
         }
     }
 
+    /// <summary>The log takes no more, so the raise is not on its way to the disk yet: it is in the core's log, and what follows comes behind it.</summary>
+    [Fact]
+    public void No_member_is_added_behind_a_raise_that_the_full_log_has_not_taken()
+    {
+        var node = new LoneNode(nodes: 4, adjust: o => o with { Wal = o.Wal with { MaxQueuedBytes = 1 } });
+        node.LeadWithVotesOfNode1();
+        node.HearAcknowledgement();
+        ReplicaPlacement[] places = [.. new ulong[] { 1, 2, 3, 44 }.Select((id, n) => new ReplicaPlacement(id, new NodeId((uint)n + 1)))];
+        node.Store.UseRouting(new RoutingTable(2, [new GroupId(1)], [[], places]));
+        node.Store.OnPeerHello(new NodeId(4), 1, FeatureLevel.First);
+        node.Turn();
+        ulong durable = node.Replica.DurableLastIndex;
+
+        // Two turns of the loop alone: the first write fills the queue, the second stays with the loop.
+        for (int i = 0; i < 2; i++)
+        {
+            node.Store.Submit(new KvRequest { Operation = new Put("k"u8, new byte[8]) }, new WaitingClient());
+            node.Store.Loops[0].RunOnce();
+        }
+
+        node.Store.OnPeerHello(N1, 1, FeatureLevel.Max);
+        node.Store.OnPeerHello(N3, 1, FeatureLevel.Max);
+        for (int i = 0; i < 3; i++)
+        {
+            node.Pass(50);
+            node.Store.Loops[0].RunOnce();
+        }
+
+        ConfChangeReply reply = default;
+        var change = new ConfChange(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, new ReplicaId(44))]);
+        node.Store.ProposeConfChange(new GroupId(1), change, answer => reply = answer);
+        node.Store.Loops[0].RunOnce();
+        Assert.Equal(durable, node.Replica.DurableLastIndex);
+        node.Turn();
+        Assert.Equal(ConfChangeOutcome.Invalid, reply.Outcome);
+        Assert.Contains("feature level", reply.Detail);
+        Assert.Single(RaisesSent(node).Select(e => e.Index).Distinct());
+    }
+
+    [Fact]
+    public void A_folder_marked_for_a_level_stays_marked_when_a_lower_mark_comes_late()
+    {
+        var marked = new List<ushort>();
+        LoneNode node = Following(o => o with { MarkFolder = marked.Add });
+        node.Store.MarkFolder(FeatureLevel.Max + 1);
+        node.Store.MarkFolder(FeatureLevel.Max);
+        Assert.True(node.Store.IsMarkedFor(FeatureLevel.Max + 1));
+        Assert.Equal([(ushort)(FeatureLevel.Max + 1)], marked);
+    }
+
     /// <summary>The leader of its term, with an entry of it committed.</summary>
     private static LoneNode Leading(Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
     {
