@@ -45,7 +45,7 @@ internal sealed partial class Replica
     /// Whether every member of the group reads configuration entries that say an epoch and nodes. One that does not would stop at the
     /// first: until then changes are written without either.
     /// </summary>
-    private bool MembersReadEpochs => _machine.Level >= ConfChange.EpochsSince || _raft.Configuration.HasEpochOrNodes;
+    private bool MembersReadEpochs => _machine.Level >= ConfChange.EpochsSince;
 
     public ConfChangeReply ProposeConfChange(ConfChange change)
     {

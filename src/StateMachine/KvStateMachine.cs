@@ -90,7 +90,9 @@ public sealed class KvStateMachine
     {
         Invariant.Check(entry.Index == AppliedIndex + 1, "entries are applied in order, without a gap");
         Invariant.Check(entry.NeededLevel <= FeatureLevel.Max, "the entry's feature level is known to this build");
-        Invariant.Check(entry.FeatureLevel <= Level, "an entry is written at a level its group has reached");
+        // A configuration entry is the core's: one that ends a joint configuration says what its configuration says, raised or not.
+        Invariant.Check(
+            entry.Kind == EntryKind.ConfChange || entry.FeatureLevel <= Level, "an entry is written at a level its group has reached");
         Invariant.Check(entry.Count > 0, "an entry uses at least one revision");
         ulong baseRevision = Math.Max(entry.Clock, LastRevision + 1);
         Invariant.Check(baseRevision > LastRevision && baseRevision <= ulong.MaxValue - entry.Count, "revisions do not overflow");
@@ -113,7 +115,11 @@ public sealed class KvStateMachine
         Invariant.Check(used == entry.Count, "an entry uses as many revisions as it says");
         Table.PublishBatch(GroupTime);
 
-        Level = Math.Max(Level, entry.NeededLevel);
+        if (entry.Kind == EntryKind.NoOp)
+        {
+            Level = Math.Max(Level, entry.NeededLevel);
+        }
+
         LastRevision = baseRevision + entry.Count - 1;
         AppliedIndex = entry.Index;
     }

@@ -44,11 +44,42 @@ public sealed class MembershipTests
     public void The_proposer_of_a_change_learns_that_its_table_is_older_than_the_group_s(ulong epoch, ConfChangeOutcome expected)
     {
         LoneNode node = Leading(nodeOfNewcomer: 4);
+        RaiseLevel(node);
         ConfChangeReply reply = default;
         ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.Remove, Newcomer)]) { Epoch = epoch };
         node.Store.ProposeConfChange(new GroupId(1), change, r => reply = r);
         node.Turn();
         Assert.Equal(expected, reply.Outcome);
+    }
+
+    /// <summary>
+    /// A configuration that follows a table, in a group whose level is not raised: changes wait for the raise, and a joint configuration
+    /// that ends by itself ends before it.
+    /// </summary>
+    [Fact]
+    public void A_group_below_the_level_of_epochs_that_has_one_waits_with_changes_and_ends_its_joint_configuration()
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4, transition: ConfTransition.JointAutoLeave);
+        Assert.True(node.Replica.Configuration.IsJoint);
+        node.HearAcknowledgement();
+        node.HearAcknowledgement();
+        Assert.False(node.Replica.Configuration.IsJoint);
+        Assert.Equal(FeatureLevel.First, node.Store.Groups[0].Level);
+
+        Assert.Equal(ConfChangeOutcome.OlderTable, Remove().Outcome);
+        RaiseLevel(node);
+        Assert.Equal(ConfChangeOutcome.Accepted, Remove().Outcome);
+        node.HearAcknowledgement();
+        Assert.DoesNotContain(Newcomer, node.Replica.Configuration.Learners);
+
+        ConfChangeReply Remove()
+        {
+            ConfChangeReply reply = default;
+            ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.Remove, Newcomer)]) { Epoch = Table };
+            node.Store.ProposeConfChange(new GroupId(1), change, r => reply = r);
+            node.Turn();
+            return reply;
+        }
     }
 
     /// <summary>The epoch is part of what a restart and a snapshot bring back.</summary>
@@ -100,6 +131,23 @@ public sealed class MembershipTests
         node.Turn();
     }
 
+    private static void RaiseLevel(LoneNode node)
+    {
+        foreach (uint peer in (uint[])[1, 3, 4])
+        {
+            node.Store.OnPeerHello(new NodeId(peer), 1, FeatureLevel.Max);
+        }
+
+        for (int i = 0; i < 2; i++)
+        {
+            node.Pass(50);
+            node.Turn();
+            node.HearAcknowledgement();
+        }
+
+        Assert.Equal(FeatureLevel.Max, node.Store.Groups[0].Level);
+    }
+
     private static Entry PutAt(ulong index)
     {
         var writer = new CommandBatchWriter(virtualNodeCount: 1);
@@ -108,10 +156,11 @@ public sealed class MembershipTests
     }
 
     /// <summary>Node 2 of five leads; the placement is that of nodes 1 to 3, and the newcomer was added by an entry.</summary>
-    private static LoneNode Leading(uint nodeOfNewcomer, ulong snapshotEntries = 10_000)
+    private static LoneNode Leading(
+        uint nodeOfNewcomer, ulong snapshotEntries = 10_000, ConfTransition transition = ConfTransition.Auto)
     {
         var node = new LoneNode(nodes: 5, adjust: o => o with { SnapshotMinEntries = snapshotEntries });
-        ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, Newcomer, nodeOfNewcomer)]) { Epoch = Table };
+        ConfChange change = new(transition, [new ConfChangeStep(ConfChangeKind.AddLearner, Newcomer, nodeOfNewcomer)]) { Epoch = Table };
         var entry = new Entry(Term, 6, EntryKind.ConfChange, 0, 6UL << 16, 1, change.Encode());
         node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 5, 5, 6, [entry]));
         node.Turn();
