@@ -89,6 +89,65 @@ public sealed class UnfinishedFrameTests
         await second.DisposeAsync();
     }
 
+    /// <summary>The server does not read on because the client takes no replies. That is the client's doing, and others wait for the memory.</summary>
+    [Fact]
+    public async Task Who_holds_memory_for_a_frame_and_takes_no_replies_has_the_time_of_a_frame()
+    {
+        var time = new ManualTime();
+        var servers = new RequestServers(Large + FrameHeader.SizeBytes, time);
+        var options = new RequestServerOptions { MaxWaitingBytes = 40_000 };
+        var answers = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var reply = new KvReply { Result = new Found(1, new byte[4_096]) };
+        var (near, far) = DuplexPipe.Create();
+        int asked = 0;
+        var serving = RequestServer.ServeAsync(far, (_, ticket) => AnswerAsync(ticket, ++asked), options, servers);
+
+        // Nobody takes the first answers, so the transport takes no more; then half a large frame, and only then the rest of the answers.
+        for (ulong id = 1; id <= 40; id++)
+        {
+            await near.Output.WriteAsync(StreamTests.RequestOf(id));
+        }
+
+        await StreamTests.UntilAsync(() => ArrivedBytes(near) >= 64 << 10);
+        await near.Output.WriteAsync(LargeRequest().AsMemory(0, PieceBytes)).AsTask().WaitAsync(Patience);
+        await StreamTests.UntilAsync(() => servers.Frames.ReservedBytes > 0);
+        answers.SetResult();
+        await near.Output.WriteAsync(new byte[1]);
+        await using var other = new Client(servers);
+        var waiting = other.WriteAsync(LargeRequest());
+        await StreamTests.UntilAsync(() => servers.Frames.Waiting == 1);
+        for (int i = 0; i < 20 && !serving.IsCompleted; i++)
+        {
+            time.Advance(1_000);
+            await Task.Delay(20);
+        }
+
+        Assert.Equal(ConnectionEndReason.FrameTimedOut, (await serving.WaitAsync(Patience)).Reason);
+        await waiting.WaitAsync(Patience);
+        Assert.Equal(FrameKind.Reply, (await RequestChannelTests.ReadFrameAsync(other.Near.Input)).Kind);
+
+        async void AnswerAsync(ReplyTicket ticket, int number)
+        {
+            if (number > 20)
+            {
+                await answers.Task;
+            }
+
+            ticket.TryComplete(reply);
+        }
+
+        static long ArrivedBytes(DuplexPipe near)
+        {
+            if (!near.Input.TryRead(out var result))
+            {
+                return 0;
+            }
+
+            near.Input.AdvanceTo(result.Buffer.Start, result.Buffer.Start);
+            return result.Buffer.Length;
+        }
+    }
+
     [Fact]
     public async Task Each_frame_has_its_own_time_however_many_come_in_pieces()
     {

@@ -36,6 +36,9 @@ internal sealed class IncomingFrame
     /// <summary>False: nothing more may be read until granted is called.</summary>
     public bool HasMemory => _claim is not { IsGranted: false };
 
+    /// <summary>Others may be waiting for what this frame has been given.</summary>
+    public bool HoldsMemory => _claim is { IsGranted: true };
+
     /// <summary>After what was received has been cut into frames.</summary>
     /// <param name="rest">What no frame was made of.</param>
     /// <param name="lookedAt">False: rest was left as it is and may hold whole frames.</param>
@@ -55,7 +58,7 @@ internal sealed class IncomingFrame
         }
     }
 
-    /// <summary>We read again: the time of an unfinished frame runs.</summary>
+    /// <summary>We read again, or do not because of the client: the time of an unfinished frame runs.</summary>
     public void StartClock()
     {
         if (!_isUnfinished)
@@ -82,7 +85,7 @@ internal sealed class IncomingFrame
         }
     }
 
-    /// <summary>We do not read: that is not the client's fault, and the time begins again.</summary>
+    /// <summary>We do not read for reasons of our own: that is not the client's fault, and the time begins again.</summary>
     public void StopClock()
     {
         lock (_gate)

@@ -216,7 +216,15 @@ public sealed class RequestServer
         {
             while (MustWait(MustNotRead))
             {
-                _incoming.StopClock();
+                if (_incoming.HoldsMemory && HasRepliesToTake())
+                {
+                    _incoming.StartClock();
+                }
+                else
+                {
+                    _incoming.StopClock();
+                }
+
                 if (!await _room.WaitAsync().ConfigureAwait(false))
                 {
                     break;
@@ -489,7 +497,18 @@ public sealed class RequestServer
 
     private bool MustNotRead() => IsFull() || (!_stopping && !_incoming.HasMemory);
 
-    private bool IsFull() => !_stopping && (_open.Count >= _options.MaxInFlight || _outbound.WaitingBytes >= _options.MaxWaitingBytes);
+    private bool IsFull() => !_stopping && (_open.Count >= _options.MaxInFlight || IsNotRead());
+
+    // The client takes too few of its replies. That is its own doing: others wait for the memory that its half frame holds.
+    private bool IsNotRead() => _outbound.WaitingBytes >= _options.MaxWaitingBytes;
+
+    private bool HasRepliesToTake()
+    {
+        lock (_gate)
+        {
+            return IsNotRead();
+        }
+    }
 
     private bool IsStopping()
     {

@@ -32,7 +32,10 @@ public sealed record RequestServerOptions
     /// </summary>
     public int StreamStallMs { get; init; } = 30_000;
 
-    /// <summary>From the first to the last byte of a frame, while we read. Longer: the connection is closed.</summary>
+    /// <summary>
+    /// From the first to the last byte of a frame, while we read; of a large frame also while we do not because the client takes no
+    /// replies. Longer: the connection is closed.
+    /// </summary>
     public int FrameTimeoutMs { get; init; } = 10_000;
 
     /// <summary>How often stalled answers are looked for.</summary>
