@@ -20,6 +20,13 @@ public static class Limits
 
     public const int MaxContentTypeBytes = 127;
     public const int MaxBatchItems = 512;
+
+    /// <summary>
+    /// The values that the appends of one batch lead to, together: each is kept until the batch is decided, and what leads to it may be
+    /// one byte. The append that passes it fails as TooLarge. Part of what an entry means: the same on every replica, for ever.
+    /// </summary>
+    public const int MaxBatchAppendedBytes = 4 << 20;
+
     public const int MaxTimeoutMs = 60_000;
 
     /// <summary>The largest age a bounded read may name: a day, in milliseconds. Who bears more wants the level eventual.</summary>

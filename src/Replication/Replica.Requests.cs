@@ -11,6 +11,7 @@ internal sealed partial class Replica
     private readonly Queue<PendingEntry> _pending = new();
     private readonly List<AppliedWrite> _awaitingAll = [];
     private List<RequestItem> _batchItems = [];
+    private long _batchStoredBytes;
 
     /// <summary>An entry this replica proposed, and who waits for each of its commands, in order.</summary>
     private sealed record PendingEntry(ulong Index, ulong Term, List<RequestItem> Items);
@@ -61,7 +62,9 @@ internal sealed partial class Replica
                 return;
             }
 
-            if (_batch.Bytes > 0 && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batch.Requests >= MaxEntryRequests))
+            if (_batch.Bytes > 0
+                && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batchStoredBytes + write.StoredBytesAtMost > MaxEntryStoredBytes
+                    || _batch.Requests >= MaxEntryRequests))
             {
                 ProposeBatch();
             }
@@ -69,6 +72,7 @@ internal sealed partial class Replica
             AssignId(item);
             _batch.Add(write, item.Id, _machine.Level);
             _batchItems.Add(item);
+            _batchStoredBytes += write.StoredBytesAtMost;
         }
         else if (item.Request.HopsLeft == 0)
         {
@@ -217,6 +221,7 @@ internal sealed partial class Replica
         ushort level = _batch.Level;
         List<RequestItem> items = _batchItems;
         _batchItems = [];
+        _batchStoredBytes = 0;
         ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, level);
         switch (result.Outcome)
         {
@@ -341,6 +346,12 @@ internal sealed partial class Replica
 
     /// <summary>Value bytes gathered into one entry; a single larger request still travels alone.</summary>
     private const int MaxEntryBytes = 256 * 1024;
+
+    /// <summary>
+    /// Bytes that the requests of one entry may store: every version it writes lies in memory until the entry has been applied, on every
+    /// replica, and an append of one byte writes the whole value again. What passes it comes into the next entry.
+    /// </summary>
+    private const long MaxEntryStoredBytes = 64L << 20;
 
     /// <summary>Requests gathered into one entry.</summary>
     private const int MaxEntryRequests = 512;

@@ -33,7 +33,8 @@ internal readonly record struct ExecutedOutcome(
         _ when HeldBack => "not written because another item of the batch failed",
         _ when Items is not null => "nothing of the batch was written because an item failed",
         ErrorCode.ConditionFailed => "the condition does not hold for the key's current revision",
-        ErrorCode.TooLarge => $"the value would be larger than {Limits.MaxValueBytes} bytes",
+        ErrorCode.TooLarge => $"the value would be larger than {Limits.MaxValueBytes} bytes, "
+            + $"or what the appends of the batch lead to larger than {Limits.MaxBatchAppendedBytes} together",
         _ => "the value is not a decimal 64-bit integer, or the result does not fit into one",
     };
 }

@@ -35,6 +35,8 @@ public sealed class Append : KeyWrite
 
     public ReadOnlyMemory<byte> Value => StoredValue.ValueOf(Stored);
 
+    public override bool GrowsValue => true;
+
     public override int DataBytes => Key.Length + Value.Length;
 
     public override Refusal? Violation(RequestLimits limits) => base.Violation(limits) ?? StoredValue.Violation(Stored.Span, limits);

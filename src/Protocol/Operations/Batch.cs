@@ -7,7 +7,9 @@ public sealed class Batch : WriteOperation
 {
     public const byte OperationCode = 5;
 
-    /// <param name="items">1 to 512. Each sees what those before it would write.</param>
+    /// <param name="items">
+    /// 1 to 512. Each sees what those before it would write. The values that appends lead to have at most 4 MiB together.
+    /// </param>
     /// <exception cref="ArgumentException">None, or more.</exception>
     public Batch(params IReadOnlyList<KeyWrite> items)
         : this(Encode(items), items)
@@ -31,6 +33,9 @@ public sealed class Batch : WriteOperation
     public override ReadOnlyMemory<byte> KeyAt(int index) => Items[index].Key;
 
     public override int DataBytes => Items.Sum(item => item.DataBytes);
+
+    public override int StoredBytesAtMost => Items.Sum(item => item.GrowsValue ? 0 : item.StoredBytesAtMost)
+        + (int)Math.Min(Items.Sum(item => item.GrowsValue ? (long)item.StoredBytesAtMost : 0), Limits.MaxBatchAppendedBytes);
 
     public override Refusal? Violation(RequestLimits limits)
     {

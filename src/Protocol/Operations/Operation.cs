@@ -83,6 +83,9 @@ public abstract class WriteOperation : Operation
 
     /// <summary>Bytes of keys and values: what it adds to an entry, and to what waits in memory.</summary>
     public abstract int DataBytes { get; }
+
+    /// <summary>Bytes of the values it may store, at most: more than was sent where a value grows.</summary>
+    public abstract int StoredBytesAtMost { get; }
 }
 
 /// <summary>
@@ -106,6 +109,11 @@ public abstract class KeyWrite : WriteOperation
     public sealed override ReadOnlyMemory<byte> KeyAt(int index) => Key;
 
     public override int DataBytes => Key.Length;
+
+    /// <summary>What it stores begins with what was stored before.</summary>
+    public virtual bool GrowsValue => false;
+
+    public sealed override int StoredBytesAtMost => GrowsValue ? Limits.MaxValueBytes : DataBytes;
 
     public override Refusal? Violation(RequestLimits limits) => KeyViolation(Key, limits);
 }

@@ -17,6 +17,7 @@ internal sealed class BatchRule : WriteRule
         var overlay = new BatchOverlay();
         var outcomes = new ExecutedOutcome[items.Count];
         ErrorCode failure = ErrorCode.None;
+        int grown = 0;
         for (int i = 0; i < items.Count; i++)
         {
             KeyWrite item = items[i];
@@ -25,6 +26,19 @@ internal sealed class BatchRule : WriteRule
                 : on.StateOf(on.VirtualNodes[i], item.Key.Span);
             ulong itemRevision = revision + (uint)i;
             outcomes[i] = RuleTable.Of(item).Judge(item, itemRevision, state, on.Scratch, out Effect effect);
+            if (outcomes[i].Code == ErrorCode.None && item.GrowsValue)
+            {
+                StoredValue.TrySplit(effect.Stored, out _, out ReadOnlySpan<byte> value);
+                grown += value.Length;
+                if (grown > Limits.MaxBatchAppendedBytes)
+                {
+                    // The rest is not looked at: each item could cost as much again.
+                    outcomes[i] = ExecutedOutcome.Failed(ErrorCode.TooLarge, currentRevision: 0);
+                    failure = failure == ErrorCode.None ? ErrorCode.TooLarge : failure;
+                    break;
+                }
+            }
+
             if (outcomes[i].Code == ErrorCode.None)
             {
                 overlay.Add(item, i, itemRevision, state.Exists, effect);

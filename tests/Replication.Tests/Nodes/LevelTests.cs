@@ -145,6 +145,29 @@ public sealed class LevelTests
         Assert.Equal((ErrorCode.None, ErrorCode.None), (append.Reply!.Code, batch.Reply!.Code));
     }
 
+    /// <summary>Every version that an entry writes lies in memory until the entry has been applied.</summary>
+    [Fact]
+    public void An_entry_takes_no_more_appends_than_may_lie_in_memory_at_once()
+    {
+        LoneNode node = Raised(acknowledged: true);
+        Assert.Equal([64u, 36u], EntriesOf(() => new Append("k"u8, "1"u8)));
+        Assert.Equal([100u], EntriesOf(() => new Put("k"u8, "1"u8)));
+
+        IEnumerable<uint> EntriesOf(Func<WriteOperation> write)
+        {
+            ulong before = node.Replica.DurableLastIndex;
+            for (int i = 0; i < 100; i++)
+            {
+                node.Store.Submit(new KvRequest { Operation = write() }, new WaitingClient());
+            }
+
+            node.Turn();
+            Entry[] entries = [.. AppendsTo(node, 1).SelectMany(a => a.Entries).Where(e => e.Index > before).DistinctBy(e => e.Index)];
+            node.HearAcknowledgement();
+            return entries.Select(e => e.Count);
+        }
+    }
+
     [Fact]
     public void A_value_that_was_too_large_is_a_result_and_belongs_into_the_session()
     {

@@ -146,6 +146,28 @@ public sealed class AppendTests
         Assert.Equal(batch.Items!, again.Items!);
     }
 
+    /// <summary>A few bytes each, and a large value each time: what a batch keeps until it is decided must not grow with the product of the two.</summary>
+    [Fact]
+    public void The_values_that_the_appends_of_a_batch_lead_to_have_a_limit_together()
+    {
+        _machine.Apply(Put("{t}a", new string('v', Limits.MaxValueBytes - 4)));
+        KvRequest[] four = [.. Enumerable.Repeat(Append("{t}a", "x"), 4)];
+
+        // Together 4 MiB - 6, and 1 + 2 + 3.
+        KvRequest[] upToTheLimit = [.. four, Append("{t}b", "1"), Append("{t}b", "2"), Append("{t}b", "3")];
+        CommandResult above = _machine.Apply(Batch(Id(1, 1), [.. upToTheLimit, Append("{t}c", "4"), Append("{t}d", "", condition: Exists)]));
+        Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (above.Code, above.Outcome));
+        Assert.All(above.Items!, i => Assert.Equal(ErrorCode.TooLarge, i.Code));
+        Assert.Contains("4194304", above.Items![7].Detail);
+        Assert.Equal((Limits.MaxValueBytes - 4, null), (_machine.Value("{t}a")!.Length, _machine.Value("{t}b")));
+
+        // What is put does not count: it has been sent.
+        CommandResult at = _machine.Apply(Batch(Id(1, 2), [Put("{t}c", new string('p', 1_000)), .. upToTheLimit]));
+        Assert.Equal(ErrorCode.None, at.Code);
+        Assert.Equal((Limits.MaxValueBytes, "123"), (_machine.Value("{t}a")!.Length, _machine.Value("{t}b")));
+        Assert.Equal(_machine.Hash(), _machine.Restarted().Hash());
+    }
+
     [Fact]
     public void An_append_or_a_batch_with_one_needs_the_level_of_appends()
     {

@@ -162,7 +162,22 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
         }
 
         var before = new Dictionary<string, Row>(_rows);
-        CommandResult[] items = [.. batch.Items.Select((item, i) => ExecuteSingle(item, revision + (ulong)i))];
+        CommandResult[] items = [.. batch.Items.Select((item, i) => Done(new Current(revision + (ulong)i)))];
+        int appended = 0;
+        for (int i = 0; i < items.Length; i++)
+        {
+            items[i] = ExecuteSingle(batch.Items[i], revision + (ulong)i);
+            if (batch.Items[i] is Append append && items[i].Code == ErrorCode.None)
+            {
+                appended += Encoding.UTF8.GetByteCount(_rows[Text(append.Key)].Value);
+                if (appended > 4_194_304)
+                {
+                    items[i] = Failed(ErrorCode.TooLarge, 0);
+                    break;
+                }
+            }
+        }
+
         CommandResult failed = items.FirstOrDefault(i => i.Code != ErrorCode.None);
         if (failed.Code == ErrorCode.None)
         {
