@@ -15,7 +15,7 @@ namespace KvStore.Protocol;
 /// </summary>
 public static class StoredValue
 {
-    private const string OctetStream = "application/octet-stream";
+    internal const string OctetStream = "application/octet-stream";
 
     /// <summary>The types nearly every value has: reading one of them gives the same string and allocates nothing.</summary>
     private static readonly FrozenSet<string> CommonContentTypes = FrozenSet.Create(

@@ -18,12 +18,15 @@ internal static class IdempotencyId
     /// <param name="method">HTTP method.</param>
     /// <param name="idempotencyKey">The key without the quotes of its structured form.</param>
     /// <param name="firstSentMs">Kv-First-Sent; 0 when absent.</param>
-    public static RequestId Of(WriteOperation operation, string method, string idempotencyKey, ulong firstSentMs) => new(
+    /// <param name="contentType">As the request said it; null when it said none.</param>
+    public static RequestId Of(WriteOperation operation, string method, string idempotencyKey, ulong firstSentMs, string? contentType) => new(
         Client: BinaryPrimitives.ReadUInt128BigEndian(Name(method, operation.Key.Span, idempotencyKey)),
         Sequence: 0,
         FirstSentMs: firstSentMs != 0 ? firstSentMs : TimeOfUuid7(idempotencyKey),
         AckedBelow: 0,
-        Digest: RequestDigest.OfBody(operation));
+        Digest: operation is Put put && contentType == "application/octet-stream"
+            ? RequestDigest.OfSpelledOutOctetStream(put)
+            : RequestDigest.OfBody(operation));
 
     /// <summary>Milliseconds inside a version 7 UUID (RFC 9562 5.7): the first 48 bits. 0 for anything else.</summary>
     public static ulong TimeOfUuid7(string text) =>

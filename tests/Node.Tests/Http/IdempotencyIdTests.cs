@@ -18,16 +18,29 @@ public sealed class IdempotencyIdTests
     {
         RequestId id = Id(Original);
         Assert.NotEqual(id.Client, Id(PutOf("kez"u8, "value"u8, "text/plain")).Client);
-        Assert.NotEqual(id.Client, IdempotencyId.Of(Original, "DELETE", "abc", 0).Client);
-        Assert.NotEqual(id.Client, IdempotencyId.Of(Original, "PUT", "abd", 0).Client);
+        Assert.NotEqual(id.Client, IdempotencyId.Of(Original, "DELETE", "abc", 0, null).Client);
+        Assert.NotEqual(id.Client, IdempotencyId.Of(Original, "PUT", "abd", 0, null).Client);
     }
 
     [Fact]
     public void Parts_of_the_name_cannot_run_into_each_other()
     {
-        RequestId one = IdempotencyId.Of(PutOf("ab"u8, "value"u8, "text/plain"), "PUT", "c", 0);
-        RequestId two = IdempotencyId.Of(PutOf("a"u8, "value"u8, "text/plain"), "PUT", "bc", 0);
+        RequestId one = IdempotencyId.Of(PutOf("ab"u8, "value"u8, "text/plain"), "PUT", "c", 0, null);
+        RequestId two = IdempotencyId.Of(PutOf("a"u8, "value"u8, "text/plain"), "PUT", "bc", 0, null);
         Assert.NotEqual(one.Client, two.Client);
+    }
+
+    // Pinned: what the build before the levels computes, taken by another program from the bytes that it hashes.
+    [Fact]
+    public void A_put_that_spells_out_the_default_type_has_the_digest_of_an_older_node()
+    {
+        Put put = PutOf("key"u8, "v"u8, "application/octet-stream");
+        RequestDigest digest = IdempotencyId.Of(put, "PUT", "abc", 0, "application/octet-stream").Digest;
+        Assert.Equal(new RequestDigest(DigestAlgorithm.Fields, 0x0592_9A81_0099_A9F5), digest);
+
+        // Said or not said is the same put, so the two are not held against each other.
+        Assert.False(digest.Contradicts(IdempotencyId.Of(put, "PUT", "abc", 0, null).Digest));
+        Assert.True(digest.Contradicts(IdempotencyId.Of(PutOf("key"u8, "w"u8, null), "PUT", "abc", 0, "application/octet-stream").Digest));
     }
 
     [Fact]
@@ -62,15 +75,15 @@ public sealed class IdempotencyIdTests
     {
         // The example of RFC 9562, appendix A.6: 2022-02-22T19:22:22Z.
         const string uuid = "017F22E2-79B0-7CC3-98C4-DC0C0C07398F";
-        Assert.Equal(1645557742000ul, IdempotencyId.Of(Original, "PUT", uuid, 0).FirstSentMs);
-        Assert.Equal(5ul, IdempotencyId.Of(Original, "PUT", uuid, 5).FirstSentMs);
+        Assert.Equal(1645557742000ul, IdempotencyId.Of(Original, "PUT", uuid, 0, null).FirstSentMs);
+        Assert.Equal(5ul, IdempotencyId.Of(Original, "PUT", uuid, 5, null).FirstSentMs);
     }
 
     [Theory]
     [InlineData("017F22E2-79B0-4CC3-98C4-DC0C0C07398F")]
     [InlineData("017F22E279B07CC398C4DC0C0C07398F")]
     [InlineData("order-17")]
-    public void Other_keys_have_no_time(string key) => Assert.Equal(0ul, IdempotencyId.Of(Original, "PUT", key, 0).FirstSentMs);
+    public void Other_keys_have_no_time(string key) => Assert.Equal(0ul, IdempotencyId.Of(Original, "PUT", key, 0, null).FirstSentMs);
 
     [Theory]
     [InlineData("abc", "abc")]
@@ -103,7 +116,7 @@ public sealed class IdempotencyIdTests
         Assert.True(RequestOptions.TryParseIdempotencyKey($"\"{new string('k', 128)}\"", out _));
     }
 
-    private static RequestId Id(WriteOperation operation) => IdempotencyId.Of(operation, "PUT", "abc", 0);
+    private static RequestId Id(WriteOperation operation) => IdempotencyId.Of(operation, "PUT", "abc", 0, null);
 
     private static Put PutOf(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, string? contentType, KvCondition condition = default) =>
         new(key, value, contentType, condition);

@@ -44,7 +44,7 @@ internal abstract class OperationRoute(FrontDoor door)
             Ack = options.Ack,
             Session = door.SessionPointOf(operation.Key.Span, options),
             Id = options.IdempotencyKey is { } key
-                ? IdempotencyId.Of(operation, context.Request.Method, key, options.FirstSentMs)
+                ? IdempotencyId.Of(operation, context.Request.Method, key, options.FirstSentMs, context.Request.ContentType)
                 : null,
         });
         door.SetHeaders(context.Response, reply, options.Session, started);
