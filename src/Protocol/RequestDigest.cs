@@ -33,12 +33,6 @@ public readonly record struct RequestDigest(DigestAlgorithm Algorithm, ulong Val
         return new RequestDigest(DigestAlgorithm.Body, First8(hash));
     }
 
-    /// <summary>
-    /// Of a put whose content type was spelled out as application/octet-stream. The operation does not keep that, and a node of feature
-    /// level 1 hashed it as it was said: any other digest would make a retry through such a node another request.
-    /// </summary>
-    public static RequestDigest OfSpelledOutOctetStream(Put put) => OfFields(put.Flat!.Value, StoredValue.OctetStream);
-
     /// <summary>Another request under the same id, as far as the two can tell.</summary>
     public bool Contradicts(RequestDigest other) => Algorithm == other.Algorithm ? Value != other.Value : IsNone != other.IsNone;
 
@@ -47,7 +41,7 @@ public readonly record struct RequestDigest(DigestAlgorithm Algorithm, ulong Val
     /// <summary>What a node of feature level 1 stores for this operation; its 0 means none, so a digest of 0 became 1.</summary>
     internal static RequestDigest OfFields(in FlatOperation flat) => OfFields(flat, StoredValue.ContentTypeOf(flat.Stored.Span));
 
-    private static RequestDigest OfFields(in FlatOperation flat, string? contentType)
+    internal static RequestDigest OfFields(in FlatOperation flat, string? contentType)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Span<byte> numbers = stackalloc byte[26];

@@ -24,9 +24,7 @@ internal static class IdempotencyId
         Sequence: 0,
         FirstSentMs: firstSentMs != 0 ? firstSentMs : TimeOfUuid7(idempotencyKey),
         AckedBelow: 0,
-        Digest: operation is Put put && contentType == "application/octet-stream"
-            ? RequestDigest.OfSpelledOutOctetStream(put)
-            : RequestDigest.OfBody(operation));
+        Digest: operation.DigestAsSaid(contentType));
 
     /// <summary>Milliseconds inside a version 7 UUID (RFC 9562 5.7): the first 48 bits. 0 for anything else.</summary>
     public static ulong TimeOfUuid7(string text) =>

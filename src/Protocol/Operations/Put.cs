@@ -40,6 +40,14 @@ public sealed class Put : KeyWrite
 
     public override Refusal? Violation(RequestLimits limits) => base.Violation(limits) ?? StoredValue.Violation(Stored.Span, limits);
 
+    /// <summary>
+    /// The operation does not keep that application/octet-stream was spelled out, and a node of feature level 1 hashed it as it was
+    /// said: any other digest would make a retry through such a node another request.
+    /// </summary>
+    public override RequestDigest DigestAsSaid(string? contentType) => contentType == StoredValue.OctetStream
+        ? RequestDigest.OfFields(Flat!.Value, contentType)
+        : base.DigestAsSaid(contentType);
+
     internal override FlatOperation? Flat => new FlatOperation(OperationCode, Key) { Condition = Condition, Stored = Stored };
 
     internal static Put Of(in FlatOperation flat) => StoredValue.IsValid(flat.Stored.Span)
