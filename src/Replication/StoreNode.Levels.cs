@@ -75,6 +75,7 @@ public sealed partial class StoreNode
         }
 
         Options.MarkFolder!(level);
+        Log.OpensForFirstBuilds = false;
         Volatile.Write(ref _folderLevel, level);
     }
 

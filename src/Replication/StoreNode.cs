@@ -40,7 +40,8 @@ public sealed partial class StoreNode : IDisposable
         string walDirectory = $"{options.Directory}/wal";
         DurableDirectory.Create(files, walDirectory);
         Log = WriteAheadLog.Open(
-            files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal, SnapshotsFound());
+            files, walDirectory, new LogIdentity(options.ClusterId, options.Self.Value, options.Uuid), options.Wal, SnapshotsFound(),
+            opensForFirstBuilds: _folderLevel <= FeatureLevel.First);
         if (Log.CutTornTail)
         {
             Report(new NodeEvent(NodeEventKind.TornTailCut, default, 0, 0, "the log ended in the middle of a write that nobody was told of; cut there"));

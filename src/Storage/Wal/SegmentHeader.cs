@@ -9,7 +9,7 @@ namespace KvStore.Storage;
 /// <code>
 /// offset  bytes  field
 ///      0      8  magic "KVSTWAL1"
-///      8      2  format version, 2
+///      8      2  format version, 1 or 2
 ///     10      2  length of the cluster id
 ///     12      4  node id
 ///     16     16  node uuid
@@ -26,9 +26,12 @@ namespace KvStore.Storage;
 /// header is a promise: the segment before is complete up to the stated LSN, and what follows there may be ignored; this one
 /// is complete up to its durable LSN, and as long as it says.
 ///
-/// Version 1 has zeros from 184 on. Its first batch was durable before the name, too; how long the file was is not known.
+/// Both versions say the same. The builds before version 2 wrote zeros from 184 on and pass over what stands there: so version 1 is what
+/// is written while such a build may get the folder back, and version 2 keeps it out. In their files the first batch was durable before
+/// the name, too; how long the file was is not known.
 /// The version is raised when an old reader would misread the file; magic and checksum keep their places in every version.
 /// </summary>
+/// <param name="Version">Who may read it: see above.</param>
 /// <param name="Identity">Whose log it is.</param>
 /// <param name="Segment">The number in the name.</param>
 /// <param name="PreviousLastLsn">Where the segment before ends.</param>
@@ -36,13 +39,14 @@ namespace KvStore.Storage;
 /// <param name="DurableLsn">An invalid batch up to here is damage.</param>
 /// <param name="FileBytes">A file that is shorter is damaged; 0 when the header does not say.</param>
 internal readonly record struct SegmentHeader(
-    LogIdentity Identity, ulong Segment, ulong PreviousLastLsn, ulong OldestLive, ulong DurableLsn, long FileBytes)
+    ushort Version, LogIdentity Identity, ulong Segment, ulong PreviousLastLsn, ulong OldestLive, ulong DurableLsn, long FileBytes)
 {
     public const int Bytes = BatchFormat.BlockBytes;
     public const int MaxClusterIdBytes = 128;
 
-    private const ushort Version = 2;
-    private const ushort FirstVersion = 1;
+    public const ushort FirstVersion = 1;
+    public const ushort LatestVersion = 2;
+
     private const int VersionAt = 8;
     private const int ClusterIdLengthAt = 10;
     private const int NodeIdAt = 12;
@@ -99,10 +103,10 @@ internal readonly record struct SegmentHeader(
         }
 
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(block[VersionAt..]);
-        if (version is < FirstVersion or > Version)
+        if (version is < FirstVersion or > LatestVersion)
         {
             throw new StorageException(
-                $"log format version {version} is not known here (this build reads {FirstVersion} to {Version}); start the build that wrote it",
+                $"log format version {version} is not known here (this build reads {FirstVersion} to {LatestVersion}); start the build that wrote it",
                 path, VersionAt);
         }
 
@@ -118,11 +122,12 @@ internal readonly record struct SegmentHeader(
             new Guid(block.Slice(NodeUuidAt, 16), bigEndian: true));
         ulong previousLastLsn = BinaryPrimitives.ReadUInt64LittleEndian(block[PreviousLastLsnAt..]);
         header = new SegmentHeader(
+            version,
             identity,
             BinaryPrimitives.ReadUInt64LittleEndian(block[SegmentAt..]),
             previousLastLsn,
             BinaryPrimitives.ReadUInt64LittleEndian(block[OldestLiveAt..]),
-            version == FirstVersion ? previousLastLsn + 1 : BinaryPrimitives.ReadUInt64LittleEndian(block[DurableLsnAt..]),
+            Math.Max(previousLastLsn + 1, BinaryPrimitives.ReadUInt64LittleEndian(block[DurableLsnAt..])),
             BinaryPrimitives.ReadInt64LittleEndian(block[FileBytesAt..]));
         return true;
     }

@@ -48,6 +48,7 @@ public sealed class WriteAheadLog : IDisposable
     private WalSubmission? _queue;
     private long _queuedBytes;
     private bool _failed;
+    private bool _opensForFirstBuilds;
 
     // The log's thread only.
     private readonly Queue<WalSubmission> _pending = new();
@@ -76,7 +77,8 @@ public sealed class WriteAheadLog : IDisposable
     private readonly long _recoveredEntries;
 
     private WriteAheadLog(
-        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string> snapshots)
+        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string> snapshots,
+        bool opensForFirstBuilds)
     {
         if (Encoding.UTF8.GetByteCount(identity.ClusterId) > SegmentHeader.MaxClusterIdBytes)
         {
@@ -94,6 +96,7 @@ public sealed class WriteAheadLog : IDisposable
         }
 
         _options = options;
+        _opensForFirstBuilds = opensForFirstBuilds;
         _identity = identity;
         _identitySeed = BatchFormat.IdentitySeed(identity);
         _segments = new SegmentFiles(files, directory, options);
@@ -157,11 +160,13 @@ public sealed class WriteAheadLog : IDisposable
     /// <param name="snapshots">
     /// A snapshot file for each group that has one. No group has a snapshot before it is in the log, so the log must know them all.
     /// </param>
+    /// <param name="opensForFirstBuilds">See <see cref="OpensForFirstBuilds"/>.</param>
     public static WriteAheadLog Open(
-        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string>? snapshots = null)
+        IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string>? snapshots = null,
+        bool opensForFirstBuilds = false)
     {
         DurableDirectory.Create(files, directory);
-        return new WriteAheadLog(files, directory, identity, options, snapshots ?? new Dictionary<uint, string>());
+        return new WriteAheadLog(files, directory, identity, options, snapshots ?? new Dictionary<uint, string>(), opensForFirstBuilds);
     }
 
     /// <summary>Whether a folder holds a log. Spares are none: one is there before the first segment ever gets its name.</summary>
@@ -170,6 +175,16 @@ public sealed class WriteAheadLog : IDisposable
 
     /// <summary>True when the log ended in the middle of a batch that was never acknowledged, and was cut there.</summary>
     public bool CutTornTail { get; }
+
+    /// <summary>
+    /// Whether segments opened from now on are of version 1, which the builds before version 2 read: the folder may yet go back to one
+    /// of them. It is set to false, for good, before anything is submitted that they could not read. Any thread.
+    /// </summary>
+    public bool OpensForFirstBuilds
+    {
+        get => Volatile.Read(ref _opensForFirstBuilds);
+        set => Volatile.Write(ref _opensForFirstBuilds, value);
+    }
 
     /// <summary>Called when work arrives in an empty queue (any thread).</summary>
     public Action? Wake { get; set; }
@@ -601,7 +616,8 @@ public sealed class WriteAheadLog : IDisposable
     private void WriteSegmentHeader(Segment segment, ulong previousLastLsn, ulong oldestLive, ulong durableLsn)
     {
         byte[] block = new byte[SegmentHeader.Bytes];
-        new SegmentHeader(_identity, segment.Number, previousLastLsn, oldestLive, durableLsn, segment.Length).Write(block);
+        ushort version = OpensForFirstBuilds ? SegmentHeader.FirstVersion : SegmentHeader.LatestVersion;
+        new SegmentHeader(version, _identity, segment.Number, previousLastLsn, oldestLive, durableLsn, segment.Length).Write(block);
         segment.File.Write(block, 0);
     }
 

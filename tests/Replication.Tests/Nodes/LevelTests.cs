@@ -398,6 +398,53 @@ public sealed class LevelTests
         Assert.Equal([(ushort)(FeatureLevel.Max + 1)], marked);
     }
 
+    /// <summary>An upgrade can be taken back until the level is raised, and the first builds read segments of version 1 only.</summary>
+    [Fact]
+    public void The_log_stays_one_that_the_first_builds_open_until_the_folder_is_marked()
+    {
+        LoneNode node = Following(o => o with
+        {
+            MarkFolder = _ => { },
+            Wal = new WalOptions { SegmentBytes = 64 << 10, PurgeTriggerBytes = 256 << 10 },
+        });
+        node.Restart();
+        ulong last = Fill(node, node.Replica.DurableLastIndex, entries: 10);
+        Assert.True(SegmentVersions(node).Count > 2);
+        Assert.All(SegmentVersions(node), version => Assert.Equal(1, version));
+
+        node.Hear(Append(node, Raise(last + 1, FeatureLevel.Max)));
+        node.Turn();
+        node.TurnSnapshots();
+        last = Fill(node, last, entries: 3);
+        Assert.Equal(2, SegmentVersions(node)[^1]);
+
+        node.Restart(o => o with { FolderLevel = FeatureLevel.Max });
+        Assert.Equal(2, SegmentVersions(node)[^1]);
+    }
+
+    /// <summary>Puts of 10 KiB behind an index; the answer is the new last one.</summary>
+    private static ulong Fill(LoneNode node, ulong last, int entries)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            node.Hear(Append(node, Put(last + 1, valueBytes: 10 << 10)));
+            node.Turn();
+            Assert.Equal(++last, node.Replica.DurableLastIndex);
+        }
+
+        return last;
+    }
+
+    private static List<int> SegmentVersions(LoneNode node)
+    {
+        string wal = $"{node.Options.Directory}/wal";
+        return
+        [
+            .. node.Disk.ListFiles(wal).Where(name => name.StartsWith("wal-", StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+                .Select(name => (int)node.Disk.ReadAll($"{wal}/{name}")[8]),
+        ];
+    }
+
     /// <summary>The leader of its term, with an entry of it committed.</summary>
     private static LoneNode Leading(Func<StoreNodeOptions, StoreNodeOptions>? adjust = null)
     {
@@ -441,10 +488,10 @@ public sealed class LevelTests
         return new AppendEntries(new ReplicaId(1), Self, Term, last, Term, last, entries);
     }
 
-    private static Entry Put(ulong index)
+    private static Entry Put(ulong index, int valueBytes = 8)
     {
         var batch = new CommandBatchWriter(1);
-        batch.Add(new Put("k"u8, new byte[8]), null, FeatureLevel.First);
+        batch.Add(new Put("k"u8, new byte[valueBytes]), null, FeatureLevel.First);
         return LoneNode.NoOp(Term, index) with { Kind = EntryKind.Command, Payload = batch.TakePayload() };
     }
 

@@ -344,7 +344,7 @@ internal sealed class LogBench
     {
         _logs.Clear();
         _completed.Clear();
-        Log = WriteAheadLog.Open(Disk, Directory, Identity, Options);
+        Log = WriteAheadLog.Open(Disk, Directory, Identity, Options, opensForFirstBuilds: Seed % 2 == 1);
         for (uint group = 0; group < _groupCount; group++)
         {
             _logs.Add(group, Log.OpenGroup(group, ModelGroup.StartingMark));

@@ -55,7 +55,7 @@ public sealed class WalNegativeControls
 
         // The wrong order: the next header states an LSN that is not durable yet, and then that batch is torn.
         byte[] spare = new byte[LogBench.Small.SegmentBytes];
-        new SegmentHeader(LogBench.Identity, segment + 1, batch.Lsn, segment, batch.Lsn, 0).Write(spare);
+        new SegmentHeader(SegmentHeader.LatestVersion, LogBench.Identity, segment + 1, batch.Lsn, segment, batch.Lsn, 0).Write(spare);
         MemoryFileSystem disk = LogFiles.Copy(bench.Disk);
         disk.Put(LogFiles.Path(segment + 1), spare);
         disk.FlipBit(LogFiles.Path(segment), offset + 40, 0);
