@@ -20,6 +20,7 @@ public sealed record ClusterConfig
     public RaftSettings Raft { get; init; } = new();
     public ReadSettings Reads { get; init; } = new();
     public LimitSettings Limits { get; init; } = new();
+    public UpgradeSettings Upgrade { get; init; } = new();
     public SecuritySettings Security { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 
@@ -64,6 +65,12 @@ public sealed record LimitSettings
 
     /// <summary>Memory the node may plan with; 0 in the file means 60 % of what is available to the process.</summary>
     public long MemoryBytes { get; init; }
+}
+
+public sealed record UpgradeSettings
+{
+    /// <summary>Highest feature level the node says it knows. Held at that of the build before, an upgrade can be taken back.</summary>
+    public ushort MaxLevel { get; init; } = FeatureLevel.Max;
 }
 
 public sealed record SecuritySettings

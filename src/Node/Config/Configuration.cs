@@ -137,6 +137,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
                 // The collector knows the limit of a container; asking the system for its memory would not.
                 MemoryBytes = memory != 0 ? memory : (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryShare),
             },
+            Upgrade = new UpgradeSettings { MaxLevel = (ushort)Int("upgrade.maxLevel") },
             Security = new SecuritySettings { Insecure = value("security.insecure") == "true" },
             Log = new LogSettings
             {

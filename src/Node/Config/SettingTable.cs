@@ -31,6 +31,10 @@ public static class SettingTable
         new("limits.requestBytes", Number, "4194304", "Longest request.") { Min = 4096, Max = Protocol.Limits.MaxRequestBytes },
         new("limits.memoryBytes", Number, "0", "Memory the node plans with; 0 is 60 % of what is available to the process.") { Min = 0 },
 
+        new("upgrade.maxLevel", Number, $"{Protocol.FeatureLevel.Max}",
+            "Highest feature level this node says it knows; while one node of a group is held below, the build before can have every folder back.")
+            { Min = Protocol.FeatureLevel.First, Max = Protocol.FeatureLevel.Max },
+
         new("security.insecure", Flag, "false", "Listen on addresses other machines can reach although nothing authenticates them yet."),
 
         new("log.level", Choice, "information", "Least important log lines shown.")

@@ -70,8 +70,8 @@ public sealed class NodeHost : IAsyncDisposable
     /// <summary>Where the node listens; after <see cref="OpenPortsAsync"/> with the ports it really has.</summary>
     public NodeConfig Endpoints { get; private set; }
 
-    /// <summary>A lower one stands for an older build: for tests of a cluster that is being upgraded.</summary>
-    internal ushort MaxLevel { get; init; } = FeatureLevel.Max;
+    /// <summary>The highest feature level this node says it knows.</summary>
+    internal ushort MaxLevel => _config.Upgrade.MaxLevel;
 
     /// <summary>Null until started.</summary>
     public StoreNode? Store => _handle.Current;

@@ -32,7 +32,9 @@ internal sealed class RunningCluster : IAsyncDisposable
         deviate ??= (_, same) => same;
         level ??= _ => FeatureLevel.Max;
         var nodes = config.Nodes
-            .Select(node => new NodeHost(deviate(node.Id, config), node.Id, cluster.Data, logs, disk(node.Id)) { MaxLevel = level(node.Id) })
+            .Select(node => new NodeHost(
+                deviate(node.Id, config) with { Upgrade = new UpgradeSettings { MaxLevel = level(node.Id) } },
+                node.Id, cluster.Data, logs, disk(node.Id)))
             .ToList();
         foreach (var node in nodes)
         {
