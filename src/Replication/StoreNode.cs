@@ -186,6 +186,12 @@ public sealed partial class StoreNode : IDisposable
             return;
         }
 
+        if (request.Operation is GetRouting asked)
+        {
+            sink.Complete(RoutingAnswer(asked.SinceEpoch));
+            return;
+        }
+
         int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
         GroupId group = Routing.GroupOf(virtualNode);
         if (request is { IsWrite: false, Read.Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out Replica? replica)
@@ -446,6 +452,14 @@ public sealed partial class StoreNode : IDisposable
         }
 
         ClockIsOff = off;
+    }
+
+    private KvReply RoutingAnswer(ulong sinceEpoch)
+    {
+        RoutingTable table = Routing;
+        GroupLeader[] leaders =
+            [.. Groups.Where(group => !group.Leader.IsNone).Select(group => new GroupLeader(group.Group, group.Leader, group.Term))];
+        return new KvReply { Result = ClusterRouting.Of(table, sinceEpoch, Options.Addresses, leaders), Epoch = table.Epoch };
     }
 
     /// <summary>The answer from the local table, without a queue; null when the read must wait for a proof or an index.</summary>

@@ -14,6 +14,9 @@ public sealed record StoreNodeOptions
     public required IReadOnlyList<string> NodeNames { get; init; }
     public required RoutingTable Routing { get; init; }
 
+    /// <summary>How clients reach the nodes; what they are told when they ask.</summary>
+    public IReadOnlyList<AdvertisedNode> Addresses { get; init; } = [];
+
     /// <summary>Folder of this node: wal/ and snap/ live in it.</summary>
     public required string Directory { get; init; }
 

@@ -9,7 +9,7 @@ public sealed class OperationTests
         (byte, string, Type, bool)[] published =
         [
             (1, "get", typeof(Get), false), (2, "put", typeof(Put), true), (3, "delete", typeof(Delete), true),
-            (4, "incr", typeof(Increment), true), (5, "batch", typeof(Batch), true), (6, "append", typeof(Append), true),
+            (4, "incr", typeof(Increment), true), (5, "batch", typeof(Batch), true), (6, "append", typeof(Append), true), (7, "routing", typeof(GetRouting), false),
         ];
         Assert.Equal(published, OperationTable.All.Select(row => (row.Code, row.Name, row.Type, row.IsWrite)));
         Assert.All(OperationTable.All, row => Assert.Same(row, OperationTable.Find(row.Code)));
@@ -35,6 +35,8 @@ public sealed class OperationTests
         AssertBody("94" + "C4016B" + "00" + "00" + "C402" + "00" + "76", new Put("k"u8, "v"u8, "application/octet-stream"));
         AssertBody("93" + "C4016C" + "01" + "CD0100", delete);
         AssertBody("95" + "C4016D" + "02" + "00" + "D0D6" + "09", increment);
+        AssertBody("91" + "00", new GetRouting(0));
+        AssertBody("91" + "CD0100", new GetRouting(256));
         AssertBody(
             "93" + "92" + "02" + "C40D" + "94C4016B0300C40503612F6276" + "92" + "03" + "C408" + "93C4016C01CD0100"
             + "92" + "04" + "C409" + "95C4016D0200D0D609",
@@ -140,7 +142,8 @@ public sealed class OperationTests
             new Increment("k"u8), new Increment("k"u8, 2), new Increment("k"u8, 1, 2),
             new Increment("k"u8, 1, 0, new KvCondition(ConditionKind.Absent)),
             new Batch(new Delete("k"u8)), new Batch(new Delete("k"u8), new Delete("k"u8)), new Batch(new Increment("k"u8)),
-            new UnknownOperation(6, default), new UnknownOperation(7, default), new UnknownOperation(6, new byte[] { 0 }),
+            new GetRouting(0), new GetRouting(1),
+            new UnknownOperation(6, default), new UnknownOperation(200, default), new UnknownOperation(6, new byte[] { 0 }),
         ];
         Assert.Equal(different.Length, different.Distinct().Count());
         var digests = different.Select(RequestDigest.OfBody).ToList();
@@ -181,6 +184,7 @@ public sealed class OperationTests
         Delete delete => new Delete(delete.Key.Span, delete.Condition),
         Increment increment => new Increment(increment.Key.Span, increment.Delta, increment.Initial, increment.Condition),
         Append append => new Append(append.Key.Span, append.Value.Span, StoredValue.ContentTypeOf(append.Stored.Span), append.Condition),
+        GetRouting routing => new GetRouting(routing.SinceEpoch),
         Batch batch => new Batch([.. batch.Items.Select(item => (KeyWrite)Rebuilt(item))]),
         _ => new UnknownOperation(operation.Code, operation.Body),
     };

@@ -34,6 +34,8 @@ internal static class SampleBodies
     private static readonly BodyRule IncrementBody = Whole(Exactly(Bin(), Within(0, 3), U64, I64, I64));
     private static readonly BodyRule AppendBody = Whole(Exactly(Bin(), Within(0, 3), U64, StoredBin(spelledOut: false)));
 
+    private static readonly BodyRule RoutingBody = Whole(Exactly(U64));
+
     private static readonly (int First, BodyRule Rule)[] BatchItems =
         [OperationOf(2, PutBody), OperationOf(3, DeleteBody), OperationOf(4, IncrementBody), OperationOf(6, AppendBody)];
 
@@ -41,7 +43,7 @@ internal static class SampleBodies
 
     /// <summary>What a node does not know it keeps as it is, to refuse it by name.</summary>
     private static readonly BodyRule Operation = ByNumber(
-        Exactly(Within(0, 255), Bin()), [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody)]);
+        Exactly(Within(0, 255), Bin()), [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody), OperationOf(7, RoutingBody)]);
 
     private static readonly (int First, BodyRule Rule) FoundResult = (1, Fields(Within(1, 1), U64, StoredBin(spelledOut: true)));
     private static readonly (int First, BodyRule Rule) WrittenResult = (2, Fields(Within(2, 2), U64, Bool));
@@ -53,8 +55,18 @@ internal static class SampleBodies
         U64,
         ListOf(Item(ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, CurrentResult)), Limits.MaxBatchItems)));
 
+    private static readonly BodyRule AddressField = Str(Limits.MaxTextBytes);
+
+    private static readonly (int First, BodyRule Rule) RoutingResult = (7, Fields(
+        Within(7, 7),
+        U64,
+        ListOf(Fields(U32, AddressField, AddressField, AddressField, AddressField), 1024),
+        ListOf(U32, Limits.SlotCount),
+        ListOf(ListOf(Fields(U64, U32), 64), Limits.SlotCount + 1),
+        ListOf(Fields(U32, U32, U64), Limits.SlotCount + 1)));
+
     private static readonly BodyRule AnyResult =
-        ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, BatchResultResult, CurrentResult);
+        ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, BatchResultResult, CurrentResult, RoutingResult);
 
     private static readonly BodyRule FlatId = Fields(Bin16, U64, U64, U64, U64);
     private static readonly BodyRule FlatTerms = Fields(I32, OrNil(U64), U64, U32, Within(0, 2), Within(0, 1), Bool);
@@ -78,6 +90,7 @@ internal static class SampleBodies
     private static readonly Asked Delete = new(3, "k") { Condition = new(ConditionKind.RevisionIs, 1UL << 40) };
     private static readonly Asked Increment = new(4, "k") { Delta = long.MinValue, Initial = -129 };
     private static readonly Asked Append = new(6, "k") { Value = "v", ContentType = "a/b", Condition = new(ConditionKind.RevisionIs, 300) };
+    private static readonly Asked Routing = new(7, "") { Epoch = 1UL << 40 };
     private static readonly Asked Batch = new(5, "{b}1")
     {
         Items = [new(2, "{b}1") { Value = "1" }, new(2, "{b}2") { Value = "2" }],
@@ -121,6 +134,7 @@ internal static class SampleBodies
             }),
             Sample(Batch),
             Sample(Append),
+            Sample(Routing),
             Sample(LargePut),
             Sample(FullBatch, Samples.FullRequest with { Operation = FullBatch.Operation }),
             (CodecTests.Encode(new KvRequest { Operation = new UnknownOperation(200, new byte[] { 0xC1 }) }),
@@ -175,6 +189,7 @@ internal static class SampleBodies
         OfOperation(
             "append", 6, AppendBody, Append, new(6, "k"),
             new(6, new string('k', 300)) { Value = new string('v', 70_000), ContentType = new string('t', 127) }),
+        OfOperation("routing", 7, RoutingBody, Routing, new(7, ""), new(7, "") { Epoch = ulong.MaxValue }),
         OfResult<Found>(FoundResult.Rule, Value300, new Found(ulong.MaxValue, StoredOf(null, [])), new Found(1, StoredOf(null, new byte[70_000]))),
         OfResult<Written>(WrittenResult.Rule, new Written(1, Created: true), new Written(ulong.MaxValue, Created: false)),
         OfResult<Deleted>(DeletedResult.Rule, new Deleted(1, Existed: true), new Deleted(256, Existed: false)),
@@ -190,6 +205,7 @@ internal static class SampleBodies
                     new ItemResult((ErrorCode)65_535, Outcome.Unknown, "naïve", null),
                 ]),
             Samples.FullReply.Result!),
+        OfResult<ClusterRouting>(RoutingResult.Rule, Samples.FullClusterRouting, new ClusterRouting(1, [], [], [], [])),
         OfResult<Current>(CurrentResult.Rule, new Current(0), new Current(ulong.MaxValue)),
         new(
             "Hello of a peer",
@@ -313,6 +329,7 @@ internal static class SampleBodies
             Delta = (long)Number(),
             Initial = -(long)(Number() >> 1),
             WithoutValue = random.Next(2) == 0,
+            Epoch = Number(),
             Items = code == 5
                 ? [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomAsked(random, BatchItems[random.Next(BatchItems.Length)].First))]
                 : [],
@@ -392,6 +409,14 @@ internal static class SampleBodies
         Counted counted => [4, counted.Revision, counted.Number],
         BatchResult batch => [5, batch.Revision, batch.Items.Select(FieldsOf).ToArray<object?>()],
         Current current => [6, current.Revision],
+        ClusterRouting routing =>
+        [
+            7, routing.Revision,
+            routing.Nodes.Select(node => new object?[] { node.Node.Value, node.Name, node.Http, node.Binary, node.Zone }).ToArray<object?>(),
+            routing.GroupOfVirtualNode.Select(group => group.Value).Cast<object?>().ToArray(),
+            routing.Replicas.Select(of => of.Select(one => new object?[] { one.ReplicaId, one.Node.Value }).ToArray<object?>()).ToArray<object?>(),
+            routing.Leaders.Select(one => new object?[] { one.Group.Value, one.Leader.Value, one.Term }).ToArray<object?>(),
+        ],
         _ => throw new ArgumentException($"the fields of {result.GetType().Name} are not written down here", nameof(result)),
     };
 
@@ -474,6 +499,8 @@ internal static class SampleBodies
 
         public bool WithoutValue { get; init; }
 
+        public ulong Epoch { get; init; }
+
         public Asked[] Items { get; init; } = [];
 
         public Operation Operation => Code switch
@@ -483,6 +510,7 @@ internal static class SampleBodies
             3 => new Protocol.Delete(KeyBytes, Condition),
             4 => new Protocol.Increment(KeyBytes, Delta, Initial, Condition),
             5 => new Protocol.Batch([.. Items.Select(item => (KeyWrite)item.Operation)]),
+            7 => new GetRouting(Epoch),
             6 => new Protocol.Append(KeyBytes, Encoding.UTF8.GetBytes(Value), ContentType, Condition),
             _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
         };
@@ -494,6 +522,7 @@ internal static class SampleBodies
             2 or 6 => [KeyBytes, (int)Condition.Kind, Condition.Revision, StoredOf(ContentType, Encoding.UTF8.GetBytes(Value))],
             3 => [KeyBytes, (int)Condition.Kind, Condition.Revision],
             4 => [KeyBytes, (int)Condition.Kind, Condition.Revision, Delta, Initial],
+            7 => [Epoch],
             5 => [.. Items.Select(item => new object?[] { item.Code, MessagePackTree.WriteByPackage(item.Body) })],
             _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
         };

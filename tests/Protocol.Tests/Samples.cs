@@ -18,7 +18,9 @@ internal static class Samples
 
     public static Append FullAppend => new("{user}.a"u8, [4, 5], "text/plain", new KvCondition(ConditionKind.Exists, 1));
 
-    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch, FullAppend];
+    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch, FullAppend, FullRouting];
+
+    public static GetRouting FullRouting => new(ulong.MaxValue);
 
     public static KvRequest FullRequest => new()
     {
@@ -69,6 +71,14 @@ internal static class Samples
         (FullGet, FullReply with { Code = ErrorCode.KeyNotFound, Result = null }),
     ];
 
+    /// <summary>Of no operation that feature level 1 knows.</summary>
+    public static ClusterRouting FullClusterRouting => new(
+        ulong.MaxValue,
+        [new AdvertisedNode(new NodeId(1), "n1", "127.0.0.1:7101", "127.0.0.1:7301", "a"), new AdvertisedNode(new NodeId(uint.MaxValue), "naïve", "", "", "")],
+        [new GroupId(1), new GroupId(uint.MaxValue)],
+        [[], [new ReplicaPlacement(1, new NodeId(1)), new ReplicaPlacement(ulong.MaxValue, new NodeId(uint.MaxValue))]],
+        [new GroupLeader(new GroupId(1), new NodeId(2), ulong.MaxValue)]);
+
     public static Evidence LargestEvidence => new(
         ReadLevel.Eventual, uint.MaxValue, new GroupId(uint.MaxValue), ulong.MaxValue, ulong.MaxValue, new NodeId(uint.MaxValue),
         ServedRole.Learner, ServedPath.Forwarded);
@@ -107,7 +117,9 @@ internal static class Samples
         Epoch = Number(random),
     };
 
-    public static Operation RandomOperation(Random random) => random.Next(6) == 0
+    public static Operation RandomOperation(Random random) => random.Next(8) == 0
+        ? new GetRouting(Number(random))
+        : random.Next(6) == 0
         ? new Append(Bytes(random, 40), Bytes(random, 300), RandomContentType(random), new KvCondition((ConditionKind)random.Next(4), Number(random)))
         : RandomFlatOperation(random);
 
@@ -122,9 +134,10 @@ internal static class Samples
     public static KvReply RandomReply(Random random)
     {
         var code = RandomCode(random);
-        var result = random.Next(8) switch
+        var result = random.Next(9) switch
         {
             0 => null,
+            2 => RandomRouting(random),
             1 => new BatchResult(
                 Number(random),
                 [.. Enumerable.Range(0, random.Next(5)).Select(_ => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
@@ -154,6 +167,16 @@ internal static class Samples
 
     private static RequestId RandomId(Random random, RequestDigest digest) => new(
         new UInt128(Number(random), Number(random)), Number(random), Number(random), Number(random), digest);
+
+    private static ClusterRouting RandomRouting(Random random) => new(
+        Number(random),
+        [.. Some(random, () => new AdvertisedNode(new NodeId((uint)Number(random)), "naïve", "127.0.0.1:7101", "[::1]:7301", ""))],
+        [.. Some(random, () => new GroupId((uint)Number(random)))],
+        [.. Some(random, () => (IReadOnlyList<ReplicaPlacement>)
+            [.. Some(random, () => new ReplicaPlacement(Number(random), new NodeId((uint)Number(random))))])],
+        [.. Some(random, () => new GroupLeader(new GroupId((uint)Number(random)), new NodeId((uint)Number(random)), Number(random)))]);
+
+    private static IEnumerable<T> Some<T>(Random random, Func<T> one) => Enumerable.Range(0, random.Next(4)).Select(_ => one());
 
     private static Result RandomKeyResult(Random random) => random.Next(5) switch
     {
@@ -267,6 +290,9 @@ internal static class Samples
                 }
 
                 break;
+            case (GetRouting routing, GetRouting other):
+                Assert.True(routing.SinceEpoch == other.SinceEpoch, because);
+                break;
             default:
                 Assert.True(expected is UnknownOperation, because);
                 break;
@@ -297,6 +323,12 @@ internal static class Samples
                     Assert.True(batch.Items[i] with { Result = null } == other.Items[i] with { Result = null }, because);
                 }
 
+                break;
+            case (ClusterRouting routing, ClusterRouting other):
+                Assert.True(routing.Revision == other.Revision && routing.Nodes.SequenceEqual(other.Nodes), because);
+                Assert.True(routing.GroupOfVirtualNode.SequenceEqual(other.GroupOfVirtualNode), because);
+                Assert.True(routing.Replicas.SelectMany(r => r).SequenceEqual(other.Replicas.SelectMany(r => r)), because);
+                Assert.True(routing.Replicas.Count == other.Replicas.Count && routing.Leaders.SequenceEqual(other.Leaders), because);
                 break;
             default:
                 Assert.True(expected == actual, because);

@@ -132,7 +132,7 @@ public sealed class NodeHost : IAsyncDisposable
         _transport = new PeerTransport(
             nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
         _peerPort = null; // the transport's from here on
-        _store = StoreNode.Open(StoreOptions(identity, routing), _files, _transport, new BootTimeProvider(), _events.Add);
+        _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _transport, new BootTimeProvider(), _events.Add);
 
         // The log's first segment is durable now. The mark has to be as well before a vote or an answer leaves: without it a
         // lost log would pass for a first start.
@@ -228,12 +228,14 @@ public sealed class NodeHost : IAsyncDisposable
         }
     }
 
-    private StoreNodeOptions StoreOptions(NodeIdentity identity, RoutingTable routing) => new()
+    private StoreNodeOptions StoreOptions(NodeIdentity identity, RoutingTable routing, IReadOnlyList<NodeConfig> nodes) => new()
     {
         ClusterId = identity.Layout.ClusterId,
         Self = identity.Number,
         NodeNames = identity.Layout.NodeNames,
         Routing = routing,
+        Addresses =
+            [.. nodes.Select(node => new AdvertisedNode(_config.NumberOf(node.Id), node.Id, $"{node.Http}", $"{node.Binary}", node.Zone))],
         Directory = _directory,
         Incarnation = identity.Incarnation,
         Uuid = identity.Uuid,

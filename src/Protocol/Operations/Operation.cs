@@ -68,6 +68,21 @@ public abstract class ReadOperation : Operation
     }
 }
 
+/// <summary>
+/// Answered by the node it reaches, at once and from what that node knows itself: it has no key, touches no group and proves no level.
+/// </summary>
+public abstract class NodeOperation : Operation
+{
+    private protected NodeOperation(ReadOnlyMemory<byte> body)
+        : base(body)
+    {
+    }
+
+    public sealed override ReadOnlyMemory<byte> Key => default;
+
+    public override Refusal? Violation(RequestLimits limits) => null;
+}
+
 /// <summary>Executed by every replica from the log, in its order, once per request id.</summary>
 public abstract class WriteOperation : Operation
 {

@@ -10,6 +10,9 @@ public sealed record OperationRow(byte Code, string Name, Type Type, ushort Leve
 {
     public bool IsWrite => Type.IsAssignableTo(typeof(WriteOperation));
 
+    /// <summary>A replica answers it from its table.</summary>
+    public bool IsRead => Type.IsAssignableTo(typeof(ReadOperation));
+
     internal Func<ReadOnlyMemory<byte>, Operation?> Read { get; init; } = _ => null;
 
     /// <summary>From its form of feature level 1; null for operations that are younger.</summary>
@@ -43,6 +46,7 @@ public static class OperationTable
         Row<Increment>(Increment.OperationCode, "incr", Increment.TryRead) with { OfFlat = Increment.Of },
         Row<Batch>(Batch.OperationCode, "batch", Batch.TryRead) with { OfFlat = Batch.Of },
         Row<Append>(Append.OperationCode, "append", Append.TryRead, level: 2),
+        Row<GetRouting>(GetRouting.OperationCode, "routing", GetRouting.TryRead, level: 2),
     ];
 
     /// <summary>Null when this build knows no operation of this number.</summary>

@@ -40,7 +40,7 @@ public abstract record Result(ulong Revision)
         }
 
         if (!reader.TryReadArrayHeader(out int fields) || fields < 2 || !reader.TryRead(out byte kind) || !reader.TryRead(out ulong revision)
-            || kind < 1 || kind > Readers.Length || (isItem && kind == BatchResult.ResultKind))
+            || kind < 1 || kind > Readers.Length || (isItem && kind is (BatchResult.ResultKind or ClusterRouting.ResultKind)))
         {
             return false;
         }
@@ -53,5 +53,8 @@ public abstract record Result(ulong Revision)
 
     /// <summary>By kind, from 1.</summary>
     private static readonly ResultReader[] Readers =
-        [Found.TryReadFields, Written.TryReadFields, Deleted.TryReadFields, Counted.TryReadFields, BatchResult.TryReadFields, Current.TryReadFields];
+    [
+        Found.TryReadFields, Written.TryReadFields, Deleted.TryReadFields, Counted.TryReadFields, BatchResult.TryReadFields, Current.TryReadFields,
+        ClusterRouting.TryReadFields,
+    ];
 }

@@ -11,7 +11,7 @@ namespace KvStore.StateMachine;
 public static class RuleTable
 {
     private static readonly WriteRule?[] Writes = ByCode<WriteRule>(rule => rule.Code, row => row.IsWrite);
-    private static readonly ReadRule?[] Reads = ByCode<ReadRule>(rule => rule.Code, row => !row.IsWrite && row.Answer == AnswerForm.Once);
+    private static readonly ReadRule?[] Reads = ByCode<ReadRule>(rule => rule.Code, row => row.IsRead && row.Answer == AnswerForm.Once);
 
     /// <param name="operation">A read that is answered once.</param>
     /// <param name="table">Of the group.</param>

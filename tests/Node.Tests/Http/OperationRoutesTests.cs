@@ -8,7 +8,7 @@ namespace KvStore.Node.Tests.Http;
 public sealed class OperationRoutesTests
 {
     /// <summary>Operations that REST does not offer, on purpose.</summary>
-    private static readonly byte[] BinaryOnly = [Batch.OperationCode];
+    private static readonly byte[] BinaryOnly = [Batch.OperationCode, GetRouting.OperationCode];
 
     [Fact]
     public void Every_operation_has_a_route_or_is_said_to_have_none()
