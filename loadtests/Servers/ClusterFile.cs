@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using KvStore.LoadTests.CommandLine;
 
@@ -22,14 +24,14 @@ internal sealed record ClusterFile(string Path, string ClusterId, int Groups, in
             var nodes = root.GetProperty("nodes").EnumerateArray().Select(node => new NodeAddress(
                 node.GetProperty("id").GetString()!,
                 new Uri($"http://{node.GetProperty("http").GetString()}"),
-                IPEndPoint.Parse(node.GetProperty("binary").GetString()!),
-                IPEndPoint.Parse(node.GetProperty("peer").GetString()!)));
+                Resolve(node.GetProperty("binary").GetString()!),
+                Resolve(node.GetProperty("peer").GetString()!)));
             return new ClusterFile(
                 path, root.GetProperty("clusterId").GetString()!, root.GetProperty("groups").GetInt32(),
                 root.GetProperty("replicationFactor").GetInt32(),
                 [.. nodes.OrderBy(node => node.Name, StringComparer.Ordinal)]);
         }
-        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or FormatException or InvalidOperationException)
+        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or FormatException or SocketException or InvalidOperationException)
         {
             throw new UsageException($"cannot read the cluster file {path}: {e.Message}");
         }
@@ -39,6 +41,19 @@ internal sealed record ClusterFile(string Path, string ClusterId, int Groups, in
     public IReadOnlyList<NodeAddress> Select(IReadOnlyList<string>? names) => names is null
         ? Nodes
         : [.. names.Select(Find)];
+
+    private static IPEndPoint Resolve(string address)
+    {
+        if (IPEndPoint.TryParse(address, out var literal))
+        {
+            return literal;
+        }
+
+        var colon = address.LastIndexOf(':');
+        return new IPEndPoint(
+            Dns.GetHostAddresses(address[..colon], AddressFamily.InterNetwork)[0],
+            int.Parse(address[(colon + 1)..], CultureInfo.InvariantCulture));
+    }
 
     private NodeAddress Find(string name) =>
         Nodes.FirstOrDefault(node => node.Name == name) ?? throw new UsageException($"{Path} has no node '{name}'");

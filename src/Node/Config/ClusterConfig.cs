@@ -1,4 +1,3 @@
-using System.Net;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Config;
@@ -32,9 +31,9 @@ public sealed record ClusterConfig
 }
 
 /// <summary>One line of "nodes". A port may be 0 when all nodes run in one process: the system chooses it.</summary>
-public sealed record NodeConfig(string Id, IPEndPoint Http, IPEndPoint Peer, IPEndPoint Binary, string Zone, int Weight)
+public sealed record NodeConfig(string Id, NodeAddress Http, NodeAddress Peer, NodeAddress Binary, string Zone, int Weight)
 {
-    public IReadOnlyList<IPEndPoint> Addresses => [Http, Peer, Binary];
+    public IReadOnlyList<NodeAddress> Addresses => [Http, Peer, Binary];
 }
 
 public sealed record RaftSettings

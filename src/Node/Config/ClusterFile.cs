@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Net;
 using System.Text.Json;
 
 namespace KvStore.Node.Config;
@@ -125,7 +123,7 @@ internal sealed class ClusterFile
         }
 
         var taken = nodes.SelectMany(node => node.Addresses).Where(address => address.Port != 0);
-        if (taken.GroupBy(address => address).FirstOrDefault(same => same.Count() > 1) is { } shared)
+        if (taken.GroupBy(address => $"{address}", StringComparer.OrdinalIgnoreCase).FirstOrDefault(same => same.Count() > 1) is { } shared)
         {
             throw Error("nodes", $"uses the address {shared.Key} more than once", "give every http, peer and binary address its own port");
         }
@@ -169,18 +167,35 @@ internal sealed class ClusterFile
             throw Error($"{path}.zone", $"is \"{zone}\"", $"it must be {Names.Rule}");
         }
 
+        var listen = Host("listen");
+        var advertise = Host("advertise");
         return new NodeConfig(id, Address("http"), Address("peer"), Address("binary"), zone, weight);
 
-        IPEndPoint Address(string key)
+        string? Host(string key) => text.GetValueOrDefault(key) switch
+        {
+            null => null,
+            var host when NodeAddress.TryParseHost(host, out var plain) => plain,
+            var host => throw Error(
+                $"{path}.{key}", $"is \"{host}\"", $"it must be {NodeAddress.HostRule} without a port, such as db1.example, 10.0.0.1 or [::1]"),
+        };
+
+        NodeAddress Address(string key)
         {
             var address = text.GetValueOrDefault(key)
                 ?? throw Error($"{path}.{key}", "is missing", "every node needs one, such as 127.0.0.1:7101");
-            var colon = address.LastIndexOf(':');
-            return colon > 0 && IPAddress.TryParse(address[..colon].Trim('[', ']'), out var host)
-                && ushort.TryParse(address[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port)
-                ? new IPEndPoint(host, port)
-                : throw Error(
-                    $"{path}.{key}", $"is \"{address}\"", "it must be an IP address and a port, such as 127.0.0.1:7101 or [::1]:7101");
+            if (!NodeAddress.TryParse(address, out var written))
+            {
+                throw Error(
+                    $"{path}.{key}", $"is \"{address}\"",
+                    $"it must be {NodeAddress.HostRule} and a port, such as 127.0.0.1:7101, [::1]:7101 or db1.example:7101");
+            }
+
+            var told = new NodeAddress(advertise ?? written!.Host, written!.Port) { ListenHost = listen ?? written.Host };
+            return told.IsAny
+                ? throw Error(
+                    $"{path}.{key}", $"is \"{address}\", which nobody can dial",
+                    "say in \"advertise\" under which name or address others reach this node, or put that here and 0.0.0.0 into \"listen\"")
+                : told;
         }
     }
 

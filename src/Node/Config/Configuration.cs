@@ -1,6 +1,5 @@
 using System.Collections;
 using System.Globalization;
-using System.Net;
 using System.Text;
 using KvStore.Protocol;
 using Serilog.Events;
@@ -166,9 +165,9 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         Require(!cluster.Reads.Lease, "reads.lease is not available yet; remove it or set it to false");
         Require(cluster.Limits.RequestBytes >= cluster.Limits.ValueBytes + cluster.Limits.KeyBytes,
             $"limits.requestBytes ({cluster.Limits.RequestBytes}) is less than limits.keyBytes + limits.valueBytes; raise it");
-        var open = cluster.Nodes.SelectMany(node => node.Addresses).FirstOrDefault(address => !IPAddress.IsLoopback(address.Address));
+        var open = cluster.Nodes.SelectMany(node => node.Addresses).FirstOrDefault(address => !address.ListensOnLoopback);
         Require(open is null || cluster.Security.Insecure,
-            $"{open} can be reached by other machines and nothing authenticates them yet; "
+            $"{open?.Listened} can be reached by other machines and nothing authenticates them yet; "
             + "use a loopback address or set security.insecure to true");
 
         void Require(bool holds, string message)

@@ -42,8 +42,8 @@ public static class SettingTable
         new("log.format", Choice, "text", "Log lines for people or one JSON object per line.") { Choices = ["text", "json"] },
     ];
 
-    /// <summary>Keys of a line of "nodes". All but the last two have to be given.</summary>
-    public static readonly IReadOnlyList<string> NodeKeys = ["id", "http", "peer", "binary", "zone", "weight"];
+    /// <summary>Keys of a line of "nodes". The first four have to be given.</summary>
+    public static readonly IReadOnlyList<string> NodeKeys = ["id", "http", "peer", "binary", "listen", "advertise", "zone", "weight"];
 
     public const int MaxNodes = 1000;
     public const int MaxWeight = 100;

@@ -85,34 +85,37 @@ public sealed class NodeHost : IAsyncDisposable
     public async Task OpenPortsAsync(CancellationToken cancellation)
     {
         LockFolder();
-        _door = HttpFrontDoor.Create(new FrontDoorOptions(_config, Name, _configured.Http, _configured.Binary), _handle, _logs);
+        var http = await _configured.Http.ResolveListenAsync(cancellation).ConfigureAwait(false);
+        var binary = await _configured.Binary.ResolveListenAsync(cancellation).ConfigureAwait(false);
+        var peer = await _configured.Peer.ResolveListenAsync(cancellation).ConfigureAwait(false);
+        _door = HttpFrontDoor.Create(new FrontDoorOptions(_config, Name, http, binary), _handle, _logs);
         try
         {
             await _door.StartAsync(cancellation).ConfigureAwait(false);
         }
         catch (IOException e)
         {
-            throw PortTaken($"http {_configured.Http} or binary {_configured.Binary}", e);
+            throw PortTaken($"http {http} or binary {binary}", e);
         }
 
-        _peerPort = new Socket(_configured.Peer.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        _peerPort = new Socket(peer.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            _peerPort.Bind(_configured.Peer);
+            _peerPort.Bind(peer);
             _peerPort.Listen(PeerBacklog);
         }
         catch (SocketException e)
         {
-            throw PortTaken($"peer {_configured.Peer}", e);
+            throw PortTaken($"peer {peer}", e);
         }
 
         // In the order in which the front door was told to listen: http, then binary.
         var bound = _door.Urls.Select(url => new Uri(url).Port).ToArray();
         Endpoints = _configured with
         {
-            Http = new IPEndPoint(_configured.Http.Address, bound[0]),
-            Binary = new IPEndPoint(_configured.Binary.Address, bound.Length > 1 ? bound[1] : _configured.Binary.Port),
-            Peer = (IPEndPoint)_peerPort.LocalEndPoint!,
+            Http = _configured.Http with { Port = bound[0] },
+            Binary = _configured.Binary with { Port = bound.Length > 1 ? bound[1] : _configured.Binary.Port },
+            Peer = _configured.Peer with { Port = ((IPEndPoint)_peerPort.LocalEndPoint!).Port },
         };
     }
 
@@ -273,10 +276,10 @@ public sealed class NodeHost : IAsyncDisposable
             NodeLog.LaterStart(_log, identity.Incarnation, _directory);
         }
 
-        var open = Endpoints.Addresses.Where(address => !IPAddress.IsLoopback(address.Address)).ToArray();
+        var open = Endpoints.Addresses.Where(address => !address.ListensOnLoopback).ToArray();
         if (open.Length > 0)
         {
-            NodeLog.Insecure(_log, string.Join(", ", open.Select(address => $"{address}")));
+            NodeLog.Insecure(_log, string.Join(", ", open.Select(address => address.Listened)));
         }
     }
 

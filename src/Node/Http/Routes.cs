@@ -134,7 +134,7 @@ internal static class Routes
             {
                 Answers = [new(302, "To the page.")],
             },
-            new(HttpMethods.Get, "/", "OpenHome", Area.Operations, "A page of links", Plain(WelcomePage.WriteAsync))
+            new(HttpMethods.Get, "/", "OpenHome", Area.Operations, "A page of links", Plain(context => WelcomePage.WriteAsync(context, door.Nodes.UrlOf(door.Nodes.NumberOf(door.NodeName))!)))
             {
                 Answers = [new(200, "Where to go from here.", "text/html")],
             },

@@ -25,10 +25,10 @@ internal static class WelcomePage
 
         """;
 
-    public static Task WriteAsync(HttpContext context)
+    /// <param name="context">Of the request.</param>
+    /// <param name="origin">URL of this node as others are told it: not the Host header, which the client chooses.</param>
+    public static Task WriteAsync(HttpContext context, string origin)
     {
-        // Not the Host header, which the client chooses: the address that was connected to.
-        string origin = $"http://{new System.Net.IPEndPoint(context.Connection.LocalIpAddress!, context.Connection.LocalPort)}";
         context.Response.ContentType = "text/html; charset=utf-8";
         return context.Response.WriteAsync(Html.Replace("{origin}", origin, StringComparison.Ordinal), context.RequestAborted);
     }

@@ -128,12 +128,12 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         timeout.CancelAfter(DialTimeoutMs);
-        var socket = new Socket(peer.Binary.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         PeerConnection? connection = null;
         RequestChannel? channel = null;
         try
         {
-            await socket.ConnectAsync(peer.Binary, timeout.Token).ConfigureAwait(false);
+            await socket.ConnectAsync(peer.Binary.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
             var answer = await Handshake.DialAsync(connection, hello, timeout.Token).ConfigureAwait(false);
             if (answer.Ack?.NodeName == peer.Id)

@@ -1,5 +1,5 @@
-using System.Net;
 using System.Net.Sockets;
+using KvStore.Node.Config;
 using KvStore.Node.Logging;
 using KvStore.Protocol;
 using KvStore.Replication;
@@ -28,7 +28,7 @@ internal sealed class PeerLink
     private readonly PeerLane _append = new(AppendLaneBytes);
     private readonly AsyncSignal _signal = new();
     private readonly PeerHello _hello;
-    private readonly IPEndPoint _address;
+    private readonly NodeAddress _address;
     private readonly int _heartbeatMs;
     private readonly PeerMeter _meter;
     private readonly ILogger _log;
@@ -37,7 +37,7 @@ internal sealed class PeerLink
     // What the last log line about this peer said: only a change is worth another.
     private string _loggedState = string.Empty;
 
-    public PeerLink(NodeId peer, IPEndPoint address, PeerHello hello, int heartbeatMs, PeerMeter meter, ILogger log)
+    public PeerLink(NodeId peer, NodeAddress address, PeerHello hello, int heartbeatMs, PeerMeter meter, ILogger log)
     {
         Peer = peer;
         _address = address;
@@ -156,11 +156,11 @@ internal sealed class PeerLink
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
         timeout.CancelAfter(DialTimeoutMs);
-        var socket = new Socket(_address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         PeerConnection? connection = null;
         try
         {
-            await socket.ConnectAsync(_address, timeout.Token).ConfigureAwait(false);
+            await socket.ConnectAsync(_address.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
             var answer = await Handshake.DialAsync(connection, _hello, timeout.Token).ConfigureAwait(false);
             if (Accepts(answer))

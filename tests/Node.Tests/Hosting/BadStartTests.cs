@@ -61,6 +61,8 @@ public class BadStartTests
     {
         using var cluster = new TestCluster();
         cluster.Replace("\"http\":\"127.0.0.1:0\"", "\"http\":\"0.0.0.0:0\"");
+        await RefusedAsync(cluster, [], "0.0.0.0:0", "advertise");
+        cluster.Replace("\"http\":", "\"advertise\":\"localhost\",\"http\":");
         await RefusedAsync(cluster, [], "0.0.0.0:0", "security.insecure");
     }
 

@@ -61,7 +61,7 @@ public class NodeHostTests
     {
         using var folder = new TestCluster();
         await using var cluster = await RunningCluster.StartAsync(folder, NullLoggerFactory.Instance);
-        await using var connection = await KvConnection.ConnectAsync(cluster.Nodes[0].Endpoints.Binary);
+        await using var connection = await KvConnection.ConnectAsync(cluster.Nodes[0].Endpoints.Binary.ToEndPoint());
         Assert.Null(connection.GoAway);
         await cluster.Nodes[0].DisposeAsync();
         var end = await connection.Closed.WaitAsync(TimeSpan.FromSeconds(20));
@@ -100,7 +100,7 @@ public class NodeHostTests
             folder, NullLoggerFactory.Instance,
             deviate: (_, config) => config with { Limits = new LimitSettings { KeyBytes = 8, ValueBytes = 16, RequestBytes = 24 } });
         var node = cluster.Nodes[0];
-        await using var connection = await KvConnection.ConnectAsync(node.Endpoints.Binary);
+        await using var connection = await KvConnection.ConnectAsync(node.Endpoints.Binary.ToEndPoint());
         var put = new Put(new byte[8], new byte[16]);
         Assert.Equal(ErrorCode.None, (await SendAsync(put)).Code);
 

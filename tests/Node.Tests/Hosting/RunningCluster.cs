@@ -36,13 +36,23 @@ internal sealed class RunningCluster : IAsyncDisposable
                 deviate(node.Id, config) with { Upgrade = new UpgradeSettings { MaxLevel = level(node.Id) } },
                 node.Id, cluster.Data, logs, disk(node.Id)))
             .ToList();
-        foreach (var node in nodes)
+        var running = new RunningCluster(nodes);
+        try
         {
-            await node.OpenPortsAsync(CancellationToken.None);
+            foreach (var node in nodes)
+            {
+                await node.OpenPortsAsync(CancellationToken.None);
+            }
+
+            await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start([.. nodes.Select(n => n.Endpoints)]))));
+        }
+        catch
+        {
+            // The others may be running: nobody else would end them, and they write into the folder that the test removes.
+            await running.DisposeAsync();
+            throw;
         }
 
-        await Task.WhenAll(nodes.Select(node => Task.Run(() => node.Start([.. nodes.Select(n => n.Endpoints)]))));
-        var running = new RunningCluster(nodes);
         await UntilAsync(
             "every node is ready or has failed", () => Task.FromResult(nodes.All(node => node.Store!.IsReady || node.Failed.IsCompleted)));
 

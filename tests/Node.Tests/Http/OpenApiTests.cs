@@ -106,7 +106,7 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     {
         string page = await door.Client.GetStringAsync("/");
         Assert.Contains("href=\"/docs\"", page, StringComparison.Ordinal);
-        Assert.Contains($"http://{door.Address}/v1/kv/greeting", page, StringComparison.Ordinal);
+        Assert.Contains($"http://{door.Config.Node("n1").Http}/v1/kv/greeting", page, StringComparison.Ordinal);
     }
 
     private static string PathOf(RouteEndpoint endpoint) => endpoint.RoutePattern.RawText!

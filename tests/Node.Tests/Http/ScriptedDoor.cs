@@ -254,7 +254,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
     private static NodeConfig Node(string id, int port) => new(
         id, Loopback(port), Loopback(port + 100), Loopback(port + 200), "a", 1);
 
-    private static IPEndPoint Loopback(int port) => new(IPAddress.Loopback, port);
+    private static NodeAddress Loopback(int port) => new("127.0.0.1", port);
 
     private static KvReply Applied(Result result) => new()
     {

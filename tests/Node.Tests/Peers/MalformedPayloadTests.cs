@@ -22,7 +22,7 @@ public sealed class MalformedPayloadTests
 
         var layout = new ClusterLayout(gone.ClusterId, gone.Routing.VirtualNodeCount, gone.Routing.GroupCount, 3, gone.NodeNames);
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(target.Endpoints.Peer);
+        await socket.ConnectAsync(target.Endpoints.Peer.ToEndPoint());
         using var peer = new PeerConnection(socket);
         var answer = await Handshake.DialAsync(
             peer,

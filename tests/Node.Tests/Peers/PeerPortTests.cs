@@ -1,3 +1,4 @@
+using System.Net;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -111,7 +112,7 @@ public sealed class PeerPortTests(PeerPortTests.Fixture fixture) : IClassFixture
     private async Task<TcpClient> DialAsync()
     {
         var client = new TcpClient();
-        await client.ConnectAsync(Target.Endpoints.Peer);
+        await client.ConnectAsync((IPEndPoint)Target.Endpoints.Peer.ToEndPoint());
         return client;
     }
 

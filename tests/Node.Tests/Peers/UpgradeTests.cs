@@ -60,7 +60,7 @@ public sealed class UpgradeTests
         var layout = new ClusterLayout(options.ClusterId, options.Routing.VirtualNodeCount, options.Routing.GroupCount, 3, options.NodeNames);
         var hash = SHA256.HashData([.. layout.Hash(), .. RoutingFile.Hash(options.Routing)]);
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(target.Endpoints.Peer);
+        await socket.ConnectAsync(target.Endpoints.Peer.ToEndPoint());
         using (var peer = new PeerConnection(socket))
         {
             var hello = new PeerHello
@@ -81,7 +81,7 @@ public sealed class UpgradeTests
         }
 
         // We dial it: it lets us in, and we hang up, again and again but with one line in the log.
-        var port = new TcpListener(gone.Endpoints.Peer);
+        var port = new TcpListener((System.Net.IPEndPoint)gone.Endpoints.Peer.ToEndPoint());
         port.Start();
         try
         {
