@@ -27,7 +27,8 @@ Usage: scripts/upgrade.sh [--from COMMIT] [--to COMMIT] [--out DIR] [--port-base
 
 Builds both, starts three processes of the older build, writes $first_keys keys, then replaces one node after the other while
 $writers clients write. After each replacement, and once the cluster has raised its feature level, one node is started with the
-older build again: it must either serve or be refused in words, with its folder as it was; then it gets the newer one back.
+older build again: until the level is raised it must serve, after that it may be refused in words, with its folder as it was; then it gets
+the newer one back. The moments in between: upgrade-moments.sh.
 
 PASS when every write that was acknowledged is there at the end, no process ended that was not told to, every stop ended with exit
 code 0, and in the quiet after each step no connection between nodes was lost, refused or made anew.
@@ -209,7 +210,7 @@ check_acked() {
 
 # The older build in a folder that the newer one had: it serves, or is refused by name and has changed nothing.
 put_back() {
-  local id=$1 when=$2 before deadline said lines
+  local id=$1 when=$2 must=${3:-} before deadline said lines
   stop "$id"
   before=$(folder_sum "$id")
   lines=$(wc -l <"$out/logs/$id.log")
@@ -217,6 +218,7 @@ put_back() {
   deadline=$((SECONDS + refuse_seconds))
   while ! is_ready "$id"; do
     if ! runs "$id"; then
+      [[ $must != serve ]] || broken "$when: $id with the older build has ended: $(tail -n 1 "$out/logs/$id.log")"
       wait_end "$id" 1
       said=$(tail -n +$((lines + 1)) "$out/logs/$id.log" | grep -v '^[[:space:]]*at ' | grep . | tail -n 1)
       # That build has no exit code of its own for a file of a later version: it says so, with 1.
@@ -231,6 +233,7 @@ put_back() {
     sleep 0.2
   done
   if ! is_ready "$id"; then
+    [[ $must != serve ]] || broken "$when: $id with the older build does not serve: $(tail -n 1 "$out/logs/$id.log")"
     said=$(tail -n +$((lines + 1)) "$out/logs/$id.log" | grep -E 'refuses this node' | tail -n 1)
     [[ -n $said ]] || broken "$when: $id with the older build neither serves nor is refused within $refuse_seconds s"
     say "$when: $id with the older build is refused by the others: $said"
@@ -290,7 +293,7 @@ for id in "${nodes[@]}"; do
   wait_ready "$id"
   quiet "$id replaced"
   say "$id replaced, level $(level "$id" | grep . || echo 'not said')"
-  ((step == ${#nodes[@]})) || put_back "$id" "$step of ${#nodes[@]} replaced"
+  ((step == ${#nodes[@]})) || put_back "$id" "$step of ${#nodes[@]} replaced" serve
 done
 
 # All are new: the level may rise now. A build that says none has none to wait for.
