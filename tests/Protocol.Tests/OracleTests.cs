@@ -142,7 +142,7 @@ public sealed class OracleTests
             object?[] fields = BodyOf(name).Samples[0].Fields;
             Assert.Equal(FeatureLevel.First, levelOf(MessagePackTree.WriteByPackage(fields[..^1])));
             Assert.Equal((ushort)700, levelOf(MessagePackTree.WriteByPackage((object?[])[.. fields[..^1], 700])));
-            Assert.Equal((ushort)700, levelOf(MessagePackTree.WriteByPackage((object?[])[.. fields[..^1], 700, "more", null])));
+            Assert.Equal((ushort)700, levelOf(MessagePackTree.WriteByPackage((object?[])[.. fields[..^1], 700, null, null, "more"])));
             Assert.Null(levelOf(MessagePackTree.WriteByPackage(fields[..^2])));
         }
     }

@@ -68,6 +68,8 @@ internal static class SampleBodies
     private static readonly BodyRule AnyResult =
         ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, BatchResultResult, CurrentResult, RoutingResult);
 
+    private static readonly BodyRule Starts = ListOf(U64, int.MaxValue);
+
     private static readonly BodyRule FlatId = Fields(Bin16, U64, U64, U64, U64);
     private static readonly BodyRule FlatTerms = Fields(I32, OrNil(U64), U64, U32, Within(0, 2), Within(0, 1), Bool);
 
@@ -210,7 +212,7 @@ internal static class SampleBodies
         new(
             "Hello of a peer",
             FieldsSince(13, Within(1, 1), I32, I32, Str(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U32, Bin16, U64, U64,
-                Bin(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U64, Bin(Limits.MaxHelloBytes), Within(0, 65_535)),
+                Bin(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U64, Bin(Limits.MaxHelloBytes), Within(0, 65_535), OrNil(Starts)),
             input => HelloCodec.TryDecode(input, out PeerHello? _),
             random => WithOrWithoutLevel(random, FuzzTests.PeerHello()),
             Sample(new PeerHello
@@ -225,6 +227,18 @@ internal static class SampleBodies
                 ExpectedPeer = "n2",
                 Features = (FeatureBits)5,
                 Level = 300,
+            }),
+            Sample(new PeerHello
+            {
+                ClusterId = "local",
+                NodeName = "n1",
+                NodeId = new NodeId(1),
+                Uuid = Guid.Empty,
+                Incarnation = 2,
+                Process = 1,
+                LayoutHash = new byte[1],
+                ExpectedPeer = "n2",
+                Starts = [new FolderStart(1, 0), new FolderStart(2, ulong.MaxValue)],
             })),
         new(
             "Hello of a client",
@@ -236,7 +250,7 @@ internal static class SampleBodies
         new(
             "HelloAck",
             FieldsSince(9, I32, Str(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U32, Bin16, U64, Bin(Limits.MaxHelloBytes), U64, U64,
-                Within(0, 65_535)),
+                Within(0, 65_535), OrNil(U64), OrNil(Starts)),
             input => HelloCodec.TryDecode(input, out HelloAck? _),
             random => WithOrWithoutLevel(random, FuzzTests.HelloAck()),
             Sample(new HelloAck
@@ -251,6 +265,18 @@ internal static class SampleBodies
                 Features = (FeatureBits)4,
                 Epoch = 5,
                 Level = ushort.MaxValue,
+            }),
+            Sample(new HelloAck
+            {
+                Protocol = 1,
+                ClusterId = "local",
+                NodeName = "n2",
+                NodeId = new NodeId(2),
+                Uuid = Guid.Empty,
+                Incarnation = 300,
+                LayoutHash = new byte[] { 1, 2 },
+                Process = 70_000,
+                Starts = [new FolderStart(300, 70_000)],
             })),
         new(
             "HelloRefused",
@@ -360,8 +386,11 @@ internal static class SampleBodies
     [
         1, hello.ProtocolMin, hello.ProtocolMax, hello.ClusterId, hello.NodeName, hello.NodeId.Value, hello.Uuid.ToByteArray(bigEndian: true),
         hello.Incarnation, hello.Process, hello.LayoutHash.ToArray(), hello.ExpectedPeer, (ulong)hello.Features, hello.Credentials.ToArray(),
-        (int)hello.Level,
+        (int)hello.Level, .. hello.Starts.Count == 0 ? Array.Empty<object?>() : [StartsOf(hello.Starts)],
     ]);
+
+    private static object?[] StartsOf(IReadOnlyList<FolderStart> starts) =>
+        [.. starts.SelectMany(start => new object?[] { start.Incarnation, start.Process })];
 
     private static (byte[] Bytes, object?[] Fields) Sample(ClientHello hello) => (Encoded(output => HelloCodec.Encode(output, hello)),
     [
@@ -373,6 +402,7 @@ internal static class SampleBodies
     [
         ack.Protocol, ack.ClusterId, ack.NodeName, ack.NodeId.Value, ack.Uuid.ToByteArray(bigEndian: true), ack.Incarnation,
         ack.LayoutHash.ToArray(), (ulong)ack.Features, ack.Epoch, (int)ack.Level,
+        .. ack.Process == 0 ? Array.Empty<object?>() : [ack.Process, StartsOf(ack.Starts)],
     ]);
 
     private static (byte[] Bytes, object?[] Fields) Sample(HelloRefused refused) =>

@@ -126,20 +126,23 @@ public sealed class NodeHost : IAsyncDisposable
         var started = Stopwatch.GetTimestamp();
         var layout = new ClusterLayout(
             _config.ClusterId, _config.VirtualNodes, _config.Groups, _config.ReplicationFactor, [.. _config.Nodes.Select(node => node.Id)]);
-        var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid(), MaxLevel);
+        var identity = NodeIdentity.Open(_files, _directory, Name, layout, Guid.NewGuid(), (ulong)Random.Shared.NextInt64(1, long.MaxValue), MaxLevel);
         SayWhoWeAre(identity);
 
         var routing = RoutingFile.Open(_files, _directory, identity, PlanPlacement);
         var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
-            nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, OnRefusedByCluster);
+            nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, refused => OnRefusedByCluster(identity, refused));
         _peerPort = null; // the transport's from here on
         _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _transport, new BootTimeProvider(), _events.Add);
 
         // The log's first segment is durable now. The mark has to be as well before a vote or an answer leaves: without it a
         // lost log would pass for a first start.
         identity.MarkLogCreated();
+
+        // From here on somebody may know this start.
+        identity.SayHello();
 
         _threads = new NodeThreads(Name, _store, OnFailed);
         _threads.Start();
@@ -309,7 +312,14 @@ public sealed class NodeHost : IAsyncDisposable
 
     private void OnFailed(string where, Exception reason) => Fail(ExitCode.Failed, () => NodeLog.Failed(_log, where, reason));
 
-    private void OnRefusedByCluster(string reason) => Fail(ExitCode.BadInput, () => NodeLog.RefusedByCluster(_log, reason));
+    private void OnRefusedByCluster(NodeIdentity identity, HelloRefused refused) => Fail(ExitCode.BadInput, () =>
+    {
+        NodeLog.RefusedByCluster(_log, refused.Detail);
+        if (refused.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld)
+        {
+            identity.MarkRefused(refused.Detail);
+        }
+    });
 
     // The first one counts. It is said before it is known: whoever learns of it may end the process, and the reason with it.
     private void Fail(int exitCode, Action say)

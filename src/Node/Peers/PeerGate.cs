@@ -13,9 +13,6 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
     private readonly Lock _bookGate = new();
     private readonly byte[] _layoutHash = SHA256.HashData([.. self.Layout.Hash(), .. RoutingFile.Hash(routing)]);
 
-    /// <summary>Random per process: with it peers tell our reconnects from another process on a copy of our directory.</summary>
-    private readonly ulong _process = (ulong)Random.Shared.NextInt64(1, long.MaxValue);
-
     public PeerHello HelloTo(string peer) => new()
     {
         ClusterId = self.Layout.ClusterId,
@@ -23,10 +20,11 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         NodeId = self.Number,
         Uuid = self.Uuid,
         Incarnation = self.Incarnation,
-        Process = _process,
+        Process = self.Process,
         LayoutHash = _layoutHash,
         ExpectedPeer = peer,
         Level = level,
+        Starts = Starts(),
     };
 
     /// <summary>For the connection on which we forward requests of our clients.</summary>
@@ -43,6 +41,8 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         LayoutHash = _layoutHash,
         Epoch = routing.Epoch,
         Level = level,
+        Process = self.Process,
+        Starts = Starts(),
     };
 
     /// <summary>Null: let in, and what the peer said about itself is durable.</summary>
@@ -82,17 +82,59 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
 
         lock (_bookGate)
         {
-            return book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process)) switch
-            {
-                null => null,
-                HelloRefusal.UuidChanged => Refuse(HelloRefusal.UuidChanged, $"{hello.NodeName} has lost its data directory; "
-                    + "remove and rejoin it"),
-                var reason => Refuse(reason.Value,
-                    $"the data directory of {hello.NodeName} is an old copy (or two processes run as {hello.NodeName}); "
-                    + $"stop the other process, or remove {hello.NodeName} and rejoin it"),
-            };
+            return Explain(
+                hello.NodeName, book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process), hello.Starts));
+        }
+    }
+
+    /// <summary>
+    /// The same for who answers a hello of ours: a node that lost its data and can reach nobody would otherwise pass for the one we
+    /// knew. Null: it is the one, and that is durable. Otherwise nothing may be sent to it.
+    /// </summary>
+    public HelloRefused? Judge(NodeId peer, HelloAck ack)
+    {
+        if (ack.ClusterId != self.Layout.ClusterId || ack.NodeId != peer)
+        {
+            return Refuse(HelloRefusal.WrongNode, $"{ack.NodeName} of cluster {ack.ClusterId} with number {ack.NodeId} answers there; "
+                + "check the peer addresses");
         }
 
-        static HelloRefused Refuse(HelloRefusal reason, string detail) => new(reason, detail);
+        lock (_bookGate)
+        {
+            return Explain(
+                ack.NodeName,
+                ack.Process == 0
+                    ? book.Recognize(peer, ack.Uuid, ack.Incarnation)
+                    : book.Admit(new PeerIdentity(peer, ack.Uuid, ack.Incarnation, ack.Process), ack.Starts));
+        }
     }
+
+    /// <summary>A peer has let us in.</summary>
+    public void LetInBy(NodeId peer)
+    {
+        lock (_bookGate)
+        {
+            self.LetInBy(peer);
+        }
+    }
+
+    private IReadOnlyList<FolderStart> Starts()
+    {
+        lock (_bookGate)
+        {
+            return self.Starts;
+        }
+    }
+
+    private static HelloRefused? Explain(string node, HelloRefusal? reason) => reason switch
+    {
+        null => null,
+        HelloRefusal.UuidChanged => Refuse(reason.Value,
+            $"{node} has lost its data directory; put its newest folder back, or remove and rejoin it"),
+        _ => Refuse(reason.Value,
+            $"the data directory of {node} is an old copy (or two processes run as {node}); "
+            + $"stop the other process, put the newest folder back, or remove {node} and rejoin it"),
+    };
+
+    private static HelloRefused Refuse(HelloRefusal reason, string detail) => new(reason, detail);
 }

@@ -131,7 +131,9 @@ internal sealed class PeerLink
                     return dialled;
                 }
 
+                await SayWhyAsync(dialled, refused, stop).ConfigureAwait(false);
                 dialled.Connection.Dispose();
+                _meter.Refused();
                 Log("unusable", () => NodeLog.PeerNotUsed(_log, _hello.ExpectedPeer, $"{_address}", refused.Detail));
             }
         }
@@ -139,6 +141,26 @@ internal sealed class PeerLink
         {
             await restored.CancelAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Whoever answered may not know what it lacks. An older build would only wonder about the frame.</summary>
+    private static async Task SayWhyAsync((PeerConnection Connection, HelloAck Ack) dialled, HelloRefused refused, CancellationToken stop)
+    {
+        if (dialled.Ack.Process == 0)
+        {
+            return;
+        }
+
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        timeout.CancelAfter(DialTimeoutMs);
+        try
+        {
+            await Handshake.RefuseAsync(dialled.Connection.Output, refused, timeout.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (IsConnectionEnd(e) && !stop.IsCancellationRequested)
+        {
+            // it hears it the next time
         }
     }
 

@@ -10,7 +10,8 @@ namespace KvStore.Node.Peers;
 /// else is disconnected and counted; the node takes no harm.
 /// </summary>
 internal sealed class PeerListener(
-    Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed)
+    Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed,
+    Action<HelloRefused> refusedByPeer)
 {
     /// <summary>Connections at one time, strangers who have not said hello included. One more is closed at once.</summary>
     private const int MaxConnections = 256;
@@ -125,6 +126,13 @@ internal sealed class PeerListener(
         Limits.MaxPeerFrameBytes,
         (header, payload) =>
         {
+            if (header.Kind == FrameKind.HelloRefused && HelloCodec.TryDecode(payload.Span, out HelloRefused? refused) == DecodeResult.Ok)
+            {
+                // Who dialled does not take us for the node it knew.
+                refusedByPeer(refused!);
+                return false;
+            }
+
             if (header.Kind != FrameKind.PeerBatch)
             {
                 throw new PeerProtocolException($"a frame of kind {header.Kind} does not belong here");

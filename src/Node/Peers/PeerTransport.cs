@@ -23,7 +23,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
     private readonly Socket _listener;
     private readonly ILogger _log;
     private readonly Action<string, Exception> _failed;
-    private readonly Action<string> _refusedByCluster;
+    private readonly Action<HelloRefused> _refusedByCluster;
     private volatile StoreNode? _store;
     private Task _loops = Task.CompletedTask;
 
@@ -37,7 +37,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
     /// <param name="refusedByCluster">The others do not let us in and are right about it: why.</param>
     public PeerTransport(
         IReadOnlyList<NodeConfig> nodes, NodeId self, PeerGate gate, Socket listener, int heartbeatMs, ILogger log,
-        Action<string, Exception> failed, Action<string> refusedByCluster)
+        Action<string, Exception> failed, Action<HelloRefused> refusedByCluster)
     {
         (_gate, _listener, _log, _failed, _refusedByCluster) = (gate, listener, log, failed, refusedByCluster);
         for (var i = 0; i < nodes.Count; i++)
@@ -49,7 +49,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
                 {
                     Lost = OnLost,
                     Answered = OnAnswered,
-                    Judge = (node, ack) => _store?.OnPeerHello(node, ack.Incarnation, ack.Level),
+                    Judge = Judge,
                 };
                 _forwards[peer] = new ForwardLink(nodes[i], gate.ClientHello());
             }
@@ -62,7 +62,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
     public void Start(StoreNode store)
     {
         _store = store;
-        var listener = new PeerListener(_listener, _gate, store, _meter, _log, _failed);
+        var listener = new PeerListener(_listener, _gate, store, _meter, _log, _failed, OnRefusedByDialler);
         _loops = Task.WhenAll(
             [
                 RunAsync("peer port", listener.RunAsync),
@@ -99,6 +99,20 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
         }
     }
 
+    private HelloRefused? Judge(NodeId peer, HelloAck ack) =>
+        _gate.Judge(peer, ack) ?? _store?.OnPeerHello(peer, ack.Incarnation, ack.Level);
+
+    /// <summary>Somebody whom we let in has found that we are not who we say we are.</summary>
+    private void OnRefusedByDialler(HelloRefused refused)
+    {
+        if (IsAboutOurPast(refused))
+        {
+            _refusedByCluster(refused);
+        }
+    }
+
+    private static bool IsAboutOurPast(HelloRefused refused) => refused.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld;
+
     private void OnLost(NodeId peer) => _store?.OnPeerLost(peer);
 
     /// <summary>
@@ -107,9 +121,13 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
     /// </summary>
     private void OnAnswered(NodeId peer, HelloRefused? refused)
     {
-        if (refused?.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld)
+        if (refused is null)
         {
-            _refusedByCluster(refused.Detail);
+            _gate.LetInBy(peer);
+        }
+        else if (IsAboutOurPast(refused))
+        {
+            _refusedByCluster(refused);
             return;
         }
 
@@ -123,7 +141,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
 
         if (outvoted)
         {
-            _refusedByCluster(refused!.Detail);
+            _refusedByCluster(refused!);
         }
     }
 }

@@ -47,6 +47,9 @@ public sealed record PeerHello
 
     /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
     public ushort Level { get; init; } = FeatureLevel.Max;
+
+    /// <summary>The starts that the data directory remembers, this one included; empty: a build that keeps no record of them.</summary>
+    public IReadOnlyList<FolderStart> Starts { get; init; } = [];
 }
 
 /// <summary>What a client, or a node that forwards a request, says first on the binary port.</summary>
@@ -89,6 +92,12 @@ public sealed record HelloAck
 
     /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
     public ushort Level { get; init; } = FeatureLevel.Max;
+
+    /// <summary>On the peer port: random per process, as in a hello; 0: a build that does not say it.</summary>
+    public ulong Process { get; init; }
+
+    /// <summary>On the peer port: the starts that the data directory remembers, as in a hello.</summary>
+    public IReadOnlyList<FolderStart> Starts { get; init; } = [];
 }
 
 /// <summary>Why a hello was not accepted. Numbers are on the wire.</summary>

@@ -7,11 +7,14 @@ namespace KvStore.Protocol;
 /// over what follows them, so that a newer node may add at the end. Builds of the first level end before it.
 /// <code>
 /// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer,
-///                     features, credentials bin, level]
+///                     features, credentials bin, level, starts]
 /// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin, level]
-/// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch, level]
+/// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch, level, process,
+///                     starts]
 /// HelloRefused       [reason, detail]
+/// starts             [incarnation, process, incarnation, process…]
 /// </code>
+/// What follows the level is left out where there is nothing to say, and may be nil.
 /// </summary>
 public static class HelloCodec
 {
@@ -21,12 +24,15 @@ public static class HelloCodec
     private const int ClientFields = 7;
     private const int AckFields = 9;
     private const int LevelFields = 1;
+    private const int StartsFields = 1;
+    private const int ProcessAndStartsFields = 2;
+
     private const int RefusedFields = 2;
 
     public static void Encode(IBufferWriter<byte> output, PeerHello hello)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(PeerFields + LevelFields);
+        writer.WriteArrayHeader(PeerFields + LevelFields + (hello.Starts.Count > 0 ? StartsFields : 0));
         writer.Write(PeerRole);
         writer.Write(hello.ProtocolMin);
         writer.Write(hello.ProtocolMax);
@@ -41,6 +47,11 @@ public static class HelloCodec
         writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
         writer.Write((uint)hello.Level);
+        if (hello.Starts.Count > 0)
+        {
+            Write(ref writer, hello.Starts);
+        }
+
         writer.Flush();
     }
 
@@ -62,7 +73,7 @@ public static class HelloCodec
     public static void Encode(IBufferWriter<byte> output, HelloAck ack)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(AckFields + LevelFields);
+        writer.WriteArrayHeader(AckFields + LevelFields + (ack.Process != 0 ? ProcessAndStartsFields : 0));
         writer.Write(ack.Protocol);
         writer.Write(ack.ClusterId);
         writer.Write(ack.NodeName);
@@ -73,6 +84,12 @@ public static class HelloCodec
         writer.Write((ulong)ack.Features);
         writer.Write(ack.Epoch);
         writer.Write((uint)ack.Level);
+        if (ack.Process != 0)
+        {
+            writer.Write(ack.Process);
+            Write(ref writer, ack.Starts);
+        }
+
         writer.Flush();
     }
 
@@ -107,7 +124,8 @@ public static class HelloCodec
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash)
             || !reader.TryReadString(Limits.MaxHelloBytes, out string expectedPeer) || !reader.TryRead(out ulong features)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials)
-            || !TryReadLevel(ref reader, fields - PeerFields, out ushort level))
+            || !TryReadLevel(ref reader, fields - PeerFields, out ushort level, out int left)
+            || !TryReadStarts(ref reader, ref left, out var starts) || !reader.TrySkip(left))
         {
             return reader.Result;
         }
@@ -127,6 +145,7 @@ public static class HelloCodec
             Features = (FeatureBits)features,
             Credentials = credentials.ToArray(),
             Level = level,
+            Starts = starts,
         };
         return DecodeResult.Ok;
     }
@@ -150,7 +169,7 @@ public static class HelloCodec
 
         if (!reader.TryReadString(Limits.MaxHelloBytes, out string clientName) || !reader.TryRead(out ulong features)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials)
-            || !TryReadLevel(ref reader, fields - ClientFields, out ushort level))
+            || !TryReadLevel(ref reader, fields - ClientFields, out ushort level, out int left) || !reader.TrySkip(left))
         {
             return reader.Result;
         }
@@ -186,7 +205,9 @@ public static class HelloCodec
             || !reader.TryReadString(Limits.MaxHelloBytes, out string nodeName) || !reader.TryRead(out uint nodeId)
             || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash) || !reader.TryRead(out ulong features)
-            || !reader.TryRead(out ulong epoch) || !TryReadLevel(ref reader, fields - AckFields, out ushort level))
+            || !reader.TryRead(out ulong epoch) || !TryReadLevel(ref reader, fields - AckFields, out ushort level, out int left)
+            || !TryReadProcess(ref reader, ref left, out ulong process) || !TryReadStarts(ref reader, ref left, out var starts)
+            || !reader.TrySkip(left))
         {
             return reader.Result;
         }
@@ -203,6 +224,8 @@ public static class HelloCodec
             Features = (FeatureBits)features,
             Epoch = epoch,
             Level = level,
+            Process = process,
+            Starts = starts,
         };
         return DecodeResult.Ok;
     }
@@ -232,10 +255,21 @@ public static class HelloCodec
         return DecodeResult.Ok;
     }
 
-    /// <summary>The level behind the fields of the first version, if it is there, and over what follows it.</summary>
-    private static bool TryReadLevel(ref MessagePackReader reader, int fieldsLeft, out ushort level)
+    private static void Write(ref MessagePackWriter writer, IReadOnlyList<FolderStart> starts)
+    {
+        writer.WriteArrayHeader(2 * starts.Count);
+        foreach (var start in starts)
+        {
+            writer.Write(start.Incarnation);
+            writer.Write(start.Process);
+        }
+    }
+
+    /// <summary>The level behind the fields of the first version, if it is there; left: the fields behind it.</summary>
+    private static bool TryReadLevel(ref MessagePackReader reader, int fieldsLeft, out ushort level, out int left)
     {
         level = FeatureLevel.First;
+        left = Math.Max(0, fieldsLeft - LevelFields);
         if (fieldsLeft == 0)
         {
             return true;
@@ -247,6 +281,52 @@ public static class HelloCodec
         }
 
         level = Math.Max(level, FeatureLevel.First);
-        return reader.TrySkip(fieldsLeft - LevelFields);
+        return true;
+    }
+
+    private static bool TryReadProcess(ref MessagePackReader reader, ref int left, out ulong process)
+    {
+        process = 0;
+        return left == 0 || (left-- > 0 && reader.TryReadNil(out bool wasNil) && (wasNil || reader.TryRead(out process)));
+    }
+
+    private static bool TryReadStarts(ref MessagePackReader reader, ref int left, out FolderStart[] starts)
+    {
+        starts = [];
+        if (left == 0)
+        {
+            return true;
+        }
+
+        left--;
+        if (!reader.TryReadNil(out bool wasNil))
+        {
+            return false;
+        }
+
+        if (wasNil)
+        {
+            return true;
+        }
+
+        if (!reader.TryReadArrayHeader(out int numbers))
+        {
+            return false;
+        }
+
+        // As many as fit into a hello.
+        var read = new FolderStart[numbers / 2];
+        for (int i = 0; i < read.Length; i++)
+        {
+            if (!reader.TryRead(out ulong incarnation) || !reader.TryRead(out ulong process))
+            {
+                return false;
+            }
+
+            read[i] = new FolderStart(incarnation, process);
+        }
+
+        starts = read;
+        return reader.TrySkip(numbers % 2);
     }
 }

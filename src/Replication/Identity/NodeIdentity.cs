@@ -21,12 +21,16 @@ public sealed class NodeIdentity
 {
     public const string FileName = "identity";
 
+    /// <summary>Says that the cluster refused this folder, and why; in the envelope of <see cref="SmallFile"/>, version 1, one text.</summary>
+    public const string RefusedFileName = "refused";
+
     private const ushort FirstVersion = 1;
     private const ushort LevelVersion = 2;
     private const string LogFolder = "wal";
 
     private readonly IFileSystem _files;
     private readonly string _directory;
+    private StartRecord? _starts;
 
     private NodeIdentity(IFileSystem files, string directory, string name, NodeId number, Guid uuid, ClusterLayout layout)
     {
@@ -40,6 +44,8 @@ public sealed class NodeIdentity
 
     private static ReadOnlySpan<byte> Magic => "KVIDENT\0"u8;
 
+    private static ReadOnlySpan<byte> RefusedMagic => "KVREFUS\0"u8;
+
     public string Name { get; }
     public NodeId Number { get; }
 
@@ -52,6 +58,12 @@ public sealed class NodeIdentity
     /// <summary>Counts the starts of this directory. Durable before the first stamp, vote or answer of the process.</summary>
     public ulong Incarnation { get; private set; }
 
+    /// <summary>Random per process: tells a reconnect from a second process that claims the same incarnation.</summary>
+    public ulong Process { get; private set; }
+
+    /// <summary>The starts of this folder that a peer may have met, this one last: what a hello says of its past.</summary>
+    public IReadOnlyList<FolderStart> Starts => _starts!.Known;
+
     /// <summary>The log's first segment was durable once: from then on a missing log is a loss, not a first start.</summary>
     public bool LogCreated { get; private set; }
 
@@ -61,15 +73,18 @@ public sealed class NodeIdentity
     /// <summary>
     /// Takes possession of a node's folder at every start: creates the identity the first time, checks it against the
     /// configuration later, and raises the incarnation. The caller holds the folder's lock.
+    /// A folder that the cluster has refused stays out: it is not started again.
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="directory">The node's folder; it exists.</param>
     /// <param name="name">The node as the configuration calls it.</param>
     /// <param name="configured">The layout of the configuration.</param>
     /// <param name="freshUuid">Becomes the uuid if this is the first start.</param>
+    /// <param name="process">Random per process, not 0.</param>
     /// <param name="maxLevel">Highest feature level this process knows.</param>
     public static NodeIdentity Open(
-        IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid, ushort maxLevel = FeatureLevel.Max)
+        IFileSystem files, string directory, string name, ClusterLayout configured, Guid freshUuid, ulong process,
+        ushort maxLevel = FeatureLevel.Max)
     {
         var hasLog = WriteAheadLog.Exists(files, $"{directory}/{LogFolder}");
         var identity = Load(files, directory);
@@ -89,6 +104,7 @@ public sealed class NodeIdentity
         else
         {
             identity.CheckBelongsTo(name, configured);
+            identity.CheckNotRefused();
             if (identity.Level > maxLevel)
             {
                 throw new IdentityException(
@@ -103,6 +119,9 @@ public sealed class NodeIdentity
             }
         }
 
+        // In this order: a start that only the identity knows of would be taken for one of an older build.
+        identity._starts = StartRecord.Begin(files, directory, identity.Incarnation, process);
+        identity.Process = process;
         identity.Incarnation++;
         identity.Save();
         return identity;
@@ -116,6 +135,23 @@ public sealed class NodeIdentity
             LogCreated = true;
             Save();
         }
+    }
+
+    /// <summary>Called before the first hello of this process leaves: from then on somebody may know this start. Durable on return.</summary>
+    public void SayHello() => _starts!.SayHello();
+
+    /// <summary>A peer has let this process in. Durable on return. Not with <see cref="Starts"/> at one time.</summary>
+    public void LetInBy(NodeId peer) => _starts!.LetInBy(peer);
+
+    /// <summary>
+    /// The cluster has refused this folder for what it lacks: it is never started again as it is. The mark goes with the folder, so one
+    /// that is put back in its place is judged anew. Any thread.
+    /// </summary>
+    public void MarkRefused(string reason)
+    {
+        var writer = new FieldWriter();
+        writer.Text(reason);
+        SmallFile.Replace(_files, _directory, RefusedFileName, RefusedMagic, FirstVersion, writer.Written);
     }
 
     /// <summary>The folder is about to hold something that needs this feature level; durable on return.</summary>
@@ -141,6 +177,18 @@ public sealed class NodeIdentity
         {
             throw new IdentityException($"{_directory}: {difference}; "
                 + "put the first value back into the configuration, or start with another data directory (--data)");
+        }
+    }
+
+    private void CheckNotRefused()
+    {
+        var path = $"{_directory}/{RefusedFileName}";
+        if (SmallFile.Read(_files, path, RefusedMagic, FirstVersion, FirstVersion) is { } mark)
+        {
+            var reader = new FieldReader(mark.Payload, path);
+            throw new IdentityException(
+                $"the cluster has refused {_directory}: {reader.Text()}. Put the newest folder of {Name} in its place; "
+                + $"if this one is the newest, remove {Name} from the cluster and join it again with an empty data directory");
         }
     }
 

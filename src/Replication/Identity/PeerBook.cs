@@ -12,7 +12,8 @@ public readonly record struct PeerIdentity(NodeId Node, Guid Uuid, ulong Incarna
 
 /// <summary>
 /// Which data directory and which start of it stood behind each peer so far: the file "peers". A peer is admitted only after
-/// what it says is durable here, so no vote of it can be counted and then forgotten about. Not thread-safe: the caller
+/// what it says is durable here, so no vote of it can be counted and then forgotten about. The start that is known here must be one of those
+/// that the peer's folder remembers: a number alone can be outgrown by starting an old copy often enough. Not thread-safe: the caller
 /// admits one peer at a time. Payload in the envelope of <see cref="SmallFile"/>, version 1:
 /// <code>
 ///  +-------+------------------------------------------+
@@ -62,7 +63,11 @@ public sealed class PeerBook
     /// Null: the peer is admitted, and what it said is durable. UuidChanged: it has forgotten its votes and must not vote again
     /// under the old name. IncarnationTooOld: what it said and voted since its copy was made is missing.
     /// </summary>
-    public HelloRefusal? Admit(PeerIdentity peer)
+    /// <param name="peer">What it says of itself.</param>
+    /// <param name="starts">
+    /// The starts that its folder remembers. None: a build that keeps no record of them, and only the number speaks.
+    /// </param>
+    public HelloRefusal? Admit(PeerIdentity peer, IReadOnlyList<FolderStart> starts)
     {
         if (_peers.TryGetValue(peer.Node.Value, out var known))
         {
@@ -72,7 +77,7 @@ public sealed class PeerBook
             }
 
             var sameProcess = known.Incarnation == peer.Incarnation && known.Process == peer.Process;
-            if (peer.Incarnation <= known.Incarnation && !sameProcess)
+            if (!sameProcess && (peer.Incarnation <= known.Incarnation || !Remembers(starts, known)))
             {
                 return HelloRefusal.IncarnationTooOld;
             }
@@ -87,6 +92,19 @@ public sealed class PeerBook
         Save();
         return null;
     }
+
+    /// <summary>
+    /// The same for a peer of a build that does not say which process it is: what it says is compared, and not written down.
+    /// </summary>
+    public HelloRefusal? Recognize(NodeId peer, Guid uuid, ulong incarnation) =>
+        !_peers.TryGetValue(peer.Value, out var known) ? null
+        : known.Uuid != uuid ? HelloRefusal.UuidChanged
+        : incarnation < known.Incarnation ? HelloRefusal.IncarnationTooOld
+        : null;
+
+    private static bool Remembers(IReadOnlyList<FolderStart> starts, PeerIdentity known) =>
+        starts.Count == 0
+        || starts.Any(start => start.Incarnation == known.Incarnation && (start.Process == known.Process || start.Process == 0));
 
     private void Save()
     {

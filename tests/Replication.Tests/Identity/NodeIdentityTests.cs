@@ -100,7 +100,7 @@ public class NodeIdentityTests
             "replicationFactor" => Layout with { ReplicationFactor = 1 },
             _ => Layout with { NodeNames = ["n1", "n2", "n4"] },
         };
-        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n2", changed, Second));
+        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n2", changed, Second, process: 1));
         Assert.Contains(expected, error.Message);
         Assert.Contains(Folder, error.Message);
         Assert.Equal(before, files.ReadAll($"{Folder}/identity"));
@@ -112,7 +112,7 @@ public class NodeIdentityTests
     {
         var files = Disk();
         Open(files, First);
-        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n3", Layout, Second));
+        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n3", Layout, Second, process: 1));
         Assert.Contains("belongs to node n2 but n3", error.Message);
     }
 
@@ -204,7 +204,7 @@ public class NodeIdentityTests
         var files = Disk();
         Open(files, First).RaiseLevel(2);
         var before = files.ReadAll($"{Folder}/identity");
-        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n2", Layout, Second, maxLevel: 1));
+        var error = Assert.Throws<IdentityException>(() => NodeIdentity.Open(files, Folder, "n2", Layout, Second, process: 1, maxLevel: 1));
         Assert.Contains("start a newer program", error.Message);
         Assert.Equal(before, files.ReadAll($"{Folder}/identity"));
 
@@ -239,7 +239,8 @@ public class NodeIdentityTests
 
     private const int VersionAt = 8;
 
-    private static NodeIdentity Open(MemoryFileSystem files, Guid freshUuid) => NodeIdentity.Open(files, Folder, "n2", Layout, freshUuid);
+    private static NodeIdentity Open(MemoryFileSystem files, Guid freshUuid) => 
+        NodeIdentity.Open(files, Folder, "n2", Layout, freshUuid, process: 1);
 
     private static MemoryFileSystem Disk(int seed = 1)
     {

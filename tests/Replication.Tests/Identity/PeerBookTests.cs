@@ -13,9 +13,9 @@ public class PeerBookTests
     public void A_reconnect_of_the_same_process_is_admitted_and_costs_no_sync()
     {
         var (files, book) = Open();
-        Assert.Null(book.Admit(N2));
+        Assert.Null(book.Admit(N2, []));
         var syncs = files.Counters.Syncs;
-        Assert.Null(book.Admit(N2));
+        Assert.Null(book.Admit(N2, []));
         Assert.Equal(syncs, files.Counters.Syncs);
     }
 
@@ -36,38 +36,68 @@ public class PeerBookTests
         AdmittedAfterN2(N2 with { Process = 1002 }, HelloRefusal.IncarnationTooOld);
 
     [Fact]
+    public void A1_a_folder_that_does_not_remember_the_start_we_met_is_an_old_copy_whatever_its_number()
+    {
+        // The copy was taken before start 7, and has been started often since.
+        FolderStart[] copy = [new(5, 1000), new(6, 1), .. Enumerable.Range(7, 60).Select(n => new FolderStart((ulong)n, (ulong)n))];
+        for (ulong number = 7; number < 67; number++)
+        {
+            AdmittedAfterN2(
+                N2 with { Incarnation = number, Process = number }, HelloRefusal.IncarnationTooOld, [.. copy.Where(s => s.Incarnation <= number)]);
+        }
+
+        AdmittedAfterN2(N2 with { Incarnation = 20, Process = 20 }, null, [new(6, 1), new(7, 1001), new(20, 20)]);
+    }
+
+    [Fact]
+    public void A_start_by_a_build_that_keeps_no_record_is_remembered_by_its_number() =>
+        AdmittedAfterN2(N2 with { Incarnation = 9, Process = 9 }, null, [new(6, 0), new(7, 0), new(8, 8), new(9, 9)]);
+
+    [Fact]
+    public void A6_who_answers_is_recognized_by_uuid_and_number_when_it_does_not_say_its_process()
+    {
+        var (_, book) = Open();
+        Assert.Null(book.Recognize(N2.Node, Guid.Empty, 1));
+        Assert.Null(book.Admit(N2, []));
+        Assert.Null(book.Recognize(N2.Node, N2.Uuid, 7));
+        Assert.Null(book.Recognize(N2.Node, N2.Uuid, 8));
+        Assert.Equal(HelloRefusal.UuidChanged, book.Recognize(N2.Node, Guid.Empty, 7));
+        Assert.Equal(HelloRefusal.IncarnationTooOld, book.Recognize(N2.Node, N2.Uuid, 6));
+    }
+
+    [Fact]
     public void A_peer_is_admitted_only_when_that_is_durable()
     {
         var (files, book) = Open();
         files.FailSyncIn = 1;
-        Assert.Throws<StorageException>(() => book.Admit(N2));
+        Assert.Throws<StorageException>(() => book.Admit(N2, []));
 
         (files, book) = Open();
-        Assert.Null(book.Admit(N2));
+        Assert.Null(book.Admit(N2, []));
         files.Crash(CrashMode.LoseUnsynced);
-        Assert.Equal(HelloRefusal.UuidChanged, PeerBook.Open(files, Folder).Admit(N2 with { Uuid = Guid.Empty }));
+        Assert.Equal(HelloRefusal.UuidChanged, PeerBook.Open(files, Folder).Admit(N2 with { Uuid = Guid.Empty }, []));
     }
 
     [Fact]
     public void Peers_do_not_disturb_each_other()
     {
         var (files, book) = Open();
-        Assert.Null(book.Admit(N2));
-        Assert.Null(book.Admit(new PeerIdentity(new NodeId(3), Guid.Empty, 1, 5)));
+        Assert.Null(book.Admit(N2, []));
+        Assert.Null(book.Admit(new PeerIdentity(new NodeId(3), Guid.Empty, 1, 5), []));
         book = PeerBook.Open(files, Folder);
-        Assert.Null(book.Admit(N2));
-        Assert.Equal(HelloRefusal.IncarnationTooOld, book.Admit(new PeerIdentity(new NodeId(3), Guid.Empty, 1, 6)));
+        Assert.Null(book.Admit(N2, []));
+        Assert.Equal(HelloRefusal.IncarnationTooOld, book.Admit(new PeerIdentity(new NodeId(3), Guid.Empty, 1, 6), []));
     }
 
     // The answer must not depend on whether we were restarted in between.
-    private static void AdmittedAfterN2(PeerIdentity peer, HelloRefusal? expected)
+    private static void AdmittedAfterN2(PeerIdentity peer, HelloRefusal? expected, IReadOnlyList<FolderStart>? starts = null)
     {
         var (files, book) = Open();
-        Assert.Null(book.Admit(N2));
-        Assert.Equal(expected, PeerBook.Open(files, Folder).Admit(peer));
+        Assert.Null(book.Admit(N2, []));
+        Assert.Equal(expected, PeerBook.Open(files, Folder).Admit(peer, starts ?? []));
         if (expected is not null)
         {
-            Assert.Equal(expected, book.Admit(peer));
+            Assert.Equal(expected, book.Admit(peer, starts ?? []));
         }
     }
 

@@ -55,6 +55,6 @@ public sealed class RoutingFileTests
     {
         var disk = new MemoryFileSystem(1);
         KvStore.Storage.DurableDirectory.Create(disk, Folder);
-        return (disk, NodeIdentity.Open(disk, Folder, "n1", Layout, new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)));
+        return (disk, NodeIdentity.Open(disk, Folder, "n1", Layout, new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), process: 1));
     }
 }

@@ -20,6 +20,7 @@ public sealed class SimulatedNode
     private readonly HashSet<ShardLoop> _loopsScheduled = [];
     private bool _logScheduled;
     private bool _snapshotsScheduled;
+    private PeerBook? _book;
     private long _pausedUntilMicros;
 
     public SimulatedNode(
@@ -51,6 +52,12 @@ public sealed class SimulatedNode
     /// <summary>The highest level that a process on this machine has ever said.</summary>
     public ushort HighestLevelSaid { get; private set; }
 
+    /// <summary>Whose folder the running process has, or the one that ran last.</summary>
+    public NodeIdentity? Identity { get; private set; }
+
+    /// <summary>The disk was put back as it was some starts ago: what runs on it now has forgotten promises, and must be kept out.</summary>
+    public bool IsOldCopy { get; set; }
+
     public bool IsCapped => Store is { } store && store.Options.MaxLevel < FeatureLevel.Max;
 
     /// <summary>Every disk operation takes this many times as long.</summary>
@@ -61,6 +68,9 @@ public sealed class SimulatedNode
 
     /// <summary>A process was refused its folder: true when somebody damaged it, and has mended it now.</summary>
     public Func<SimulatedNode, IdentityException, bool>? OnFolderRefused { get; set; }
+
+    /// <summary>Another node has refused this one for what its folder lacks, as none may whose folder lacks nothing.</summary>
+    public Action<SimulatedNode, HelloRefused>? OnRefused { get; set; }
 
     /// <summary>A process is about to be gone.</summary>
     public Action<StoreNode>? OnEnded { get; set; }
@@ -78,9 +88,12 @@ public sealed class SimulatedNode
         StoreNode store = StoreNode.Open(
             options with { FolderLevel = identity.Level, MarkFolder = identity.RaiseLevel }, Disk, _transport, Clock, e => _events(Id, e));
         identity.MarkLogCreated();
+        identity.SayHello();
+        _book = PeerBook.Open(Disk, options.Directory);
+        Identity = identity;
         HighestLevelSaid = Math.Max(HighestLevelSaid, MaxLevel);
         Store = store;
-        LastStore = store;
+        LastStore = IsOldCopy ? LastStore : store;
         foreach (ShardLoop loop in store.Loops)
         {
             loop.Wake = () => ScheduleTurn(store, loop);
@@ -99,7 +112,46 @@ public sealed class SimulatedNode
             options.ClusterId, options.Routing.VirtualNodeCount, options.Routing.GroupCount, ReplicationFactor: 3, options.NodeNames);
         DurableDirectory.Create(Disk, options.Directory);
         return NodeIdentity.Open(
-            Disk, options.Directory, options.NodeNames[(int)Id.Value - 1], layout, options.Uuid, options.MaxLevel);
+            Disk, options.Directory, options.NodeNames[(int)Id.Value - 1], layout, options.Uuid, process: (ulong)Life, options.MaxLevel);
+    }
+
+    /// <summary>Whether this node lets another one in; null: it does, and that is durable.</summary>
+    public HelloRefused? Judge(SimulatedNode peer)
+    {
+        NodeIdentity said = peer.Identity!;
+        HelloRefusal? reason = HelloRefusal.Starting;
+        OnOwnDisk(() => reason = _book!.Admit(new PeerIdentity(peer.Id, said.Uuid, said.Incarnation, said.Process), said.Starts));
+        return reason is null ? null : new HelloRefused(reason.Value, $"n{Id} does not let n{peer.Id} in: {reason}");
+    }
+
+    /// <summary>Another node has let this one in.</summary>
+    public void LetInBy(NodeId peer) => OnOwnDisk(() => Identity!.LetInBy(peer));
+
+    /// <summary>The process ends when the cluster refuses its folder.</summary>
+    public void RefusedByCluster(HelloRefused refused)
+    {
+        OnOwnDisk(() => Identity!.MarkRefused(refused.Detail));
+        if (OnRefused is not { } told)
+        {
+            throw new SafetyViolationException("old-copy-accused", $"nobody put an old folder in the place of that of n{Id}: {refused.Detail}");
+        }
+
+        StopProcess();
+        Disk.CrashProcess();
+        told(this, refused);
+    }
+
+    private void OnOwnDisk(Action change)
+    {
+        try
+        {
+            change();
+        }
+        catch (StorageException failure)
+        {
+            StopProcess();
+            OnDiskFailure?.Invoke(this, failure);
+        }
     }
 
     /// <summary>The machine loses power: the process is gone, and of what was not synced the disk keeps what the mode says.</summary>

@@ -284,6 +284,23 @@ public sealed class MemoryFileSystem : IFileSystem
         }
     }
 
+    /// <summary>Everything there is, for <see cref="PutBack"/> later.</summary>
+    public IReadOnlyDictionary<string, byte[]> Copy() => _names.Keys.ToDictionary(path => path, ReadAll);
+
+    /// <summary>The disk as it was copied, durable: what was written since is gone.</summary>
+    public void PutBack(IReadOnlyDictionary<string, byte[]> copy)
+    {
+        foreach (string path in _names.Keys.Where(path => !copy.ContainsKey(path)).ToArray())
+        {
+            Take(path);
+        }
+
+        foreach ((string path, byte[] content) in copy.OrderBy(file => file.Key, StringComparer.Ordinal))
+        {
+            Put(path, content);
+        }
+    }
+
     /// <summary>Makes every name durable.</summary>
     public void SyncAllNames()
     {

@@ -99,7 +99,8 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
         OnSend?.Invoke(from, to, payload);
         Connection connection = ConnectionOf(from, to);
         bool met = connection.Lives == (nodes(from).Life, nodes(to).Life);
-        if ((met && connection.IsRefused) || (level > FeatureLevel.First && !(met && connection.Level >= level)))
+        bool unmet = !met && (nodes(from).IsOldCopy || nodes(to).IsOldCopy);
+        if (unmet || (met && connection.IsRefused) || (level > FeatureLevel.First && !(met && connection.Level >= level)))
         {
             Lost++;
             return false;
@@ -180,7 +181,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
 
             int life = nodes(to).Life;
-            HelloRefused? refused = other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel);
+            HelloRefused? refused = nodes(to).Judge(node) ?? other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel);
             scheduler.After(Delay(to, from), "hello-answered", (int)from.Value, () =>
             {
                 connection.IsDialling = false;
@@ -189,10 +190,25 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
                     return;
                 }
 
+                SimulatedNode about = refused is null ? nodes(to) : node;
+                if (refused is null)
+                {
+                    node.LetInBy(to);
+                    refused = node.Store is null ? null : node.Judge(nodes(to));
+                    if (node.Store is null)
+                    {
+                        return;
+                    }
+                }
+
                 refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel);
                 (connection.Lives, connection.Level, connection.IsRefused) = ((dialler, life), other.Options.MaxLevel, refused is not null);
                 connection.DialAgainMicros = refused is null ? 0 : scheduler.NowMicros + DialPauseMicros;
                 HelloEnded?.Invoke(from, to, refused);
+                if (refused?.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld)
+                {
+                    about.RefusedByCluster(refused);
+                }
             });
         });
     }
