@@ -86,12 +86,18 @@ build() {
   dotnet build "$root/src/Node" -c Release --nologo -v quiet >"$run/build.log" 2>&1 || { cat "$run/build.log" >&2; fail "the build failed"; }
 }
 
+# All nodes of the file share this machine: each may plan with its part, unless the file or the environment says how much.
+memory_share() {
+  dotnet "$program" --config "$config" --print-config | sed -nE 's/^limits\.memoryBytes .*means ([0-9]+) now.*/\1/p'
+}
+
 start() {
-  local id=$1 own=$config
+  local id=$1 own=$config share
   mkdir -p "$run"
   [[ ! -f ${config%.json}.$id.json ]] || own=${config%.json}.$id.json
+  share=$(memory_share)
   # A session of its own: Ctrl-C in this terminal is not for the nodes.
-  setsid dotnet "$program" --node "$id" --config "$own" --data "$data" --log text >>"$run/$id.log" 2>&1 </dev/null &
+  setsid dotnet "$program" --node "$id" --config "$own" --data "$data" --log text ${share:+--Limits:MemoryBytes "$share"} >>"$run/$id.log" 2>&1 </dev/null &
   echo $! >"$run/$id.pid"
 }
 

@@ -17,7 +17,7 @@ try
             return ExitCode.Stopped;
     }
 
-    var configuration = Configuration.Load(options.ConfigFile, Environment.GetEnvironmentVariables(), options.Overrides);
+    var configuration = Configuration.Load(options.ConfigFile, Environment.GetEnvironmentVariables(), options.Overrides, options.Node);
     if (options.Verb == StartVerb.PrintConfig)
     {
         Console.Write(configuration.Describe());

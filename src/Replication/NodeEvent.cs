@@ -22,4 +22,6 @@ public enum NodeEventKind
     TornTailCut,
     LevelRaised,
     AboveLevel,
+    MemoryShort,
+    MemoryEnough,
 }

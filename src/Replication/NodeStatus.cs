@@ -19,7 +19,16 @@ public readonly record struct NodeCounters(
 {
     /// <summary>Messages of peers refused because their term was further above the group's than a term may jump.</summary>
     public long TermsRefused { get; init; }
+
+    /// <summary>Writes refused because this node or another member of their group is short of room.</summary>
+    public long GrowthRefused { get; init; }
 }
+
+/// <summary>What a node has room for now.</summary>
+/// <param name="Memory">What it holds, in bytes.</param>
+/// <param name="MemoryLimitBytes">What it plans with; <see cref="long.MaxValue"/> when nobody said.</param>
+/// <param name="IsMemoryShort">Writes that grow are refused for want of memory.</param>
+public sealed record RoomStatus(MemoryUse Memory, long MemoryLimitBytes, bool IsMemoryShort);
 
 /// <param name="Taken">Of this node's own groups.</param>
 /// <param name="Installed">Fetched from other nodes.</param>

@@ -281,7 +281,7 @@ internal sealed partial class Replica
         if (_raft.ReadIndex(context))
         {
             _unproved.Add(context, new ReadBatch(items, Loop.NowMs, askedTicks, 0));
-            Loop.CountStrongReads(items.Count(item => item.Request.Read.Level == ReadLevel.Strong));
+            Loop.CountStrongReads(items.Count(item => item.Request is { IsWrite: false, Read.Level: ReadLevel.Strong }));
         }
         else
         {
@@ -301,7 +301,11 @@ internal sealed partial class Replica
 
             foreach (RequestItem item in _proved[i].Items)
             {
-                if (!item.IsCompleted)
+                if (item is { IsCompleted: false, Request.IsWrite: true })
+                {
+                    AnswerOrRefuse(item);
+                }
+                else if (!item.IsCompleted)
                 {
                     bool isMet = TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
                     Loop.Complete(
@@ -341,7 +345,7 @@ internal sealed partial class Replica
     {
         foreach (RequestItem item in items)
         {
-            if (item.Request.Read.Level == ReadLevel.Session && item.Request.Session.Applied > committed)
+            if (item.Request is { IsWrite: false, Read.Level: ReadLevel.Session } && item.Request.Session.Applied > committed)
             {
                 Loop.Complete(item, Replies.TokenFromFuture(Group, item.Request.Session.Applied, committed));
             }
@@ -402,7 +406,7 @@ internal sealed partial class Replica
             foreach (RequestItem item in batch.Items)
             {
                 if (batch.AskedMs < before && !item.IsCompleted && !item.WasHandedOn
-                    && item.Request is { HopsLeft: > 0, Read.OnUnmet: OnUnmet.Forward })
+                    && item.Request is { IsWrite: false, HopsLeft: > 0, Read.OnUnmet: OnUnmet.Forward })
                 {
                     item.WasHandedOn = true;
                     Forward(item, LeaderNode, nowMs);

@@ -22,6 +22,7 @@ internal sealed partial class Replica
     public override void Accept(RequestItem item)
     {
         Loop.MarkDirty(this);
+        item.Refusal = null;
         if (_installation is not null)
         {
             Wait(item);
@@ -59,6 +60,12 @@ internal sealed partial class Replica
             if (write.Level > _machine.Level)
             {
                 Loop.Complete(item, FinalReply(item, Replies.NotYetSupported(Group, write)));
+                return;
+            }
+
+            if (LackOfRoom(item, write) is { } refusal)
+            {
+                RefuseUnlessKnown(item, refusal);
                 return;
             }
 
@@ -238,7 +245,7 @@ internal sealed partial class Replica
             case ProposeOutcome.Overloaded:
                 foreach (RequestItem item in items)
                 {
-                    Loop.Complete(item, FinalReply(item, Replies.Overloaded($"Group {Group} has too many uncommitted bytes")));
+                    RefuseUnlessKnown(item, Replies.Overloaded($"Group {Group} has too many uncommitted bytes"));
                 }
 
                 break;
@@ -318,19 +325,24 @@ internal sealed partial class Replica
         for (int i = 0; i < pending.Items.Count; i++)
         {
             Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
-            RequestItem item = pending.Items[i];
-            KvReply reply = FinalReply(item, ToReply(_results[i], evidence));
-            if (item.Request.Ack == WriteAck.All && reply.Code == ErrorCode.None)
-            {
-                _awaitingAll.Add(new AppliedWrite(item, entry.Index, reply));
-            }
-            else
-            {
-                Loop.Complete(item, reply);
-            }
+            AnswerWith(pending.Items[i], _results[i], evidence);
         }
 
         AnswerWrittenByAll();
+    }
+
+    /// <summary>With what its entry, or that of its first copy, came to: at the index of the evidence it is applied.</summary>
+    private void AnswerWith(RequestItem item, CommandResult result, Evidence evidence)
+    {
+        KvReply reply = FinalReply(item, ToReply(result, evidence));
+        if (item.Request.Ack == WriteAck.All && reply.Code == ErrorCode.None)
+        {
+            _awaitingAll.Add(new AppliedWrite(item, evidence.Applied, reply));
+        }
+        else
+        {
+            Loop.Complete(item, reply);
+        }
     }
 
     private KvReply ToReply(CommandResult result, Evidence evidence) => new()

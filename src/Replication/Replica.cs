@@ -110,6 +110,8 @@ internal sealed partial class Replica : GroupRoute
 
     public long LiveLogBytes => _log.LiveBytes;
 
+    public long RecordBytes => _machine.RecordBytes;
+
     public ulong SnapshotIndex => _log.Snapshot.Index;
 
     /// <summary>Term of the entry at an index, durable or not; 0 when there is none or it is compacted.</summary>

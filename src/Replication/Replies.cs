@@ -20,6 +20,12 @@ internal static class Replies
     public static KvReply Overloaded(string what) =>
         Refused(ErrorCode.Overloaded, $"{what}; nothing was written, try again later.", retryAfterMs: 100);
 
+    /// <summary>Said by the leader, of itself or of another member of the group.</summary>
+    public static KvReply MemoryShort(string node) => Refused(
+        ErrorCode.Overloaded,
+        $"The memory of {node} is nearly full; nothing was written. Delete something or give it more (limits.memoryBytes); reads and deletes go on.",
+        retryAfterMs: 1000);
+
     public static KvReply Draining() => Refused(ErrorCode.Draining, "This node is stopping; ask another node.", retryAfterMs: 1000);
 
     public static KvReply NoLeader(GroupId group, NodeId hint) => Refused(

@@ -39,6 +39,11 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// <summary>It holds one of the places for reads whose level could not be proved at once.</summary>
     public bool HoldsUnmetPlace { get; set; }
 
+    /// <summary>
+    /// The write is to be refused like this, once it is proved that nothing is known of an earlier copy of it; null when it is not.
+    /// </summary>
+    public KvReply? Refusal { get; set; }
+
     /// <summary>The sequence this loop gave it; 0 when the caller brought an id.</summary>
     public ulong OwnSequence { get; set; }
 

@@ -38,7 +38,7 @@ public sealed class ShardLoop
         _lastTickMs = NowMs;
         _lastHeartbeatMs = NowMs;
         _round = node.Options.Incarnation << RoundCounterBits;
-        Arena = new SlabArena();
+        Arena = new SlabArena(node.Options.TableChunkBytes);
         Ids = new WriteIds(node.WriterId(number));
         Rounds = new RoundHistory(node.Options.NodeNames.Count);
         _outboxes = [.. Enumerable.Range(1, node.Options.NodeNames.Count).Select(n => new PeerOutbox(new NodeId((uint)n)))];
@@ -69,6 +69,8 @@ public sealed class ShardLoop
 
     internal LoopCounters Counters => _counters;
 
+    internal long PeerInboxBytes => Interlocked.Read(ref _peerInboxBytes);
+
     internal long TableBytesPerGroup => _replicas.Count == 0 ? 0 : Arena.LiveBytes / _replicas.Count;
 
     /// <summary>One turn. True: there is more to do at once. Otherwise sleep until Wake or NextDueMs.</summary>
@@ -87,7 +89,7 @@ public sealed class ShardLoop
         _ = TrySubmitWrite();
         Flush();
         ApplyAndServe();
-        Arena.EvacuateStep(EvacuateBytesPerTurn);
+        Arena.EvacuateStep(EvacuateBytesPerTurn, tight: Node.Memory.IsShort);
         return _dirty.Count > 0 || _taken is not null || !_inbox.IsEmpty;
     }
 
@@ -512,6 +514,9 @@ public sealed class ShardLoop
             Node.CheckClock();
             _rewriteBytesLeft = MaxRewriteBytesPerTick;
             _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
+            _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
+            _counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes);
+            Node.Memory.Observe();
             foreach (GroupRoute route in _groups.Values)
             {
                 route.OnTick(NowMs);
@@ -729,6 +734,13 @@ internal sealed class LoopCounters
 
     /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
     public long LiveLogBytes;
+
+    /// <summary>Memory of idempotency records and floors of all groups, and of the leaves of their tables; as at the last tick.</summary>
+    public long RecordBytes;
+    public long IndexBytes;
+
+    /// <summary>Writes refused because this node or another member of the group is short of room.</summary>
+    public long GrowthRefused;
 
     /// <summary>Snapshots of its own groups, written.</summary>
     public long SnapshotsTaken;

@@ -31,7 +31,9 @@ public sealed partial class StoreNode : IDisposable
 
     private StoreNode(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events)
     {
+        options = options.WithinMemory();
         (Options, Transport, _time, _events, _files, _routing) = (options, transport, time, events, files, options.Routing);
+        Memory = new MemoryRoom(options.MemoryBytes, () => MemoryUse, OnMemoryChanged);
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
         Walls = new WallClocks(options.NodeNames.Count);
@@ -130,6 +132,7 @@ public sealed partial class StoreNode : IDisposable
                 Interlocked.Read(ref _itemsSkipped), Interlocked.Read(ref _aboveLevel))
             {
                 TermsRefused = Sum(c => c.RefusedTerms),
+                GrowthRefused = Sum(c => c.GrowthRefused),
             };
         }
     }
@@ -492,7 +495,7 @@ public sealed partial class StoreNode : IDisposable
     {
         int count = Interlocked.Increment(ref _inFlight);
         long bytes = Interlocked.Add(ref _inFlightBytes, ChargedBytes(request));
-        if (count <= Options.MaxInFlightRequests && bytes <= Options.MaxInFlightBytes)
+        if (count <= Options.MaxInFlightRequests && (bytes <= Options.MaxInFlightBytes || count == 1))
         {
             return true;
         }

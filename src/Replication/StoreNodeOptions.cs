@@ -1,3 +1,4 @@
+using System.Numerics;
 using KvStore.Protocol;
 using KvStore.Raft;
 using KvStore.Storage;
@@ -66,6 +67,12 @@ public sealed record StoreNodeOptions
     /// <summary>A group's log that is larger keeps none.</summary>
     public long MaxTrailingLogBytes { get; init; } = 64L << 20;
 
+    /// <summary>
+    /// Memory for tables, idempotency records, entries kept in memory and requests: near it what grows is refused
+    /// (<see cref="MemoryRoom"/>), and the other limits in bytes are at most the shares of it that <see cref="WithinMemory"/> gives them.
+    /// </summary>
+    public long MemoryBytes { get; init; } = long.MaxValue;
+
     /// <summary>Checked for every request, whatever door it comes through.</summary>
     public RequestLimits Limits { get; init; } = new();
 
@@ -89,6 +96,24 @@ public sealed record StoreNodeOptions
     /// Null: the folder needs no mark.
     /// </summary>
     public Action<ushort>? MarkFolder { get; init; }
+
+    /// <summary>
+    /// The same with limits that fit into the memory there is: queues and caches together take less than a third of it. None is
+    /// so small that the largest request or payload would never pass.
+    /// </summary>
+    internal StoreNodeOptions WithinMemory() => this with
+    {
+        MaxInFlightBytes = Math.Min(MaxInFlightBytes, Math.Max(MemoryBytes / 8, Protocol.Limits.MaxRequestBytes)),
+        MaxPeerInboxBytes = Math.Min(MaxPeerInboxBytes, Math.Max(MemoryBytes / 16 / Workers, Protocol.Limits.MaxPeerFrameBytes)),
+        Wal = Wal with
+        {
+            EntryCacheBytes = Math.Min(Wal.EntryCacheBytes, MemoryBytes / 16),
+            MaxQueuedBytes = Math.Min(Wal.MaxQueuedBytes, MemoryBytes / 16),
+        },
+    };
+
+    /// <summary>Chunks of the tables: a hundred size classes may each have one that is nearly empty.</summary>
+    internal int TableChunkBytes => (int)Math.Clamp((long)BitOperations.RoundUpToPowerOf2((ulong)(MemoryBytes / Workers / 2048 + 1)), 128 << 10, 1 << 20);
 
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }

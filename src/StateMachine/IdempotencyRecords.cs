@@ -12,6 +12,7 @@ internal sealed class IdempotencyRecords
     // Invariant: one element per record, at its expiry, and one per floor, at its expiry or earlier: a busy client raises its
     // floor with every write, and looking at it again when it seems due is cheaper than moving its element each time.
     private readonly SortedSet<Expiry> _expiries = [];
+    private int _items;
 
     public int RecordCount { get; private set; }
 
@@ -19,6 +20,9 @@ internal sealed class IdempotencyRecords
 
     /// <summary>Records under user-chosen keys. Nobody acknowledges those, so each stays for the whole window.</summary>
     public int UserKeyCount { get; private set; }
+
+    /// <summary>Memory of all of them, about: measured, between a table that is full and one that has just doubled.</summary>
+    public long Bytes => ((long)RecordCount * BytesPerRecord) + ((long)FloorCount * BytesPerFloor) + ((long)_items * BytesPerItem);
 
     /// <summary>Null when the virtual node has neither records nor floors.</summary>
     public VirtualNodeRecords? Of(int virtualNode) => _virtualNodes.GetValueOrDefault(virtualNode);
@@ -29,6 +33,7 @@ internal sealed class IdempotencyRecords
         OfOrNew(virtualNode).Add(key, record);
         _expiries.Add(new Expiry(record.ExpiresMs, virtualNode, key, IsFloor: false));
         RecordCount++;
+        _items += record.Outcome.Items?.Length ?? 0;
         UserKeyCount += key.IsUserKey ? 1 : 0;
     }
 
@@ -104,9 +109,16 @@ internal sealed class IdempotencyRecords
         IdempotencyRecord removed = records.Remove(key);
         _expiries.Remove(new Expiry(removed.ExpiresMs, virtualNode, key, IsFloor: false));
         RecordCount--;
+        _items -= removed.Outcome.Items?.Length ?? 0;
         UserKeyCount -= key.IsUserKey ? 1 : 0;
         return removed;
     }
+
+    private const int BytesPerRecord = 280;
+    private const int BytesPerFloor = 260;
+
+    /// <summary>Of a batch: what came of one of its writes.</summary>
+    private const int BytesPerItem = 40;
 
     private VirtualNodeRecords OfOrNew(int virtualNode)
     {

@@ -82,6 +82,19 @@ public sealed class KvStateMachine
 
     public int FloorCount => _records.FloorCount;
 
+    /// <summary>Memory that records and floors take, about.</summary>
+    public long RecordBytes => _records.Bytes;
+
+    /// <summary>
+    /// What a copy of a request gets that was executed before, or is known to have been; null when nothing is known of it. Reads only:
+    /// whoever is about to refuse a request looks here first, for "nothing was written" would be false of one that was.
+    /// </summary>
+    /// <param name="copy">The write.</param>
+    /// <param name="virtualNode">Of its first key.</param>
+    /// <param name="id">Its id.</param>
+    public CommandResult? Recall(WriteOperation copy, int virtualNode, RequestId id) =>
+        Known(copy, virtualNode, new RequestKey(id.Client, id.Sequence), id.Digest);
+
     /// <summary>
     /// Applies the next entry, whatever its kind, and publishes its rows as one batch. Appends one result per request of the
     /// entry; pass null where nobody waits.

@@ -17,13 +17,18 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
 {
     public const string EnvironmentPrefix = "KVSTORE__";
 
-    /// <summary>Share of the available memory a node plans with when limits.memoryBytes is 0.</summary>
+    /// <summary>Share of the available memory that the nodes of a process plan with when limits.memoryBytes is 0.</summary>
     private const double MemoryShare = 0.6;
+
+    /// <summary>With less a node would refuse nearly everything.</summary>
+    private const long MinMemoryBytes = 32_000_000;
 
     /// <param name="file">Path of cluster.json.</param>
     /// <param name="environment">Names and values, of which only those with the prefix matter.</param>
     /// <param name="overrides">From the command line: setting paths with ':' between levels, in any case.</param>
-    public static Configuration Load(string file, IDictionary environment, IReadOnlyList<KeyValuePair<string, string>> overrides)
+    /// <param name="onlyNode">The one node that this process runs; null when it runs all of them, which share its memory.</param>
+    public static Configuration Load(
+        string file, IDictionary environment, IReadOnlyList<KeyValuePair<string, string>> overrides, string? onlyNode = null)
     {
         var parsed = ClusterFile.Read(file);
         var values = SettingTable.All
@@ -53,7 +58,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
             throw new ConfigurationException($"{file}: {missing.Path} is missing; add it ({missing.Description})");
         }
 
-        var cluster = Build(path => values[path].Value, parsed.Nodes);
+        var cluster = Build(path => values[path].Value, parsed.Nodes, nodesHere: onlyNode is null ? Math.Max(1, parsed.Nodes.Count) : 1);
         Check(cluster, file);
         return new Configuration(cluster, [.. SettingTable.All.Select(setting => values[setting.Path])], file);
 
@@ -106,7 +111,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         return $"{source} names no setting; " + (nearest is null ? "--print-config lists them all" : $"did you mean {nearest}?");
     }
 
-    private static ClusterConfig Build(Func<string, string> value, IReadOnlyList<NodeConfig> nodes)
+    private static ClusterConfig Build(Func<string, string> value, IReadOnlyList<NodeConfig> nodes, int nodesHere)
     {
         var memory = long.Parse(value("limits.memoryBytes"), CultureInfo.InvariantCulture);
         return new ClusterConfig
@@ -133,8 +138,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
                 KeyBytes = Int("limits.keyBytes"),
                 ValueBytes = Int("limits.valueBytes"),
                 RequestBytes = Int("limits.requestBytes"),
-                // The collector knows the limit of a container; asking the system for its memory would not.
-                MemoryBytes = memory != 0 ? memory : (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryShare),
+                MemoryBytes = memory != 0 ? memory : Math.Max(MinMemoryBytes, (long)(AvailableMemory.Bytes * MemoryShare) / nodesHere),
             },
             Upgrade = new UpgradeSettings { MaxLevel = (ushort)Int("upgrade.maxLevel") },
             Security = new SecuritySettings { Insecure = value("security.insecure") == "true" },
@@ -162,6 +166,9 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         Require(raft.ElectionTimeoutMs >= 4 * raft.HeartbeatMs,
             $"raft.electionTimeoutMs ({raft.ElectionTimeoutMs}) must be at least four times raft.heartbeatMs ({raft.HeartbeatMs}): "
             + "one late heartbeat is not a dead leader");
+        Require(cluster.Limits.MemoryBytes >= MinMemoryBytes,
+            $"limits.memoryBytes ({cluster.Limits.MemoryBytes}) is too little for a node; give it at least {MinMemoryBytes}, "
+            + "or 0 for a share of what there is");
         Require(!cluster.Reads.Lease, "reads.lease is not available yet; remove it or set it to false");
         Require(cluster.Limits.RequestBytes >= cluster.Limits.ValueBytes + cluster.Limits.KeyBytes,
             $"limits.requestBytes ({cluster.Limits.RequestBytes}) is less than limits.keyBytes + limits.valueBytes; raise it");

@@ -29,7 +29,7 @@ public static class SettingTable
         new("limits.keyBytes", Number, "2048", "Longest key.") { Min = 1, Max = Protocol.Limits.MaxKeyBytes },
         new("limits.valueBytes", Number, "1048576", "Longest value.") { Min = 1, Max = Protocol.Limits.MaxValueBytes },
         new("limits.requestBytes", Number, "4194304", "Longest request.") { Min = 4096, Max = Protocol.Limits.MaxRequestBytes },
-        new("limits.memoryBytes", Number, "0", "Memory the node plans with; 0 is 60 % of what is available to the process.") { Min = 0 },
+        new("limits.memoryBytes", Number, "0", "Memory a node plans with: near it writes that grow are refused. 0 is 60 % of what the process may take (machine, control groups), shared by the nodes it runs.") { Min = 0 },
 
         new("upgrade.maxLevel", Number, $"{Protocol.FeatureLevel.Max}",
             "Highest feature level this node says it knows; while one node of a group is held below, the build before can have every folder back.")

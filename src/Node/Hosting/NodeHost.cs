@@ -256,6 +256,7 @@ public sealed class NodeHost : IAsyncDisposable
             ValueBytes = _config.Limits.ValueBytes,
             RequestBytes = _config.Limits.RequestBytes,
         },
+        MemoryBytes = _config.Limits.MemoryBytes is > 0 and var bytes ? bytes : long.MaxValue,
         MaxLevel = MaxLevel,
         FolderLevel = identity.Level,
         MarkFolder = identity.RaiseLevel,

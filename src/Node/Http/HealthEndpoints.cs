@@ -9,7 +9,7 @@ internal sealed class HealthEndpoints(FrontDoor door)
     public static Task LiveAsync(HttpContext context) => WriteAsync(context, new HealthReport("live"));
 
     public Task StartupAsync(HttpContext context) => door.Store is { } store
-        ? WriteAsync(context, Report("started", store.Groups()))
+        ? WriteAsync(context, Report("started", store))
         : door.WriteProblemAsync(context, door.Starting());
 
     public Task ReadyAsync(HttpContext context)
@@ -21,17 +21,21 @@ internal sealed class HealthEndpoints(FrontDoor door)
 
         if (store.IsReady())
         {
-            return WriteAsync(context, Report("ready", store.Groups()));
+            return WriteAsync(context, Report("ready", store));
         }
 
-        HealthReport report = Report("", store.Groups());
+        HealthReport report = Report("", store);
         return door.WriteProblemAsync(context, report.GroupsWithoutLeader > 0
             ? new Problem(ErrorCode.NoLeader, $"{report.GroupsWithoutLeader} of {report.Groups} groups on {door.NodeName} know no leader.")
             : new Problem(ErrorCode.Draining, $"Node {door.NodeName} is not taking requests."));
     }
 
-    private static HealthReport Report(string status, IReadOnlyList<GroupStatus> groups) =>
-        new(status, groups.Count, groups.Count(group => group.Leader.IsNone));
+    private static HealthReport Report(string status, StoreCalls store)
+    {
+        IReadOnlyList<GroupStatus> groups = store.Groups();
+        return new HealthReport(
+            status, groups.Count, groups.Count(group => group.Leader.IsNone), Memory: store.Room().IsMemoryShort ? "short" : "enough");
+    }
 
     private static Task WriteAsync(HttpContext context, HealthReport report)
     {

@@ -15,6 +15,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         if (door.Store is { } store)
         {
             WriteStore(text, store.Counters());
+            WriteRoom(text, store.Room());
             WriteGroups(text, store.Groups(), store.Nodes.NumberOf(door.NodeName));
         }
 
@@ -60,6 +61,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter("kvstore_above_level_total", "Entries and snapshots refused because they need a later build.", counters.AboveLevel);
         text.Counter("kvstore_peer_payloads_dropped_total", "Payloads of peers dropped at a full inbox.", counters.PeerPayloadsDropped);
         text.Counter("kvstore_raft_terms_refused_total", "Messages of peers refused because their term was too far above the group's.", counters.TermsRefused);
+        text.Counter("kvstore_growth_refused_total", "Writes refused because a member of their group is short of memory or disk, or has too much uncommitted.", counters.GrowthRefused);
         text.Gauge("kvstore_table_reserved_bytes", "Memory of the tables.", counters.TableBytesReserved);
         text.Gauge("kvstore_table_live_bytes", "Memory of the tables in use.", counters.TableBytesLive);
         text.Counter("kvstore_snapshots_taken_total", "Snapshots of this node's groups, written.", counters.Snapshots.Taken);
@@ -74,6 +76,16 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter(
             "kvstore_wal_rewritten_entries_total", "Entries written again to free their segment.", counters.Wal.RewrittenEntries);
         text.Counter("kvstore_wal_rewritten_bytes_total", "Bytes of entries written again.", counters.Wal.RewrittenBytes);
+    }
+
+    private static void WriteRoom(PrometheusText text, RoomStatus room)
+    {
+        text.Gauge("kvstore_memory_limit_bytes", "Memory this node plans with.", room.MemoryLimitBytes);
+        text.Gauge("kvstore_memory_short", "1 while writes that grow are refused for want of memory.", room.IsMemoryShort ? 1 : 0);
+        text.Gauge("kvstore_memory_table_bytes", "Tables and their leaves.", room.Memory.Tables);
+        text.Gauge("kvstore_memory_record_bytes", "Idempotency records and floors.", room.Memory.Records);
+        text.Gauge("kvstore_memory_log_bytes", "Log entries kept in memory.", room.Memory.Log);
+        text.Gauge("kvstore_memory_queued_bytes", "Requests, payloads of peers and log records that wait.", room.Memory.Queued);
     }
 
     // Local groups only: with hundreds of groups every node naming all of them would be most of what is scraped.

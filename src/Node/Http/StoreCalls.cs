@@ -22,6 +22,7 @@ internal sealed record StoreCalls
     public required Func<IReadOnlyList<GroupStatus>> Groups { get; init; }
     public required Func<bool> IsReady { get; init; }
     public required Func<NodeCounters> Counters { get; init; }
+    public required Func<RoomStatus> Room { get; init; }
     public required Func<GroupId, Action<StateHash>, bool> TryHashState { get; init; }
     public required NodeDirectory Nodes { get; init; }
 
@@ -44,6 +45,7 @@ internal sealed record StoreCalls
         Groups = () => store.Groups,
         IsReady = () => store.IsReady,
         Counters = () => store.Counters,
+        Room = () => store.Room,
         TryHashState = store.TryHashState,
         Nodes = new NodeDirectory(nodes),
         Introduction = new HelloAck

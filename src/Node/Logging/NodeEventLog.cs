@@ -92,6 +92,12 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.AboveLevel:
                 NodeLog.AboveLevel(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
+            case NodeEventKind.MemoryShort:
+                NodeLog.RoomIsShort(_log, e.Text);
+                break;
+            case NodeEventKind.MemoryEnough:
+                NodeLog.RoomIsEnough(_log, e.Text);
+                break;
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);
                 break;

@@ -99,6 +99,12 @@ internal static partial class NodeLog
     [LoggerMessage(315, LogLevel.Error, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void AboveLevel(ILogger log, GroupId group, ulong term, ulong index, string text);
 
+    [LoggerMessage(316, LogLevel.Warning, "{Text}")]
+    public static partial void RoomIsShort(ILogger log, string text);
+
+    [LoggerMessage(317, LogLevel.Information, "{Text}")]
+    public static partial void RoomIsEnough(ILogger log, string text);
+
     [LoggerMessage(308, LogLevel.Warning, "{Text}; its groups elect new leaders")]
     public static partial void PeerLost(ILogger log, string text);
 

@@ -37,6 +37,8 @@ public sealed class Batch : WriteOperation
     public override int StoredBytesAtMost => Items.Sum(item => item.GrowsValue ? 0 : item.StoredBytesAtMost)
         + (int)Math.Min(Items.Sum(item => item.GrowsValue ? (long)item.StoredBytesAtMost : 0), Limits.MaxBatchAppendedBytes);
 
+    public override bool OnlyRemoves => Items.All(item => item.OnlyRemoves);
+
     public override Refusal? Violation(RequestLimits limits)
     {
         long bytes = 0;

@@ -25,6 +25,8 @@ public sealed class Delete : KeyWrite
 
     public override byte Code => OperationCode;
 
+    public override bool OnlyRemoves => true;
+
     internal override FlatOperation? Flat => new FlatOperation(OperationCode, Key) { Condition = Condition };
 
     internal static Delete Of(in FlatOperation flat) => new(flat.Key.Span, flat.Condition);

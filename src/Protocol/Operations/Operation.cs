@@ -102,6 +102,9 @@ public abstract class WriteOperation : Operation
     /// <summary>Bytes of the values it may store, at most: more than was sent where a value grows.</summary>
     public abstract int StoredBytesAtMost { get; }
 
+    /// <summary>It only takes away: a node that is short of room executes it all the same.</summary>
+    public virtual bool OnlyRemoves => false;
+
     /// <summary>Names what it asks, for its idempotency record.</summary>
     /// <param name="contentType">As the request spelled it out; null when it did not.</param>
     public virtual RequestDigest DigestAsSaid(string? contentType) => RequestDigest.OfBody(this);

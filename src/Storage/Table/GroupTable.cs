@@ -23,6 +23,8 @@ public sealed partial class GroupTable
     public const int MaxKeyBytes = Record.MaxKeyBytes;
     public const int MaxValueBytes = Record.MaxValueBytes;
 
+    private const int IndexBytesPerKey = 20;
+
     private readonly SlabArena _arena;
     // The ordinals of all nodes but the last, by their distance from the first. The last stands apart: it may be far from the others, and
     // an array up to it would be mostly holes.
@@ -79,6 +81,12 @@ public sealed partial class GroupTable
 
     /// <summary>Keys as of the last published batch, those counted that have expired but are not deleted yet; any thread.</summary>
     public long KeyCount => Volatile.Read(ref _keyCount);
+
+    /// <summary>
+    /// Bytes of the leaves and of what points to them, about: they are not in the arena. A pair has 16 bytes, and a leaf that is half full
+    /// shares its array's header, its place in the directory and its separator among 32 pairs.
+    /// </summary>
+    public long IndexBytes => KeyCount * IndexBytesPerKey;
 
     internal bool IsBatchOpen { get; private set; }
 

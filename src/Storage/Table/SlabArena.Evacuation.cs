@@ -24,7 +24,9 @@ public sealed partial class SlabArena
     /// moves records out of sparse chunks. Answers the bytes it worked on, at most about maxBytes and one record; 0 when there
     /// was nothing to do.
     /// </summary>
-    public int EvacuateStep(int maxBytes)
+    /// <param name="maxBytes">Of leaves and records looked at.</param>
+    /// <param name="tight">Memory is short: every chunk that is an eighth empty is worth emptying, and a sixteenth of the arena is enough.</param>
+    public int EvacuateStep(int maxBytes, bool tight = false)
     {
         int budget = maxBytes;
         for (int i = _tables.Count - 1; i >= 0 && budget > 0; i--)
@@ -37,9 +39,9 @@ public sealed partial class SlabArena
             }
         }
 
-        if (!_pass.IsRunning && IsSparse)
+        if (!_pass.IsRunning && IsSparse(tight))
         {
-            MarkDrainingChunks();
+            MarkDrainingChunks(tight);
         }
 
         while (_pass.IsRunning && budget > 0)
@@ -63,16 +65,16 @@ public sealed partial class SlabArena
     }
 
     // Copying is worth its while when a quarter of the memory, and more than a few chunks, could come back.
-    private bool IsSparse => _reservedBytes - _liveBytes > Math.Max(_reservedBytes / 4, 4L * _chunkBytes);
+    private bool IsSparse(bool tight) => _reservedBytes - _liveBytes > Math.Max(_reservedBytes / (tight ? 16 : 4), 4L * _chunkBytes);
 
-    private void MarkDrainingChunks()
+    private void MarkDrainingChunks(bool tight)
     {
         int marked = 0;
         for (int i = 0; i < ChunksScannedPerStep && _scanned < _chunkCount && marked < MaxDrainingPerPass; i++, _scanned++)
         {
             ref Chunk state = ref _states[_scanned];
             bool isCandidate = state.State == ChunkState.InUse && state.Class != _ownArrays && state.Class.Open != _scanned;
-            if (!isCandidate || state.Live * 2 > state.Slots)
+            if (!isCandidate || state.Live * 8 > state.Slots * (tight ? 7 : 4))
             {
                 continue;
             }

@@ -9,6 +9,9 @@ internal sealed class EntryCache(long maxBytes)
 {
     private long _bytes;
 
+    /// <summary>Charged bytes of the entries that are in memory.</summary>
+    public long Bytes => Interlocked.Read(ref _bytes);
+
     public bool IsOver => Interlocked.Read(ref _bytes) > maxBytes;
 
     public void Charge(long bytes) => Interlocked.Add(ref _bytes, bytes);

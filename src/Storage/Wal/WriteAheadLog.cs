@@ -201,6 +201,12 @@ public sealed class WriteAheadLog : IDisposable
     /// </summary>
     public ulong PurgeBelow => Volatile.Read(ref _purgeBelow);
 
+    /// <summary>Charged bytes of entries that are kept in memory; at most about <see cref="WalOptions.EntryCacheBytes"/>. Any thread.</summary>
+    public long CachedBytes => _cache.Bytes;
+
+    /// <summary>Bytes of submissions that are not in a batch yet. Any thread.</summary>
+    public long QueuedBytes => Volatile.Read(ref _queuedBytes);
+
     /// <summary>
     /// Groups that recovery has met, and whose replica their log is; default when the log does not say. A group that is not in it
     /// never had a replica here that wrote anything.

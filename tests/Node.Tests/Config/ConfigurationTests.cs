@@ -85,10 +85,28 @@ public sealed class ConfigurationTests : IDisposable
     [Fact]
     public void Memory_0_means_sixty_percent_of_what_is_available()
     {
-        var available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var available = AvailableMemory.Bytes;
         Assert.InRange(Load(Minimal).Cluster.Limits.MemoryBytes, available * 0.55, available * 0.65);
         Assert.Equal(1 << 30, Load(Minimal, [], [new("Limits:MemoryBytes", "1073741824")]).Cluster.Limits.MemoryBytes);
     }
+
+    [Fact]
+    public void B3_nodes_of_one_process_share_its_memory_and_a_node_alone_has_it()
+    {
+        File.WriteAllText(_file, Minimal.Replace("} ]", $"}}, {Node2} ]"));
+        var both = Configuration.Load(_file, new Hashtable(), []).Cluster.Limits.MemoryBytes;
+        var alone = Configuration.Load(_file, new Hashtable(), [], "n1").Cluster.Limits.MemoryBytes;
+        Assert.InRange(both, alone / 2 - 1, alone / 2 + 1);
+    }
+
+    [Theory]
+    [InlineData("0::/a/b", "/sys/fs/cgroup/a/memory.max", 268435456)]
+    [InlineData("0::/a/b", "/sys/fs/cgroup/memory.max", 268435456)]
+    [InlineData("0::/", "/sys/fs/cgroup/memory.max", 268435456)]
+    [InlineData("5:cpu,memory:/a", "/sys/fs/cgroup/memory/a/memory.limit_in_bytes", 268435456)]
+    [InlineData("5:cpu:/a", "/sys/fs/cgroup/memory/a/memory.limit_in_bytes", long.MaxValue)]
+    public void B3_the_smallest_limit_of_a_control_group_counts(string membership, string file, long expected) =>
+        Assert.Equal(expected, AvailableMemory.OfControlGroups([membership], path => path == file ? 268435456 : null));
 
     [Theory]
     [InlineData("\"replicationFactor\": 1", "\"replicationfactor\": 1", "replicationfactor is not a known", "mean \"replicationFactor\"")]

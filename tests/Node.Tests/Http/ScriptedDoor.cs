@@ -58,6 +58,8 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     public bool Ready { get; set; } = true;
 
+    public RoomStatus Room { get; set; } = new(new MemoryUse(1000, 200, 30, 4), MemoryLimitBytes: 10_000, IsMemoryShort: false);
+
     /// <summary>Says where the completion is called: null inside Submit, otherwise on the thread pool.</summary>
     public bool CompleteLater { get; set; }
 
@@ -138,6 +140,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
             Routing = () => Routing,
             Groups = () => Groups,
             IsReady = () => Ready,
+        Room = () => Room,
             Counters = () => default,
             TryHashState = (_, completed) =>
             {

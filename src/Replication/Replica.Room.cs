@@ -1,0 +1,69 @@
+using KvStore.Protocol;
+
+namespace KvStore.Replication;
+
+/// <summary>
+/// Writes that this leader has no room for. "Nothing was written" must not be said of a write whose first copy was executed, so one that
+/// may be a copy is looked up first, at a moment when this replica is proved to lead and has applied all that was committed before: the
+/// same question that a strong read waits for. An attempt that is still on its way somewhere is not seen; whoever sent it knows that.
+/// </summary>
+internal sealed partial class Replica
+{
+    /// <summary>Null: there is room for the write, or it takes none.</summary>
+    private KvReply? LackOfRoom(RequestItem item, WriteOperation write)
+    {
+        StoreNode node = Loop.Node;
+        return node.Memory.Admits(write, leavesRecord: item.Id is { Sequence: 0 }) ? null : Replies.MemoryShort(node.NameOf(node.Self));
+    }
+
+    /// <summary>A write that came without an id was never sent before, whoever sends one twice has to name it.</summary>
+    private void RefuseUnlessKnown(RequestItem item, KvReply refusal)
+    {
+        if (item.Id is null || item.OwnSequence != 0)
+        {
+            Refuse(item, refusal);
+            return;
+        }
+
+        item.Refusal = refusal;
+        _newReads.Add(item);
+    }
+
+    /// <summary>This replica leads, and has applied everything that was committed when the write came.</summary>
+    private void AnswerOrRefuse(RequestItem item)
+    {
+        if (item.Refusal is not { } refusal)
+        {
+            // It asked twice, and the other answer has brought it on its way again.
+            return;
+        }
+
+        item.Refusal = null;
+        RequestId id = item.Id!.Value;
+        if (!IsLeader || IsProposed(id))
+        {
+            // Another node's affair by now; or the entry of an earlier copy will tell.
+            Wait(item);
+        }
+        else if (_machine.Recall((WriteOperation)item.Request.Operation, item.VirtualNode, id) is { } known)
+        {
+            Loop.Counters.Duplicates += known.Duplicate ? 1 : 0;
+            AnswerWith(item, known, new Evidence(
+                ReadLevel.Strong, 0, Group, _view.Term, _machine.AppliedIndex, Loop.Node.Self, _view.ServedRole, ServedPath.Local));
+        }
+        else
+        {
+            Refuse(item, refusal);
+        }
+    }
+
+    private void Refuse(RequestItem item, KvReply refusal)
+    {
+        Loop.Counters.GrowthRefused++;
+        Loop.Complete(item, FinalReply(item, refusal));
+    }
+
+    /// <summary>Of entries of earlier leaders none is left unapplied: the proof came after this leader's own first entry was committed.</summary>
+    private bool IsProposed(RequestId id) => _pending.SelectMany(pending => pending.Items).Concat(_batchItems)
+        .Any(item => item.Id is { } other && other.Client == id.Client && other.Sequence == id.Sequence);
+}
