@@ -88,8 +88,11 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>In the loop's list of replicas to look at this turn.</summary>
     public bool IsDirty { get; set; }
 
-    /// <summary>The group has had a leader since this process started.</summary>
-    public bool HasKnownLeader { get; private set; }
+    /// <summary>
+    /// The table has once held all that was acknowledged before some moment of this process, by proof of a leader. To know a leader is
+    /// not enough: a follower that is far behind hears of it long before it has what was written meanwhile. Any thread.
+    /// </summary>
+    public bool HasCaughtUp => _freshness.AsOfTicks != Freshness.Unknown;
 
     /// <summary>Since when the group has no known leader, on the node's elapsed clock; long.MaxValue while it has one.</summary>
     public long LeaderlessSinceMs => Volatile.Read(ref _leaderlessSinceMs);
@@ -483,7 +486,6 @@ internal sealed partial class Replica : GroupRoute
             Volatile.Write(ref _isHandingOver, false);
         }
 
-        HasKnownLeader |= !view.Leader.IsNone;
         if (old.Leader.IsNone != view.Leader.IsNone)
         {
             Volatile.Write(ref _leaderlessSinceMs, view.Leader.IsNone ? Loop.NowMs : long.MaxValue);

@@ -97,17 +97,36 @@ public sealed partial class StoreNode : IDisposable
 
     public RoutingTable Routing => Volatile.Read(ref _routing);
 
+    /// <summary>See <see cref="Readiness"/>.</summary>
+    public bool IsReady => Readiness.IsReady;
+
     /// <summary>
-    /// Every local group has known a leader since start, not more than half of them have been without one for ten seconds, and
-    /// the node is not stopping.
+    /// Every local group has once, since this process started, applied what was committed by then; not more than half of them have been
+    /// without a leader for ten seconds; and the node is not stopping. Any thread.
     /// </summary>
-    public bool IsReady
+    public Readiness Readiness
     {
         get
         {
+            IReadOnlyDictionary<uint, Replica> replicas = Replicas;
+            if (Volatile.Read(ref _draining))
+            {
+                return new Readiness(NotReady.Draining, $"Node {NameOf(Self)} is stopping");
+            }
+
             long before = ElapsedMs() - LeaderlessLimitMs;
-            return !Volatile.Read(ref _draining) && Replicas.Values.All(r => r.HasKnownLeader)
-                && Replicas.Values.Count(r => r.LeaderlessSinceMs < before) * 2 <= Replicas.Count;
+            int behind = replicas.Values.Count(r => !r.HasCaughtUp);
+            int leaderless = replicas.Values.Count(r => r.LeaderlessSinceMs < (r.HasCaughtUp ? before : long.MaxValue));
+            if (leaderless * 2 > replicas.Count || (behind > 0 && leaderless >= behind))
+            {
+                return new Readiness(NotReady.NoLeader, $"{leaderless} of {replicas.Count} groups on {NameOf(Self)} know no leader");
+            }
+
+            return behind == 0
+                ? default
+                : new Readiness(
+                    NotReady.CatchingUp,
+                    $"{behind} of {replicas.Count} groups on {NameOf(Self)} do not have yet what was committed before it started");
         }
     }
 

@@ -19,15 +19,19 @@ internal sealed class HealthEndpoints(FrontDoor door)
             return door.WriteProblemAsync(context, door.Starting());
         }
 
-        if (store.IsReady())
+        Readiness readiness = store.Readiness();
+        if (readiness.IsReady)
         {
             return WriteAsync(context, Report("ready", store));
         }
 
-        HealthReport report = Report("", store);
-        return door.WriteProblemAsync(context, report.GroupsWithoutLeader > 0
-            ? new Problem(ErrorCode.NoLeader, $"{report.GroupsWithoutLeader} of {report.Groups} groups on {door.NodeName} know no leader.")
-            : new Problem(ErrorCode.Draining, $"Node {door.NodeName} is not taking requests."));
+        ErrorCode code = readiness.Reason switch
+        {
+            NotReady.NoLeader => ErrorCode.NoLeader,
+            NotReady.CatchingUp => ErrorCode.Starting,
+            _ => ErrorCode.Draining,
+        };
+        return door.WriteProblemAsync(context, new Problem(code, $"{readiness.Detail}."));
     }
 
     private static HealthReport Report(string status, StoreCalls store)

@@ -20,7 +20,7 @@ internal sealed record StoreCalls
     public required Func<IEnumerable<KeyValuePair<GroupId, SessionPoint>>> SessionPoints { get; init; }
     public required Func<RoutingTable> Routing { get; init; }
     public required Func<IReadOnlyList<GroupStatus>> Groups { get; init; }
-    public required Func<bool> IsReady { get; init; }
+    public required Func<Readiness> Readiness { get; init; }
     public required Func<NodeCounters> Counters { get; init; }
     public required Func<RoomStatus> Room { get; init; }
     public required Func<GroupId, Action<StateHash>, bool> TryHashState { get; init; }
@@ -43,7 +43,7 @@ internal sealed record StoreCalls
         SessionPoints = () => store.SessionPoints,
         Routing = () => store.Routing,
         Groups = () => store.Groups,
-        IsReady = () => store.IsReady,
+        Readiness = () => store.Readiness,
         Counters = () => store.Counters,
         Room = () => store.Room,
         TryHashState = store.TryHashState,

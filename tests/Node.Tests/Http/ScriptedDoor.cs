@@ -56,7 +56,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     public bool Recovered { get; set; } = true;
 
-    public bool Ready { get; set; } = true;
+    public Readiness Readiness { get; set; }
 
     public RoomStatus Room { get; set; } = new(new MemoryUse(1000, 200, 30, 4), MemoryLimitBytes: 10_000, IsMemoryShort: false);
 
@@ -139,8 +139,8 @@ public sealed class ScriptedDoor : IAsyncLifetime
             SessionPoints = () => SessionPoints,
             Routing = () => Routing,
             Groups = () => Groups,
-            IsReady = () => Ready,
-        Room = () => Room,
+            Readiness = () => Readiness,
+            Room = () => Room,
             Counters = () => default,
             TryHashState = (_, completed) =>
             {
@@ -186,7 +186,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
         SessionPoints = [];
         Asked = null;
         Recovered = true;
-        Ready = true;
+        Readiness = default;
         CompleteLater = false;
         HashesFree = true;
         Groups = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];

@@ -1,6 +1,7 @@
 using System.Net.Http.Json;
 using System.Text.Json;
 using KvStore.Protocol;
+using KvStore.Replication;
 
 namespace KvStore.Node.Tests.Http;
 
@@ -150,13 +151,19 @@ public sealed class TopologyTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         Assert.Equal(200, await StatusAsync("/health/startup"));
         Assert.Equal(200, await StatusAsync("/health/ready"));
 
-        door.Ready = false;
-        door.Groups = [ScriptedDoor.Status(1, leader: 0), ScriptedDoor.Status(2, leader: 3)];
+        door.Readiness = new Readiness(NotReady.NoLeader, "1 of 2 groups on n2 know no leader");
         Assert.Equal(200, await StatusAsync("/health/live"));
         Assert.Equal(200, await StatusAsync("/health/startup"));
         using HttpResponseMessage response = await door.SendAsync("GET", "/health/ready");
         ProblemDocument problem = await ProblemDocument.ReadAsync(response, 503, "NoLeader");
         Assert.Contains("1 of 2 groups", problem.Detail, StringComparison.Ordinal);
+
+        door.Readiness = new Readiness(NotReady.CatchingUp, "2 of 2 groups on n2 are behind");
+        using HttpResponseMessage behind = await door.SendAsync("GET", "/health/ready");
+        Assert.Contains("behind", (await ProblemDocument.ReadAsync(behind, 503, "Starting")).Detail, StringComparison.Ordinal);
+        door.Readiness = new Readiness(NotReady.Draining, "Node n2 is stopping");
+        using HttpResponseMessage stopping = await door.SendAsync("GET", "/health/ready");
+        await ProblemDocument.ReadAsync(stopping, 503, "Draining");
 
         door.Recovered = false;
         Assert.Equal(200, await StatusAsync("/health/live"));

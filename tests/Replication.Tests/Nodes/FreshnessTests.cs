@@ -32,6 +32,22 @@ public sealed class FreshnessTests
     }
 
     [Fact]
+    public void C3_a_replica_has_caught_up_when_it_has_what_was_committed_before_some_moment_of_its_process()
+    {
+        LoneNode node = Following();
+        Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
+        Commit(node, upTo: 6);
+        Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
+        Prove(node, commit: 7, node.Store.StampTicks());
+        Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
+        Commit(node, upTo: 7);
+        Assert.True(node.Store.IsReady, node.Store.Readiness.Detail);
+
+        node.Restart();
+        Assert.Equal(NotReady.NoLeader, node.Store.Readiness.Reason);
+    }
+
+    [Fact]
     public void Echo_old_incarnation_a_stamp_of_another_process_is_ignored()
     {
         LoneNode node = Following();
