@@ -64,7 +64,7 @@ public sealed record ConfChange(ConfTransition Transition, IReadOnlyList<ConfCha
     public ConfChange WithoutEpoch() => this with { Epoch = 0, Steps = [.. Steps.Select(step => step with { Node = 0 })] };
 
     /// <summary>Feature level of an entry that holds it; 0 when every build reads it.</summary>
-    internal ushort NeededLevel => SaysMore ? EpochsSince : (ushort)0;
+    public ushort NeededLevel => SaysMore ? EpochsSince : (ushort)0;
 
     private bool SaysMore => Epoch != 0 || Steps.Any(step => step.Node != 0);
 

@@ -27,6 +27,9 @@ public sealed record ConfState(
     /// <summary>There is something to store that the first versions of the formats have no place for.</summary>
     public bool HasEpochOrNodes => Epoch != 0 || Nodes.Count > 0;
 
+    /// <summary>Voters of both halves, learners, and those that become some; one may be there twice.</summary>
+    public IEnumerable<ReplicaId> Members => Voters.Concat(VotersOutgoing).Concat(Learners).Concat(LearnersNext);
+
     public bool IsMember(ReplicaId id) =>
         Voters.Contains(id) || VotersOutgoing.Contains(id) || Learners.Contains(id) || LearnersNext.Contains(id);
 

@@ -20,6 +20,14 @@ public enum ConfChangeOutcome
     /// </summary>
     OlderTable,
 
+    /// <summary>
+    /// A feature level is in the way, and the detail says which: the change says an epoch or a node and the group is not raised to the level
+    /// whose members read them, or it brings in a node that has not said the group's level. Try again after the raise, or after
+    /// that node is upgraded; a proposer that needs it now leaves epoch and nodes out (<see cref="ConfChange.WithoutEpoch"/>), and nothing then
+    /// holds an older table back.
+    /// </summary>
+    LevelTooLow,
+
     /// <summary>The change makes no sense for the configuration in force; the detail says why.</summary>
     Invalid,
 

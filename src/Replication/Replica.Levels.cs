@@ -46,9 +46,8 @@ internal sealed partial class Replica
 
     private ushort LevelOfEveryMember()
     {
-        ConfState members = _raft.Configuration;
         ushort lowest = Loop.Node.Options.MaxLevel;
-        foreach (ReplicaId member in members.Voters.Concat(members.VotersOutgoing).Concat(members.Learners).Concat(members.LearnersNext))
+        foreach (ReplicaId member in _raft.Configuration.Members)
         {
             lowest = Math.Min(lowest, Loop.Node.LevelOf(NodeOf(member)));
         }
@@ -149,22 +148,16 @@ internal sealed partial class Replica
         foreach (ConfChangeStep step in change.Steps)
         {
             NodeId node = NodeOf(step.Id);
+
+            // A member was asked when the level was raised, or when it came.
             if (step.Kind != ConfChangeKind.Remove && RaisedTo > FeatureLevel.First && Loop.Node.LevelOf(node) < RaisedTo
-                && !LevelIsKnownOf(step.Id))
+                && !_raft.Configuration.IsMember(step.Id))
             {
                 return $"the group is written at feature level {RaisedTo} and {Loop.Node.NameOf(node)} has not said that it knows it";
             }
         }
 
         return null;
-    }
-
-    // A member was asked when the level was raised, or when it came.
-    private bool LevelIsKnownOf(ReplicaId replica)
-    {
-        ConfState members = _raft.Configuration;
-        return members.Voters.Contains(replica) || members.VotersOutgoing.Contains(replica) || members.Learners.Contains(replica)
-            || members.LearnersNext.Contains(replica);
     }
 
     /// <summary>

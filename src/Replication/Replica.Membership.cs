@@ -13,6 +13,7 @@ internal sealed partial class Replica
 {
     private IReadOnlyList<ReplicaPlacement> _placement;
     private uint[] _voterNodes = [];
+    private uint[] _memberNodes = [];
     private bool _isLearner;
     private TurnWrite.Part? _leaving;
     private bool _hasLeft;
@@ -41,22 +42,19 @@ internal sealed partial class Replica
         LearnConfiguration();
     }
 
-    /// <summary>
-    /// Whether every member of the group reads configuration entries that say an epoch and nodes. One that does not would stop at the
-    /// first: until then changes are written without either.
-    /// </summary>
-    private bool MembersReadEpochs => _machine.Level >= ConfChange.EpochsSince;
-
     public ConfChangeReply ProposeConfChange(ConfChange change)
     {
         if (TooOldFor(change) is { } tooOld)
         {
-            return new ConfChangeReply(ConfChangeOutcome.Invalid, Detail: tooOld);
+            return new ConfChangeReply(ConfChangeOutcome.LevelTooLow, Detail: tooOld);
         }
 
-        if (!MembersReadEpochs)
+        // A member that does not read it would stop at the entry, and a proposer that were not told would count on what nobody keeps.
+        if (change.NeededLevel > _machine.Level)
         {
-            change = change.WithoutEpoch();
+            return new ConfChangeReply(
+                ConfChangeOutcome.LevelTooLow,
+                Detail: $"the group is written at feature level {_machine.Level}, and its members read epochs and nodes from {change.NeededLevel} on");
         }
 
         ProposeResult result = _raft.ProposeConfChange(change);
@@ -111,16 +109,18 @@ internal sealed partial class Replica
         return open;
     }
 
+    /// <summary>A voter or learner of the configuration in force lives on that node. Any thread.</summary>
+    public bool HasMemberOn(NodeId node) => Array.IndexOf(Volatile.Read(ref _memberNodes), node.Value) >= 0;
+
     /// <summary>The configuration in force has changed, or where its members live.</summary>
     private void LearnConfiguration()
     {
         ConfState configuration = _raft.Configuration;
         _isLearner = configuration.Learners.Contains(Id);
-        _voterNodes =
-        [
-            .. configuration.Voters.Concat(configuration.VotersOutgoing).Distinct()
-                .Select(voter => NodeOf(voter).Value)
-                .Where(node => node != 0),
-        ];
+        _voterNodes = NodesOf(configuration.Voters.Concat(configuration.VotersOutgoing));
+        Volatile.Write(ref _memberNodes, NodesOf(configuration.Members));
     }
+
+    private uint[] NodesOf(IEnumerable<ReplicaId> replicas) =>
+        [.. replicas.Distinct().Select(replica => NodeOf(replica).Value).Where(node => node != 0)];
 }

@@ -17,7 +17,9 @@ public sealed partial class StoreNode
     /// <summary>
     /// The other side of a connection that is being made has said its hello, or acknowledged ours. Null: welcome. Otherwise the
     /// connection is refused or given up with these words: the two nodes share a group that is written at a level which the peer
-    /// does not know. Any thread.
+    /// does not know. By the group's own members: a table may give a node a place in it long before it is a member, or still after, and the
+    /// peer may be a voter in good standing of other groups. The connection is one for all of them, so whoever is a member
+    /// and went back behind the level of one is away from all that it shares with this node, as if it were down. Any thread.
     /// </summary>
     /// <param name="peer">Who.</param>
     /// <param name="incarnation">Which start of its folder.</param>
@@ -27,7 +29,7 @@ public sealed partial class StoreNode
         _peers.Said(peer, incarnation, level);
         foreach (Replica replica in LocalReplicas)
         {
-            if (replica.RaisedTo > level && Routing.ReplicaOn(replica.Group, peer) != 0)
+            if (replica.RaisedTo > level && replica.HasMemberOn(peer))
             {
                 return new HelloRefused(
                     HelloRefusal.ProtocolVersion,

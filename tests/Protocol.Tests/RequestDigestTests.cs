@@ -36,6 +36,22 @@ public sealed class RequestDigestTests
     }
 
     [Fact]
+    public void A_batch_keeps_the_digest_of_its_sender_at_level_1()
+    {
+        var one = new Batch(new Put("{t}a"u8, "1"u8), new Increment("{t}n"u8));
+        var other = new Batch(new Put("{t}a"u8, "2"u8), new Increment("{t}n"u8));
+        foreach (Batch batch in (Batch[])[one, other])
+        {
+            RequestDigest sent = RequestDigest.OfBody(batch);
+            Assert.Equal(new RequestDigest(DigestAlgorithm.Fields, sent.Value), sent.AtLevel1(batch.Flat!.Value));
+            Assert.Equal(sent.AtLevel1(batch.Flat!.Value), sent.AtLevel1(batch.Flat!.Value).AtLevel1(batch.Flat!.Value));
+        }
+
+        Assert.Equal(new RequestDigest(DigestAlgorithm.Fields, 1), new RequestDigest(DigestAlgorithm.Body, 0).AtLevel1(one.Flat!.Value));
+        Assert.Equal(default, default(RequestDigest).AtLevel1(one.Flat!.Value));
+    }
+
+    [Fact]
     public void Level_1_has_no_digest_of_0()
     {
         Assert.Equal(default, RequestDigest.OfFlat(0));

@@ -53,6 +53,9 @@ internal sealed class Recovery
     /// <summary>Highest LSN that something later in the log calls durable.</summary>
     public ulong WitnessedLsn { get; private set; }
 
+    /// <summary>The newest segment is of a build before version 2: what that one promised is less.</summary>
+    public bool IsOfFirstBuild { get; private set; }
+
     /// <summary>The log ends in the middle of a batch, which was cut.</summary>
     public bool HasTornTail { get; private set; }
 
@@ -112,6 +115,7 @@ internal sealed class Recovery
             Segments.Add(new Segment(number, opened[^1]));
         }
 
+        IsOfFirstBuild = lastHeader.FileBytes == 0;
         Obsolete.AddRange(paths.Where(p => p.Key < lastHeader.OldestLive).Select(p => p.Value));
         for (int i = 0; i < Segments.Count - 1; i++)
         {

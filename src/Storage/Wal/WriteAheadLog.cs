@@ -120,7 +120,7 @@ public sealed class WriteAheadLog : IDisposable
         {
             foreach ((uint group, string snapshot) in snapshots)
             {
-                if (!known.ContainsKey(group))
+                if (!known.ContainsKey(group) && !found.IsOfFirstBuild)
                 {
                     throw new CorruptStorageException($"the log has lost group {group}, of which there is a snapshot", snapshot, 0);
                 }
@@ -158,7 +158,8 @@ public sealed class WriteAheadLog : IDisposable
     /// <param name="identity">Whose log it is.</param>
     /// <param name="options">Limits.</param>
     /// <param name="snapshots">
-    /// A snapshot file for each group that has one. No group has a snapshot before it is in the log, so the log must know them all.
+    /// A snapshot file for each group that has one. No group has a snapshot before it is in the log, so the log must know them all; but a
+    /// build before version 2 let a replica that came fetch its first snapshot before the log knew of it.
     /// </param>
     /// <param name="opensForFirstBuilds">See <see cref="OpensForFirstBuilds"/>.</param>
     public static WriteAheadLog Open(

@@ -334,7 +334,7 @@ public sealed class LevelTests
         ReplicaPlacement[] places = [.. new ulong[] { 1, 2, 33 }.Select((id, n) => new ReplicaPlacement(id, new NodeId((uint)n + 1)))];
         node.Store.UseRouting(new RoutingTable(2, [new GroupId(1)], [[], places]));
         node.Turn();
-        Assert.Equal(ConfChangeOutcome.Invalid, ProposeLearner().Outcome);
+        Assert.Equal(ConfChangeOutcome.LevelTooLow, ProposeLearner().Outcome);
         node.Store.OnPeerHello(N3, 2, FeatureLevel.Max);
         Assert.Equal(ConfChangeOutcome.Accepted, ProposeLearner().Outcome);
 
@@ -382,7 +382,7 @@ public sealed class LevelTests
         node.Store.Loops[0].RunOnce();
         Assert.Equal(durable, node.Replica.DurableLastIndex);
         node.Turn();
-        Assert.Equal(ConfChangeOutcome.Invalid, reply.Outcome);
+        Assert.Equal(ConfChangeOutcome.LevelTooLow, reply.Outcome);
         Assert.Contains("feature level", reply.Detail);
         Assert.Single(RaisesSent(node).Select(e => e.Index).Distinct());
     }

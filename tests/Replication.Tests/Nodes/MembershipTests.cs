@@ -66,7 +66,7 @@ public sealed class MembershipTests
         Assert.False(node.Replica.Configuration.IsJoint);
         Assert.Equal(FeatureLevel.First, node.Store.Groups[0].Level);
 
-        Assert.Equal(ConfChangeOutcome.OlderTable, Remove().Outcome);
+        Assert.Equal(ConfChangeOutcome.LevelTooLow, Remove().Outcome);
         RaiseLevel(node);
         Assert.Equal(ConfChangeOutcome.Accepted, Remove().Outcome);
         node.HearAcknowledgement();
@@ -76,6 +76,81 @@ public sealed class MembershipTests
         {
             ConfChangeReply reply = default;
             ConfChange change = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.Remove, Newcomer)]) { Epoch = Table };
+            node.Store.ProposeConfChange(new GroupId(1), change, r => reply = r);
+            node.Turn();
+            return reply;
+        }
+    }
+
+    /// <summary>
+    /// The table may give a node a place in a raised group long before it is a member, and after; and it may not name one that an entry has
+    /// added. Refused is the hello of a member: the others may be voters of groups that nobody has raised.
+    /// </summary>
+    [Fact]
+    public void An_older_build_is_refused_for_groups_it_is_a_member_of_and_not_for_places_in_a_table()
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4);
+        RaiseLevel(node);
+        ReplicaPlacement[] places = [.. new ulong[] { 1, 2, 3, 55 }.Select((id, n) => new ReplicaPlacement(id, new NodeId(n < 3 ? (uint)n + 1 : 5)))];
+        node.Store.UseRouting(new RoutingTable(2, [new GroupId(1)], [[], places]));
+        node.Turn();
+
+        // Node 5 has a place and is no member, node 4 the other way round.
+        Assert.Null(node.Store.OnPeerHello(new NodeId(5), 1, FeatureLevel.First));
+        Assert.Contains("upgrade n4", node.Store.OnPeerHello(new NodeId(4), 2, FeatureLevel.First)!.Detail);
+        Assert.Contains("upgrade n3", node.Store.OnPeerHello(new NodeId(3), 2, FeatureLevel.First)!.Detail);
+
+        // Removed, and not gone from everybody's table yet.
+        node.Store.OnPeerHello(new NodeId(4), 3, FeatureLevel.Max);
+        node.Store.ProposeConfChange(
+            new GroupId(1), new ConfChange(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.Remove, Newcomer)]) { Epoch = Table }, _ => { });
+        node.Turn();
+        node.HearAcknowledgement();
+        Assert.False(node.Replica.Configuration.IsMember(Newcomer));
+        Assert.Null(node.Store.OnPeerHello(new NodeId(4), 4, FeatureLevel.First));
+    }
+
+    /// <summary>
+    /// Members that read no epoch must not be written one. To leave it out in silence would tell the proposer that the group follows its
+    /// table, and nothing would hold an older one back: so it has to ask again, or to say that it does without.
+    /// </summary>
+    [Fact]
+    public void A_change_with_an_epoch_or_a_node_is_refused_until_the_group_is_raised_and_can_be_asked_without()
+    {
+        var node = new LoneNode(nodes: 4);
+        node.LeadWithVotesOfNode1();
+        node.HearAcknowledgement();
+        ReplicaPlacement[] places = [.. new ulong[] { 1, 2, 3, 44 }.Select((id, n) => new ReplicaPlacement(id, new NodeId((uint)n + 1)))];
+        node.Store.UseRouting(new RoutingTable(2, [new GroupId(1)], [[], places]));
+        node.Turn();
+        ulong last = node.Replica.DurableLastIndex;
+        ConfChange add = new(ConfTransition.Auto, [new ConfChangeStep(ConfChangeKind.AddLearner, Newcomer)]);
+        ConfChange[] more =
+        [
+            add with { Epoch = Table },
+            add with { Steps = [add.Steps[0] with { Node = 4 }] },
+            ConfChange.LeaveJoint with { Epoch = Table },
+        ];
+        foreach (ConfChange change in more)
+        {
+            ConfChangeReply refused = Propose(change);
+            Assert.Equal(ConfChangeOutcome.LevelTooLow, refused.Outcome);
+            Assert.Contains("feature level 1", refused.Detail);
+        }
+
+        Assert.Equal(last, node.Replica.DurableLastIndex);
+        Assert.Equal(ConfChangeOutcome.Accepted, Propose(add).Outcome);
+        node.HearAcknowledgement();
+        Assert.Contains(Newcomer, node.Replica.Configuration.Learners);
+
+        RaiseLevel(node);
+        Assert.Equal(ConfChangeOutcome.Accepted, Propose(ConfChange.LeaveJoint with { Epoch = Table }).Outcome);
+        node.HearAcknowledgement();
+        Assert.Equal(Table, node.Replica.Configuration.Epoch);
+
+        ConfChangeReply Propose(ConfChange change)
+        {
+            ConfChangeReply reply = default;
             node.Store.ProposeConfChange(new GroupId(1), change, r => reply = r);
             node.Turn();
             return reply;

@@ -27,6 +27,25 @@ public sealed class IdempotencyTests
         Assert.Equal("1", _machine.Value("n"));
     }
 
+    /// <summary>Clients of today send a digest over everything, groups of level 1 keep it in the form of then.</summary>
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public void Another_batch_under_the_same_id_is_another_request_at_every_level(ushort level)
+    {
+        var machine = new Machine { Level = level };
+        KvRequest one = WithBodyDigest(Batch(Id(1, 1), Put("a", "1"), Increment("n")));
+        KvRequest other = WithBodyDigest(Batch(Id(1, 1), Put("a", "2"), Increment("n")));
+        CommandResult first = machine.Apply(one);
+        Assert.Equal(ErrorCode.IdempotencyReused, machine.Apply(other).Code);
+        Assert.True(machine.Apply(one).Duplicate);
+        Assert.Equal(ErrorCode.None, first.Code);
+        Assert.Equal("1", machine.Value("a"));
+
+        static KvRequest WithBodyDigest(KvRequest request) =>
+            request with { Id = request.Id!.Value with { Digest = RequestDigest.OfBody(request.Operation) } };
+    }
+
     [Fact]
     public void A_write_without_an_id_is_executed_every_time()
     {

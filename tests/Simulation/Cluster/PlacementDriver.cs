@@ -284,11 +284,19 @@ public sealed class PlacementDriver
         {
             if (node.Store is { } store && store.LocalReplica(group) is { IsLeader: true })
             {
-                store.ProposeConfChange(group, change, reply =>
-                {
-                    _cluster.Scheduler.Fold((ulong)reply.Outcome);
-                    _lastRefusal[group] = $"{reply.Outcome} {reply.Detail}";
-                });
+                store.ProposeConfChange(group, change, reply => Judge(reply, store));
+            }
+        }
+
+        void Judge(ConfChangeReply reply, StoreNode store)
+        {
+            _cluster.Scheduler.Fold((ulong)reply.Outcome);
+            _lastRefusal[group] = $"{reply.Outcome} {reply.Detail}";
+            if (reply.Outcome == ConfChangeOutcome.LevelTooLow && change.NeededLevel > FeatureLevel.First)
+            {
+                // A member is of feature level 1. Replicas move all the same, without the protection.
+                change = change.WithoutEpoch();
+                store.ProposeConfChange(group, change, again => Judge(again, store));
             }
         }
     }

@@ -105,6 +105,23 @@ public sealed class EarlierVersionTests
         Assert.Equal(bench.Model(0).Render(), LogFiles.Found(disk));
     }
 
+    /// <summary>
+    /// In builds before version 2 a replica that came could have its first snapshot before anything of it was in the log, and a kill could
+    /// fall between the two.
+    /// </summary>
+    [Fact]
+    public void A_snapshot_of_a_group_that_the_log_of_an_earlier_build_does_not_know_accuses_nobody()
+    {
+        Dictionary<uint, string> snapshots = new() { [0] = "n1/snap/0/a.snap", [5] = "n1/snap/5/b.snap" };
+        MemoryFileSystem disk = Version1(out _, out _, out _);
+        WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, LogBench.Small, snapshots, opensForFirstBuilds: true).Dispose();
+
+        // That start has written a segment of its own.
+        CorruptStorageException found = Assert.Throws<CorruptStorageException>(
+            () => WriteAheadLog.Open(disk, LogBench.Directory, LogBench.Identity, LogBench.Small, snapshots, opensForFirstBuilds: true));
+        Assert.Equal("n1/snap/5/b.snap", found.Path);
+    }
+
     [Fact]
     public void A_position_of_a_later_build_is_refused_and_one_of_another_node_says_nothing()
     {
