@@ -32,9 +32,8 @@ public readonly record struct Evidence(
 public readonly record struct ReplicaLag(ulong Entries, uint AgeMs);
 
 /// <summary>
-/// The answer to a <see cref="KvRequest"/>. <see cref="Code"/> None is success; KeyNotFound, ConditionFailed and NotANumber
-/// executed and carry evidence; the rest executed nothing, or nobody knows (<see cref="Outcome"/>). TooStale carries evidence, too:
-/// the best age there was.
+/// The answer to a <see cref="KvRequest"/>. <see cref="Code"/> None is success; what <see cref="IsExecuted"/> carries evidence;
+/// the rest executed nothing, or nobody knows (<see cref="Outcome"/>). TooStale carries evidence, too: the best age there was.
 /// </summary>
 public sealed record KvReply
 {
@@ -63,6 +62,14 @@ public sealed record KvReply
     public string? Detail { get; init; }
 
     public int RetryAfterMs { get; init; }
+
+    /// <summary>
+    /// The group has carried it out, whatever it came to: that belongs into a session, and no other copy under its id can come to anything
+    /// else. TooLarge is of both kinds: with a result an append came to it, without one the request was refused.
+    /// </summary>
+    public bool IsExecuted => Code is
+            ErrorCode.None or ErrorCode.KeyNotFound or ErrorCode.ConditionFailed or ErrorCode.NotANumber or ErrorCode.NotOnAll
+        || (Code == ErrorCode.TooLarge && Result is not null);
 
     /// <summary>Routing epoch of the answering node.</summary>
     public ulong Epoch { get; init; }

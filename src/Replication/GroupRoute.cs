@@ -206,8 +206,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// else was executed: its outcome is stored under the request's id, and no other copy can have another.
     /// </summary>
     protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
-        item.AttemptVanished && reply.Outcome == Outcome.NotApplied && reply.Code is not (ErrorCode.ConditionFailed or ErrorCode.NotANumber)
-            && !(reply.Code == ErrorCode.TooLarge && reply.Result is not null)
+        item.AttemptVanished && reply.Outcome == Outcome.NotApplied && !reply.IsExecuted
             ? Replies.Indeterminate($"An earlier attempt vanished and the last one was refused as {reply.Code}")
             : reply;
 

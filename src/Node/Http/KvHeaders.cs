@@ -62,8 +62,7 @@ internal sealed class KvHeaders(string clusterId)
         if (reply.Evidence is { } evidence)
         {
             // What was refused met no level, and has shown its caller nothing.
-            bool isExecuted = IsExecuted(reply.Code);
-            if (isExecuted)
+            if (reply.IsExecuted)
             {
                 headers[Consistency] = NameOf(evidence.Level);
             }
@@ -77,7 +76,7 @@ internal sealed class KvHeaders(string clusterId)
                 headers[Lag] = $"entries={lag.Entries}; age={AgeText(lag.AgeMs)}";
             }
 
-            if (isExecuted)
+            if (reply.IsExecuted)
             {
                 headers[Session] = (session ?? _newSession).After(reply).ToString();
             }
@@ -94,9 +93,6 @@ internal sealed class KvHeaders(string clusterId)
     };
 
     private static string AgeText(uint ageMs) => ageMs == Evidence.AgeUnknown ? "unknown" : ageMs.ToString();
-
-    private static bool IsExecuted(ErrorCode code) => code is
-        ErrorCode.None or ErrorCode.KeyNotFound or ErrorCode.ConditionFailed or ErrorCode.NotANumber or ErrorCode.NotOnAll;
 
     private string TextOf(ulong epoch)
     {

@@ -31,7 +31,7 @@ internal sealed class RequestMeter
         }
 
         int level = request.IsWrite ? (int)ReadLevel.Strong : Math.Min((int)request.Read.Level, KvHeaders.LevelCount - 1);
-        int outcome = reply.Outcome == Outcome.Unknown ? 2 : IsExecuted(reply.Code) ? 0 : 1;
+        int outcome = reply.Outcome == Outcome.Unknown ? 2 : reply.IsExecuted && reply.Code != ErrorCode.NotOnAll ? 0 : 1;
         long ticks = Stopwatch.GetTimestamp() - started;
         int bucket = 0;
         while (bucket < BucketEndTicks.Length && ticks > BucketEndTicks[bucket])
@@ -64,9 +64,6 @@ internal sealed class RequestMeter
             }
         }
     }
-
-    private static bool IsExecuted(ErrorCode code) =>
-        code is ErrorCode.None or ErrorCode.KeyNotFound or ErrorCode.ConditionFailed or ErrorCode.NotANumber;
 
     private static int IndexOf(int operation, int level, int outcome) =>
         (((operation * KvHeaders.LevelCount) + level) * Outcomes.Length) + outcome;

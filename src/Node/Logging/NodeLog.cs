@@ -48,14 +48,14 @@ internal static partial class NodeLog
     [LoggerMessage(203, LogLevel.Error, "{Peer} at {Address} refuses this node: {Reason}")]
     public static partial void PeerRefusesUs(ILogger log, string peer, string address, string reason);
 
-    [LoggerMessage(204, LogLevel.Error, "refused a connection from {Remote}: {Reason}")]
-    public static partial void PeerRefused(ILogger log, string remote, string reason);
+    [LoggerMessage(204, LogLevel.Error, "refused a connection from {Remote}: {Reason} (since the last such line: {LeftOut} more)")]
+    public static partial void PeerRefused(ILogger log, string remote, string reason, long leftOut);
 
-    [LoggerMessage(205, LogLevel.Warning, "closed the connection from {Remote}: {Reason}")]
-    public static partial void PeerMalformed(ILogger log, string remote, string reason);
+    [LoggerMessage(205, LogLevel.Warning, "closed the connection from {Remote}: {Reason} (since the last such line: {LeftOut} more)")]
+    public static partial void PeerMalformed(ILogger log, string remote, string reason, long leftOut);
 
-    [LoggerMessage(206, LogLevel.Warning, "cannot accept connections from peers: {Reason}")]
-    public static partial void AcceptFailed(ILogger log, string reason);
+    [LoggerMessage(206, LogLevel.Warning, "cannot accept connections from peers: {Reason} (since the last such line: {LeftOut} more)")]
+    public static partial void AcceptFailed(ILogger log, string reason, long leftOut);
 
     [LoggerMessage(207, LogLevel.Error, "{Peer} at {Address} lets this node in, but this node cannot work with it: {Reason}")]
     public static partial void PeerNotUsed(ILogger log, string peer, string address, string reason);

@@ -13,6 +13,9 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
 {
     private const int ReceiveBufferBytes = 64 << 10;
 
+    /// <summary>From the first byte of a frame that has come to its last one; the time in which we do not read does not count.</summary>
+    public const int FrameTimeoutMs = 10_000;
+
     /// <summary>Bytes that are sent and not acknowledged by the other machine for so long end the connection.</summary>
     private const int UnacknowledgedLimitMs = 3000;
     private const int KeepAliveSeconds = 10;
@@ -23,10 +26,12 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
 
     private readonly Socket _socket;
     private readonly NetworkStream _stream;
+    private readonly int _frameTimeoutMs;
     private byte[] _scratch = [];
 
-    public PeerConnection(Socket socket)
+    public PeerConnection(Socket socket, int frameTimeoutMs = FrameTimeoutMs)
     {
+        _frameTimeoutMs = frameTimeoutMs;
         socket.NoDelay = true; // a heartbeat does not wait for company
         if (OperatingSystem.IsLinux())
         {
@@ -58,14 +63,17 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
 
     /// <summary>
     /// Hands every frame to the handler until it answers false; true when that happened, false when the other side closed. The
-    /// payload belongs to the connection and is valid during the call only.
+    /// payload belongs to the connection and is valid during the call only. A frame that has begun and does not end in time is not the
+    /// protocol: whoever sends it holds up to a frame of memory here and says nothing.
     /// </summary>
     public async ValueTask<bool> ReceiveAsync(
         int maxPayloadBytes, Func<FrameHeader, ReadOnlyMemory<byte>, bool> handle, CancellationToken cancellation)
     {
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var isUnfinished = false;
         while (true)
         {
-            var read = await Input.ReadAsync(cancellation).ConfigureAwait(false);
+            var read = await ReadInTimeAsync(late, cancellation).ConfigureAwait(false);
             var rest = read.Buffer;
             while (true)
             {
@@ -80,11 +88,23 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
                     break;
                 }
 
+                if (isUnfinished)
+                {
+                    late.CancelAfter(Timeout.Infinite);
+                    isUnfinished = false;
+                }
+
                 if (!handle(frame.Header, InOnePiece(frame.Payload)))
                 {
                     Input.AdvanceTo(rest.Start);
                     return true;
                 }
+            }
+
+            if (!isUnfinished && !rest.IsEmpty)
+            {
+                isUnfinished = true;
+                late.CancelAfter(_frameTimeoutMs);
             }
 
             Input.AdvanceTo(rest.Start, rest.End);
@@ -100,6 +120,18 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
         Input.Complete();
         Output.Complete();
         _stream.Dispose();
+    }
+
+    private async ValueTask<ReadResult> ReadInTimeAsync(CancellationTokenSource late, CancellationToken cancellation)
+    {
+        try
+        {
+            return await Input.ReadAsync(late.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new PeerProtocolException($"a frame has begun and not ended within {_frameTimeoutMs} ms");
+        }
     }
 
     private ReadOnlyMemory<byte> InOnePiece(in ReadOnlySequence<byte> payload)

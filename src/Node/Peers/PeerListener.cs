@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net.Sockets;
 using KvStore.Node.Logging;
 using KvStore.Protocol;
@@ -17,6 +18,16 @@ internal sealed class PeerListener(
     private const int MaxConnections = 256;
     private const int HelloTimeoutMs = 5000;
     private const int AcceptRetryMs = 100;
+
+    /// <summary>
+    /// Who dials again and again, a node that waits for its upgrade or a stranger, must not fill the log: one line of a kind, for each
+    /// node of the cluster and for all strangers together.
+    /// </summary>
+    private static readonly TimeSpan LineInterval = TimeSpan.FromMinutes(1);
+
+    private readonly ConcurrentDictionary<(HelloRefusal Reason, string Node), LogThrottle> _refused = [];
+    private readonly LogThrottle _malformed = new(TimeProvider.System, LineInterval);
+    private readonly LogThrottle _notAccepted = new(TimeProvider.System, LineInterval);
 
     private readonly TrackedTasks _connections = new();
 
@@ -61,7 +72,11 @@ internal sealed class PeerListener(
         catch (SocketException e)
         {
             // Out of file descriptors, or the other side was gone before we looked: neither ends the node.
-            NodeLog.AcceptFailed(log, e.Message);
+            if (_notAccepted.TryEnter(out long leftOut))
+            {
+                NodeLog.AcceptFailed(log, e.Message, leftOut);
+            }
+
             await Task.Delay(AcceptRetryMs, stop).ConfigureAwait(false);
             return null;
         }
@@ -88,7 +103,10 @@ internal sealed class PeerListener(
         catch (PeerProtocolException e)
         {
             meter.Malformed();
-            NodeLog.PeerMalformed(log, remote, e.Message);
+            if (_malformed.TryEnter(out long leftOut))
+            {
+                NodeLog.PeerMalformed(log, remote, e.Message, leftOut);
+            }
         }
         catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
         {
@@ -117,7 +135,12 @@ internal sealed class PeerListener(
         }
 
         meter.Refused();
-        NodeLog.PeerRefused(log, remote, refused.Detail);
+        string known = store.Options.NodeNames.Contains(hello.NodeName) ? hello.NodeName : string.Empty;
+        if (_refused.GetOrAdd((refused.Reason, known), _ => new LogThrottle(TimeProvider.System, LineInterval)).TryEnter(out long leftOut))
+        {
+            NodeLog.PeerRefused(log, remote, refused.Detail, leftOut);
+        }
+
         await Handshake.RefuseAsync(connection.Output, refused, timeout.Token).ConfigureAwait(false);
         return null;
     }

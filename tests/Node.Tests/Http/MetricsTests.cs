@@ -57,6 +57,13 @@ public sealed partial class MetricsTests(ScriptedDoor door) : IClassFixture<Scri
         await door.SendAsync("DELETE", "/v1/kv/key");
         door.Answer = _ => ScriptedDoor.Refused(ErrorCode.NoLeader);
         await door.SendAsync("POST", "/v1/incr/key");
+
+        // Too large by itself is a refusal; that the value would be is what an append came to.
+        door.Answer = _ => ScriptedDoor.Refused(ErrorCode.TooLarge);
+        await door.SendAsync("POST", "/v1/append/key");
+        door.Answer = _ => ScriptedDoor.Refused(ErrorCode.TooLarge) with { Result = new Current(0), Evidence = ScriptedDoor.Evidence() };
+        await door.SendAsync("POST", "/v1/append/key");
+        await door.SendAsync("POST", "/v1/append/key");
         string text = await door.Client.GetStringAsync("/metrics");
         string[] expected =
         [
@@ -64,6 +71,8 @@ public sealed partial class MetricsTests(ScriptedDoor door) : IClassFixture<Scri
             """_count{op="delete",consistency="strong",outcome="ok"} 1""",
             """_bucket{op="delete",consistency="strong",outcome="unknown",le="+Inf"} 2""",
             """_count{op="incr",consistency="strong",outcome="refused"} 1""",
+            """_count{op="append",consistency="strong",outcome="refused"} 1""",
+            """_count{op="append",consistency="strong",outcome="ok"} 2""",
         ];
         Assert.All(expected, line => Assert.Contains("kvstore_request_duration_seconds" + line, text.Split('\n')));
     }

@@ -24,6 +24,7 @@ public sealed class SessionTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         { "POST", "", ErrorCode.None, 200 },
         { "POST", "", ErrorCode.NotANumber, 409 },
         { "PUT", "?ack=all", ErrorCode.NotOnAll, 504 },
+        { "POST", "", ErrorCode.TooLarge, 413 },
     };
 
     [Theory]

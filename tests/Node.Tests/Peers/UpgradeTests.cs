@@ -56,29 +56,34 @@ public sealed class UpgradeTests
         var options = gone.Store!.Options;
         await gone.DisposeAsync();
 
-        // It dials us.
+        // It dials us, again and again: refused each time, with one line in the log.
         var layout = new ClusterLayout(options.ClusterId, options.Routing.VirtualNodeCount, options.Routing.GroupCount, 3, options.NodeNames);
         var hash = SHA256.HashData([.. layout.Hash(), .. RoutingFile.Hash(options.Routing)]);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(target.Endpoints.Peer.ToEndPoint());
-        using (var peer = new PeerConnection(socket))
+        for (var dialled = 0; dialled < 6; dialled++)
         {
-            var hello = new PeerHello
+            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(target.Endpoints.Peer.ToEndPoint());
+            using (var peer = new PeerConnection(socket))
             {
-                ClusterId = options.ClusterId,
-                NodeName = "n2",
-                NodeId = new NodeId(2),
-                Uuid = options.Uuid,
-                Incarnation = options.Incarnation + 1,
-                Process = 1,
-                LayoutHash = hash,
-                ExpectedPeer = "n1",
-                Level = FeatureLevel.First,
-            };
-            var answer = await Handshake.DialAsync(peer, hello, CancellationToken.None);
-            Assert.Equal(HelloRefusal.ProtocolVersion, answer.Refused?.Reason);
-            Assert.Contains("upgrade n2", answer.Refused!.Detail);
+                var hello = new PeerHello
+                {
+                    ClusterId = options.ClusterId,
+                    NodeName = "n2",
+                    NodeId = new NodeId(2),
+                    Uuid = options.Uuid,
+                    Incarnation = options.Incarnation + 1,
+                    Process = 1,
+                    LayoutHash = hash,
+                    ExpectedPeer = "n1",
+                    Level = FeatureLevel.First,
+                };
+                var answer = await Handshake.DialAsync(peer, hello, CancellationToken.None);
+                Assert.Equal(HelloRefusal.ProtocolVersion, answer.Refused?.Reason);
+                Assert.Contains("upgrade n2", answer.Refused!.Detail);
+            }
         }
+
+        Assert.Single(logs.Lines, line => line.Id == 204 && line.Text.Contains("upgrade n2", StringComparison.Ordinal));
 
         // We dial it: it lets us in, and we hang up, again and again but with one line in the log.
         var port = new TcpListener((System.Net.IPEndPoint)gone.Endpoints.Peer.ToEndPoint());
