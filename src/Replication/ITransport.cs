@@ -40,5 +40,8 @@ public interface IForwardCompletion
 /// <summary>Where a reply goes: called exactly once, on a worker's thread or inline in Submit; it must not block.</summary>
 public interface IReplySink
 {
+    /// <summary>Nobody wants the answer any more: a read that still waits for its turn need not be executed. Asked on a worker's thread.</summary>
+    bool IsUnwanted => false;
+
     void Complete(KvReply reply);
 }

@@ -26,6 +26,9 @@ internal static class Replies
         $"The memory of {node} is nearly full; nothing was written. Delete something or give it more (limits.memoryBytes); reads and deletes go on.",
         retryAfterMs: 1000);
 
+    /// <summary>Of a read: it was not executed, and nobody will see this.</summary>
+    public static KvReply Unwanted { get; } = new() { Code = ErrorCode.Timeout, Detail = "Whoever asked has left; it was not read." };
+
     public static KvReply Draining() => Refused(ErrorCode.Draining, "This node is stopping; ask another node.", retryAfterMs: 1000);
 
     public static KvReply NoLeader(GroupId group, NodeId hint) => Refused(

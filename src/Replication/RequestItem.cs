@@ -49,6 +49,9 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
 
     public bool IsCompleted => _completed;
 
+    /// <summary>Of a write it does not matter: it is what it is.</summary>
+    public bool IsUnwantedRead => !request.IsWrite && sink.IsUnwanted;
+
     public void AssignId(RequestId id) => (Id, OwnSequence) = (id, id.Sequence);
 
     public void Complete(KvReply reply)

@@ -413,7 +413,11 @@ public sealed class ShardLoop
     private void OnRequest(RequestItem item)
     {
         _counters.Requests++;
-        if (_groups.TryGetValue(item.Group.Value, out GroupRoute? route))
+        if (item.IsUnwantedRead)
+        {
+            Complete(item, Replies.Unwanted);
+        }
+        else if (_groups.TryGetValue(item.Group.Value, out GroupRoute? route))
         {
             route.Accept(item);
         }

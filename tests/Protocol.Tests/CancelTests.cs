@@ -26,6 +26,22 @@ public sealed class CancelTests
         await StreamTests.UntilAsync(() => ends.Channel.InFlight == 0);
     }
 
+    /// <summary>A connection that is gone leaves up to a thousand reads in the queues of the node.</summary>
+    [Fact]
+    public async Task Whoever_is_gone_wants_nothing_any_more()
+    {
+        var (near, far) = DuplexPipe.Create();
+        var tickets = new ConcurrentQueue<ReplyTicket>();
+        var serving = RequestServer.ServeAsync(far, (_, ticket) => tickets.Enqueue(ticket), new RequestServerOptions());
+        await near.Output.WriteAsync(StreamTests.RequestOf(1));
+        await near.Output.WriteAsync(StreamTests.RequestOf(2));
+        await StreamTests.UntilAsync(() => tickets.Count == 2);
+        Assert.DoesNotContain(tickets, ticket => ticket.IsCancelled);
+        await near.Output.CompleteAsync(new IOException("reset"));
+        await serving.WaitAsync(Patience);
+        Assert.All(tickets, ticket => Assert.True(ticket.IsCancelled));
+    }
+
     [Fact]
     public async Task The_reply_of_a_cancelled_read_says_so_and_carries_no_value()
     {

@@ -190,6 +190,8 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
 
     private sealed class TicketSink(ReplyTicket ticket, KvRequest request, RequestMeter meter, long started) : IReplySink
     {
+        public bool IsUnwanted => ticket.IsCancelled;
+
         public void Complete(KvReply reply)
         {
             meter.Record(request, reply, started);

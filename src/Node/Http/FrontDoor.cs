@@ -55,7 +55,10 @@ internal sealed class FrontDoor
         }
     }
 
-    public ValueTask<KvReply> SubmitAsync(KvRequest request) => PendingReply.SubmitAsync(_pending, this, request);
+    /// <param name="request">What is asked.</param>
+    /// <param name="aborted">Of a read: whoever asked is gone. It is answered all the same, without being executed if it still waits for its turn.</param>
+    public ValueTask<KvReply> SubmitAsync(KvRequest request, CancellationToken aborted = default) =>
+        PendingReply.SubmitAsync(_pending, this, request, aborted);
 
     /// <summary>A read on the terms its caller named.</summary>
     public KvRequest ReadRequest(ReadOperation operation, in RequestOptions options, byte hopsLeft) => new()

@@ -18,6 +18,7 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
     private RequestMeter? _meter;
     private KvRequest? _request;
     private long _started;
+    private CancellationToken _aborted;
 
     private PendingReply(ObjectPool<PendingReply> pool)
     {
@@ -25,10 +26,10 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
     }
 
     /// <summary>Await exactly once: the object goes back to the pool with the result.</summary>
-    public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, FrontDoor door, KvRequest request)
+    public static ValueTask<KvReply> SubmitAsync(ObjectPool<PendingReply> pool, FrontDoor door, KvRequest request, CancellationToken aborted)
     {
         PendingReply pending = pool.Get();
-        (pending._meter, pending._request, pending._started) = (door.Meter, request, Stopwatch.GetTimestamp());
+        (pending._meter, pending._request, pending._started, pending._aborted) = (door.Meter, request, Stopwatch.GetTimestamp(), aborted);
         ValueTask<KvReply> reply = new(pending, pending._core.Version);
         door.Submit(request, pending);
         return reply;
@@ -42,10 +43,12 @@ internal sealed class PendingReply : IReplySink, IValueTaskSource<KvReply>
         return pool;
     }
 
+    public bool IsUnwanted => _aborted.IsCancellationRequested;
+
     public void Complete(KvReply reply)
     {
         _meter!.Record(_request!, reply, _started);
-        _request = null; // the pool must not keep keys and values alive
+        (_request, _aborted) = (null, default); // the pool must not keep keys, values and connections alive
         _core.SetResult(reply);
     }
 

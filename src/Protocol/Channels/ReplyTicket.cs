@@ -22,7 +22,7 @@ public readonly struct ReplyTicket
     public bool TryStream(ItemSource source) => _server.TryStream(_id, source);
 
     /// <summary>
-    /// The client does not want the answer any more. A read need not be executed then, but the ticket must be completed all the
+    /// The client does not want the answer any more, or is gone. A read need not be executed then, but the ticket must be completed all the
     /// same: its id is taken until it is. A write is what it is.
     /// </summary>
     public bool IsCancelled => _server.IsCancelled(_id);

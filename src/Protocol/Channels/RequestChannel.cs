@@ -618,6 +618,10 @@ public sealed class RequestChannel : IAsyncDisposable
             }
 
             _cancellation = cancellationToken.UnsafeRegister(static state => ((PendingRequest)state!).OnCancelled(), this);
+
+            // Whoever completes it writes the one and reads the other, too: without a fence both could miss what the other wrote, and the
+            // registration would live as long as the caller's source.
+            Interlocked.MemoryBarrier();
             if (IsCompleted)
             {
                 // The reply was faster than the registration, which nobody has undone then.

@@ -32,6 +32,9 @@ public sealed class RequestServer
     private readonly Dictionary<ulong, OpenRequest> _open = [];
     private bool _waitingForRoom;
     private bool _stopping;
+
+    // Of the open ones, and 1 at the end: whoever asks before each read does so without the lock while there is none.
+    private int _cancelled;
     private ConnectionEnd? _end;
 
     private RequestServer(
@@ -88,7 +91,7 @@ public sealed class RequestServer
     {
         lock (_gate)
         {
-            if (!_open.Remove(id, out var request) || _end is not null)
+            if (!TryClose(id, out var request))
             {
                 return false;
             }
@@ -106,7 +109,7 @@ public sealed class RequestServer
         bool opened = false;
         lock (_gate)
         {
-            if (_open.Remove(id, out var request) && _end is null)
+            if (TryClose(id, out var request))
             {
                 if (request.IsCancelled || !_options.Streams)
                 {
@@ -132,9 +135,14 @@ public sealed class RequestServer
 
     internal bool IsCancelled(ulong id)
     {
+        if (Volatile.Read(ref _cancelled) == 0)
+        {
+            return false;
+        }
+
         lock (_gate)
         {
-            return _open.TryGetValue(id, out var request) && request.IsCancelled;
+            return _end is not null || (_open.TryGetValue(id, out var request) && request.IsCancelled);
         }
     }
 
@@ -349,11 +357,28 @@ public sealed class RequestServer
             {
                 _streams.Cancel(id);
             }
-            else
+            else if (!request.IsCancelled)
             {
                 request.IsCancelled = true;
+                Volatile.Write(ref _cancelled, _cancelled + 1);
             }
         }
+    }
+
+    // Under the lock. False: it has been answered, or nobody listens any more.
+    private bool TryClose(ulong id, out OpenRequest request)
+    {
+        if (!_open.Remove(id, out request))
+        {
+            return false;
+        }
+
+        if (request.IsCancelled)
+        {
+            Volatile.Write(ref _cancelled, _cancelled - 1);
+        }
+
+        return _end is null;
     }
 
     private bool OnRequest(ulong id, ReadOnlySpan<byte> body)
@@ -479,6 +504,7 @@ public sealed class RequestServer
 
             _end = end;
             _open.Clear();
+            Volatile.Write(ref _cancelled, 1);
             if (!orderly)
             {
                 _outbound.Collecting.Clear();

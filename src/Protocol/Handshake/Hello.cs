@@ -131,4 +131,27 @@ public enum HelloRefusal : byte
 }
 
 /// <summary>A reason for programs and a sentence, with the remedy, for people.</summary>
-public sealed record HelloRefused(HelloRefusal Reason, string Detail);
+public sealed record HelloRefused(HelloRefusal Reason, string Detail)
+{
+    /// <summary>
+    /// A sentence repeats what it refuses, and that a stranger chose: what is longer is cut, so that a refusal always fits into its frame, and
+    /// control characters are replaced, so that it is one line wherever it is shown.
+    /// </summary>
+    public const int MaxDetailLength = 1000;
+
+    public string Detail { get; } = OneLine(Detail);
+
+    private static string OneLine(string text)
+    {
+        if (text.Length <= MaxDetailLength && !text.Any(char.IsControl))
+        {
+            return text;
+        }
+
+        int length = Math.Min(text.Length, MaxDetailLength);
+
+        // Half a pair is no text, and could not be sent.
+        length -= length < text.Length && char.IsHighSurrogate(text[length - 1]) ? 1 : 0;
+        return string.Concat(text.Take(length).Select(c => char.IsControl(c) ? '?' : c));
+    }
+}

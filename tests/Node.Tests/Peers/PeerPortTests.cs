@@ -109,6 +109,40 @@ public sealed class PeerPortTests(PeerPortTests.Fixture fixture) : IClassFixture
         await CountedAsync(counters => counters.HellosRefused);
     }
 
+    /// <summary>
+    /// A refusal repeats what it refuses, and with a name as long as a hello can be it was longer than one: the listener failed, and with it
+    /// the node.
+    /// </summary>
+    [Theory]
+    [InlineData(HelloRefusal.WrongCluster)]
+    [InlineData(HelloRefusal.WrongNode)]
+    [InlineData(HelloRefusal.LayoutMismatch)]
+    [InlineData(HelloRefusal.ProtocolVersion)]
+    public async Task A_hello_with_names_as_long_as_a_hello_costs_nobody_more_than_its_connection(HelloRefusal reason)
+    {
+        string endless = new('x', 4000);
+        var hello = new PeerHello
+        {
+            ClusterId = reason == HelloRefusal.WrongCluster ? endless : "test",
+            NodeName = reason is HelloRefusal.LayoutMismatch or HelloRefusal.ProtocolVersion ? $"n2\nFTL {endless}" : "n2",
+            NodeId = new NodeId(2),
+            Uuid = Guid.NewGuid(),
+            Incarnation = 1,
+            Process = 1,
+            LayoutHash = new byte[32],
+            ExpectedPeer = reason == HelloRefusal.WrongNode ? endless : "n1",
+            ProtocolMin = reason == HelloRefusal.ProtocolVersion ? ProtocolVersion.Max + 1 : ProtocolVersion.Min,
+            ProtocolMax = ProtocolVersion.Max + 1,
+        };
+        using var stranger = await DialAsync();
+        var answer = await Handshake.DialAsync(new Duplex(stranger.GetStream()), hello, CancellationToken.None);
+        Assert.Equal(reason, answer.Refused?.Reason);
+        Assert.InRange(answer.Refused!.Detail.Length, 1, HelloRefused.MaxDetailLength);
+        Assert.DoesNotContain('\n', answer.Refused.Detail);
+        await CountedAsync(counters => counters.HellosRefused);
+        Assert.False(Target.Failed.IsCompleted);
+    }
+
     private async Task<TcpClient> DialAsync()
     {
         var client = new TcpClient();

@@ -28,6 +28,26 @@ public sealed class RoundTests
         Assert.Null(first.Reply);
     }
 
+    /// <summary>A read whose caller has left while it waited for its turn starts no round and reads nothing; a write is what it is.</summary>
+    [Fact]
+    public void A_read_that_nobody_wants_any_more_when_its_turn_comes_is_not_executed()
+    {
+        LoneNode node = LeadingBothGroups();
+        ulong round = node.LastRoundSent();
+        ulong last = node.Replica.DurableLastIndex;
+        var read = new WaitingClient();
+        var write = new WaitingClient();
+        node.Store.Submit(new KvRequest { Operation = new Get("k"u8) }, read);
+        node.Store.Submit(new KvRequest { Operation = new Put("k"u8, "v"u8) }, write);
+        read.IsUnwanted = true;
+        write.IsUnwanted = true;
+        node.Turn();
+        Assert.Equal((ErrorCode.Timeout, Outcome.None), (read.Reply!.Code, read.Reply.Outcome));
+        Assert.Null(read.Reply.Evidence);
+        Assert.Equal((round, last + 1), (node.LastRoundSent(), node.Replica.DurableLastIndex));
+        Assert.Equal(1, node.Store.InFlight);
+    }
+
     /// <summary>The other side of it: the answer to a frame for two groups lists the one that still follows.</summary>
     [Fact]
     public void A_node_answers_for_the_groups_that_follow_in_the_term_asked_and_for_no_other()

@@ -7,5 +7,7 @@ internal sealed class WaitingClient : IReplySink
 {
     public KvReply? Reply { get; private set; }
 
+    public bool IsUnwanted { get; set; }
+
     public void Complete(KvReply reply) => Reply = reply;
 }

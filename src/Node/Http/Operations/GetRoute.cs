@@ -45,7 +45,7 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
         }
 
         // HEAD reads the value, too: its length is one of the headers that must be those of GET.
-        KvReply reply = await Door.SubmitAsync(Door.ReadRequest(new Get(key), options, HopsOf(options.Route)));
+        KvReply reply = await Door.SubmitAsync(Door.ReadRequest(new Get(key), options, HopsOf(options.Route)), context.RequestAborted);
 
         if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong
             && reply.Evidence is { Role: not ServedRole.Leader } evidence)
