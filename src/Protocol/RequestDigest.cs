@@ -58,12 +58,12 @@ public readonly record struct RequestDigest(DigestAlgorithm Algorithm, ulong Val
     }
 
     /// <summary>
-    /// This digest, said to whoever knows only the algorithm of feature level 1. Of a batch the fields are not computed, for none of its items
+    /// This digest, said to whoever knows only the algorithm of feature level 1. Of what has items the fields are not computed, for none of its items
     /// is among them: no door of that level makes a digest of one, and what its client sent tells two batches apart.
     /// </summary>
     internal RequestDigest AtLevel1(in FlatOperation flat) =>
         Algorithm is DigestAlgorithm.None or DigestAlgorithm.Fields ? this
-        : flat.Code == Batch.OperationCode ? new RequestDigest(DigestAlgorithm.Fields, Math.Max(1, Value))
+        : flat.Items.Count > 0 ? new RequestDigest(DigestAlgorithm.Fields, Math.Max(1, Value))
         : OfFields(flat);
 
     /// <summary>As a node of feature level 1 wrote it.</summary>
