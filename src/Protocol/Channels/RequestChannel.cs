@@ -14,6 +14,7 @@ public sealed class RequestChannel : IAsyncDisposable
     private readonly RequestChannelOptions _options;
     private readonly TimeProvider _time;
     private readonly ITimer _deadlines;
+    private readonly ITimer? _pings;
     private readonly Task _loops;
 
     // Set when whoever ended the channel has done with the transport: it may be closed from then on, and not before.
@@ -38,6 +39,13 @@ public sealed class RequestChannel : IAsyncDisposable
     private bool _timing;
     private ConnectionEnd? _end;
 
+    // Invariant: _pingedAt is 0, or the ping sent then has no answer and nothing else has come since.
+    private long _heardAt;
+    private long _pingedAt;
+    private long _lookedAt;
+    private ulong _pingsSent;
+    private ulong _pongsHeard;
+
     private RequestChannel(IDuplexPipe transport, RequestChannelOptions options, TimeProvider time)
     {
         _transport = transport;
@@ -46,6 +54,13 @@ public sealed class RequestChannel : IAsyncDisposable
         _outbound = new OutboundFrames(transport.Output, _gate);
         _deadlines = time.CreateTimer(
             static state => ((RequestChannel)state!).OnDeadlines(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _heardAt = _lookedAt = time.GetTimestamp();
+        if (options.PingAfterMs > 0)
+        {
+            var period = TimeSpan.FromMilliseconds(PingPeriodMs);
+            _pings = time.CreateTimer(static state => ((RequestChannel)state!).OnPingTime(), this, period, period);
+        }
+
         _loops = Task.WhenAll(Task.Run(ReadAsync), Task.Run(WriteAsync));
         Completion = FinishAsync();
     }
@@ -330,6 +345,11 @@ public sealed class RequestChannel : IAsyncDisposable
             {
                 var result = await input.ReadAsync().ConfigureAwait(false);
                 var buffer = result.Buffer;
+                if (_pings is not null && !buffer.IsEmpty)
+                {
+                    OnHeard();
+                }
+
                 var problem = OnBytes(ref buffer, ref scratch);
                 bool rest = !buffer.IsEmpty;
                 input.AdvanceTo(buffer.Start, buffer.End);
@@ -353,6 +373,64 @@ public sealed class RequestChannel : IAsyncDisposable
         }
 
         End(end);
+    }
+
+    private int PingPeriodMs => Math.Max(1, Math.Min(_options.PingAfterMs, _options.PongWithinMs) / 4);
+
+    // A process that stood still has not listened: it asks again before it believes in silence.
+    private void OnPingTime()
+    {
+        bool silent = false;
+        lock (_gate)
+        {
+            long now = _time.GetTimestamp();
+            bool stoodStill = now - _lookedAt > Ticks(4L * PingPeriodMs);
+            _lookedAt = now;
+            if (_end is not null)
+            {
+                return;
+            }
+
+            if (_pingedAt != 0 && !stoodStill)
+            {
+                silent = now - _pingedAt >= Ticks(_options.PongWithinMs);
+            }
+            else if (now - _heardAt >= Ticks(_options.PingAfterMs))
+            {
+                _pingedAt = Math.Max(now, 1);
+                _outbound.Collecting.Write(FrameKind.Ping, FrameFlags.None, ++_pingsSent, []);
+            }
+        }
+
+        if (silent)
+        {
+            End(new ConnectionEnd(ConnectionEndReason.Unresponsive));
+        }
+        else
+        {
+            _outbound.Wake();
+        }
+    }
+
+    /// <summary>The other side was asked for a sign of life and has not given it.</summary>
+    internal bool AwaitsPong
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _pingedAt != 0;
+            }
+        }
+    }
+
+    private void OnHeard()
+    {
+        lock (_gate)
+        {
+            _heardAt = _time.GetTimestamp();
+            _pingedAt = 0;
+        }
     }
 
     private ConnectionEnd? OnBytes(ref ReadOnlySequence<byte> buffer, ref byte[] scratch)
@@ -386,6 +464,8 @@ public sealed class RequestChannel : IAsyncDisposable
                     && OnReply(frame.Sequence, reply!);
             case FrameKind.Ping:
                 return OnPing(frame.Sequence);
+            case FrameKind.Pong when _pings is not null:
+                return OnPong();
             case FrameKind.Item when _options.Streams:
                 return OnItem(frame);
             case FrameKind.GoAway when _options.Streams:
@@ -410,6 +490,14 @@ public sealed class RequestChannel : IAsyncDisposable
 
         _outbound.Wake();
         return true;
+    }
+
+    private bool OnPong()
+    {
+        lock (_gate)
+        {
+            return ++_pongsHeard <= _pingsSent;
+        }
     }
 
     private Operation? AskedBy(ulong id)
@@ -585,6 +673,11 @@ public sealed class RequestChannel : IAsyncDisposable
         await _loops.ConfigureAwait(false);
         await _handsOff.Task.ConfigureAwait(false);
         await _deadlines.DisposeAsync().ConfigureAwait(false);
+        if (_pings is not null)
+        {
+            await _pings.DisposeAsync().ConfigureAwait(false);
+        }
+
         await Transports.CloseAsync(_transport).ConfigureAwait(false);
         _outbound.ReturnBuffers();
         return _end!;

@@ -25,6 +25,15 @@ public sealed record RequestChannelOptions
     /// <summary>A request whose caller gave up keeps its id; after this long without a reply the connection is closed.</summary>
     public int UnresponsiveAfterMs { get; init; } = 30_000;
 
+    /// <summary>
+    /// Nothing has come for so long: the other side is asked for a sign of life. 0: never, and a link that swallows everything is
+    /// noticed only by the requests that are lost on it.
+    /// </summary>
+    public int PingAfterMs { get; init; }
+
+    /// <summary>The time for that sign. Without one the connection is closed as Unresponsive.</summary>
+    public int PongWithinMs { get; init; } = 1500;
+
     /// <summary>How often deadlines are looked at.</summary>
     public int DeadlineResolutionMs { get; init; } = 20;
 
