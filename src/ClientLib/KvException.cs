@@ -12,4 +12,13 @@ public class KvException(ErrorCode code, string message, Exception? inner = null
 
     /// <summary>NotApplied is a proof; everything that is not proved is Unknown.</summary>
     public Outcome Outcome { get; init; } = ErrorCodes.Of(code).Outcome;
+
+    /// <summary>The first key of the request; null when there was none.</summary>
+    public KvKey? Key { get; init; }
+
+    /// <summary>Not before this time has passed; null when the store did not say.</summary>
+    public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>How often the request was sent, or tried to be.</summary>
+    public int Attempts { get; init; }
 }

@@ -40,11 +40,7 @@ internal static class Replies
     /// <summary>A member of the group runs a build that could not execute it.</summary>
     public static KvReply NotYetSupported(GroupId group, Operation operation) => Refused(
         ErrorCode.Unsupported,
-        $"Not every member of group {group} knows the operation {OperationTable.Find(YoungestIn(operation).Code)?.Name}; upgrade all nodes, then try again.");
-
-    /// <summary>The one that decides the level: of a batch the youngest item, else the operation itself.</summary>
-    private static Operation YoungestIn(Operation operation) =>
-        operation is Batch batch ? batch.Items.FirstOrDefault(item => item.Level == batch.Level, operation) : operation;
+        $"Not every member of group {group} knows the operation {OperationTable.Find(operation.Youngest.Code)?.Name}; upgrade all nodes, then try again.");
 
     public static KvReply WrongNode(GroupId group, NodeId hint) => Refused(
         ErrorCode.WrongNode,

@@ -30,7 +30,7 @@ internal readonly record struct ExecutedOutcome(
     private string? Detail => Code switch
     {
         ErrorCode.None => null,
-        _ when HeldBack => "not written because another item of the batch failed",
+        _ when HeldBack => ItemResult.HeldBackDetail,
         _ when Items is not null => "nothing of the batch was written because an item failed",
         ErrorCode.ConditionFailed => "the condition does not hold for the key's current revision",
         ErrorCode.TooLarge => $"the value would be larger than {Limits.MaxValueBytes} bytes, "

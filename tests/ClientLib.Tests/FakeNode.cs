@@ -79,6 +79,18 @@ internal sealed class FakeNode : IAsyncDisposable
         _stopping.Dispose();
     }
 
+    // A connection that is cut in the middle of its handshake is nobody's failure.
+    private static async Task UntilLostAsync(Task serving)
+    {
+        try
+        {
+            await serving;
+        }
+        catch (Exception e) when (e is IOException or SocketException or OperationCanceledException)
+        {
+        }
+    }
+
     private async Task AcceptAsync()
     {
         try
@@ -86,8 +98,8 @@ internal sealed class FakeNode : IAsyncDisposable
             while (true)
             {
                 var socket = await _listener.AcceptAsync(_stopping.Token);
-                _connections.Add(ServeAsync(
-                    new SocketTransport(socket), _handler, Ack with { Level = _level, Features = _features }, Servers, _stopping.Token));
+                _connections.Add(UntilLostAsync(ServeAsync(
+                    new SocketTransport(socket), _handler, Ack with { Level = _level, Features = _features }, Servers, _stopping.Token)));
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)

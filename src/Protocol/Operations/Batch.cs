@@ -28,6 +28,8 @@ public sealed class Batch : WriteOperation
     /// <summary>That of the youngest operation in it.</summary>
     public override ushort Level => Math.Max(base.Level, Items.Max(item => item.Level));
 
+    public override Operation Youngest => Items.MaxBy(item => item.Level) is { } youngest && youngest.Level > base.Level ? youngest : this;
+
     public override int KeyCount => Items.Count;
 
     public override ReadOnlyMemory<byte> KeyAt(int index) => Items[index].Key;

@@ -24,6 +24,9 @@ public abstract class Operation : IEquatable<Operation>
     /// <summary>Lowest feature level of a group that may hold it in its log, and of a connection that may carry it.</summary>
     public virtual ushort Level => OperationTable.Find(Code)?.Level ?? FeatureLevel.First;
 
+    /// <summary>The part that decides <see cref="Level"/>: the operation itself, unless it is made of several.</summary>
+    public virtual Operation Youngest => this;
+
     /// <summary>Null when the operation is well formed and within the limits; otherwise what is wrong with it.</summary>
     public abstract Refusal? Violation(RequestLimits limits);
 

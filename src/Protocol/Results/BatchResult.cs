@@ -52,6 +52,11 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
 {
     private const int Fields = 4;
 
+    /// <summary>Detail of an item with which nothing is wrong: it has the code of the one that took it along.</summary>
+    internal const string HeldBackDetail = "not written because another item of the batch failed";
+
+    public bool IsHeldBack => Detail == HeldBackDetail;
+
     internal void Write(ref MessagePackWriter writer)
     {
         writer.WriteArrayHeader(Fields);
