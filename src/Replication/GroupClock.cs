@@ -48,13 +48,29 @@ internal sealed class GroupClock
 /// elapsed clock. Not by its wall clock: when that jumps, the clocks of nodes that are silent would seem to jump with it, and
 /// outvote those that are heard.
 /// </summary>
-internal sealed class WallClocks(int nodeCount)
+internal sealed class WallClocks(int nodeCount, uint self)
 {
     /// <summary>A node further off the median than this raises an alert and leaves campaigning to others while they can.</summary>
     public const long MaxOffsetMs = 5000;
 
     private readonly long[] _wallAtStartMs = new long[nodeCount + 1];
     private readonly bool[] _known = new bool[nodeCount + 1];
+
+    /// <summary>Whether a node's clock, as far as it was heard, is far off the median of all; for this node see <see cref="StoreNode.ClockIsOff"/>.</summary>
+    public bool IsOff(uint node, long ownWallMs, long elapsedMs) => node < _known.Length && _known[node]
+        && Math.Abs(_wallAtStartMs[node] + elapsedMs - MedianOfAllMs(ownWallMs, elapsedMs)) > MaxOffsetMs;
+
+    /// <summary>Median over all nodes that were heard, and this one.</summary>
+    public long MedianOfAllMs(long ownWallMs, long elapsedMs)
+    {
+        Span<uint> all = stackalloc uint[_known.Length - 1];
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = (uint)i + 1;
+        }
+
+        return MedianMs(all, self, ownWallMs, elapsedMs);
+    }
 
     /// <param name="node">Whose frame it was.</param>
     /// <param name="theirWallMs">What its wall clock showed; 0 when it did not say.</param>

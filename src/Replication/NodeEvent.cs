@@ -22,6 +22,8 @@ public enum NodeEventKind
     TornTailCut,
     LevelRaised,
     AboveLevel,
+    DiskSick,
+    DiskWell,
     MemoryShort,
     MemoryEnough,
 }

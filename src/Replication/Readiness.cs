@@ -14,6 +14,9 @@ public enum NotReady : byte
 
     /// <summary>Groups here lack entries that were committed before this process started, or nobody has proved yet that they do not.</summary>
     CatchingUp,
+
+    /// <summary>Its disk does not finish writes in time.</summary>
+    DiskSick,
 }
 
 /// <summary>Whether a node should be sent requests: a word for programs and, when it should not, a sentence for people.</summary>

@@ -29,9 +29,6 @@ internal sealed partial class Replica : GroupRoute
     private ReplicaView _view;
     private GroupStatus? _status;
     private long _leaderlessSinceMs;
-    private bool _isHandingOver;
-    private int _preferredReadyTicks;
-    private long _preferredHeardTick;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
@@ -178,6 +175,10 @@ internal sealed partial class Replica : GroupRoute
         {
             OnProof(proof);
         }
+        else if (message.Message is TimeoutNow && Loop.Node.LeadsOnlyWhenNobodyElseCan)
+        {
+            // Whoever leads does not know yet how things are here.
+        }
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
@@ -192,8 +193,8 @@ internal sealed partial class Replica : GroupRoute
 
     public override void OnTick(long nowMs)
     {
-        // A node whose wall clock is far off the others' lets them campaign first: its ticks count a third while it follows.
-        if (_installation is null && (!Loop.Node.ClockIsOff || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0))
+        // A node that should not lead lets the others campaign first: its ticks count a third while it follows.
+        if (_installation is null && (!Loop.Node.LeadsOnlyWhenNobodyElseCan || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0))
         {
             _raft.Tick();
             NoticeLeader();
@@ -212,6 +213,7 @@ internal sealed partial class Replica : GroupRoute
         MaybeSnapshot();
         LeaveOldSegments();
         GiveLeadershipToPreferred();
+        GiveLeadershipAway();
         RaiseLevel();
     }
 
@@ -261,51 +263,6 @@ internal sealed partial class Replica : GroupRoute
         NoticeLeader();
         Urge(delayTicks + UrgeIntervalTicks);
     }
-
-    /// <summary>
-    /// The node is about to stop: the voter that is closest behind leads on, so that nobody waits for a timer. Done once; who is
-    /// handed leadership while stopping keeps it to the end.
-    /// </summary>
-    public void HandOver()
-    {
-        ProgressStatus best = _raft.Progress
-            .Where(p => p.Id != Id && p.RecentActive && !p.IsLearner)
-            .OrderByDescending(p => p.Match)
-            .ThenBy(p => p.Id)
-            .FirstOrDefault();
-        Volatile.Write(ref _isHandingOver, !best.Id.IsNone && _raft.TransferLeadership(best.Id));
-    }
-
-    /// <summary>
-    /// Leaders drift to whoever was up first; the placement says where they should be. Once the preferred replica has been with
-    /// us, caught up, for a few seconds, it leads. Level-triggered, a few at a time, and nothing to do when all is well.
-    /// </summary>
-    private void GiveLeadershipToPreferred()
-    {
-        if (!IsLeader || PreferredLeader == Id || Loop.Node.IsDraining)
-        {
-            _preferredReadyTicks = 0;
-            return;
-        }
-
-        ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id == PreferredLeader);
-        if (preferred.RecentActive)
-        {
-            _preferredHeardTick = Loop.TickNumber;
-        }
-
-        // The core forgets at every quorum check whom it has heard: silence is more than one tick without a sign of life.
-        bool ready = preferred is { IsLearner: false, State: ProgressState.Replicate } && preferred.Match + MaxLagToLead >= _raft.LastIndex
-            && Loop.TickNumber - _preferredHeardTick <= MaxSilentTicks;
-        _preferredReadyTicks = ready ? _preferredReadyTicks + 1 : 0;
-        if (_preferredReadyTicks * Loop.Node.Options.TickMs >= PreferredReadyMs && Loop.MayTransferLeadership())
-        {
-            _preferredReadyTicks = 0;
-            _raft.TransferLeadership(preferred.Id);
-        }
-    }
-
-    public bool IsHandingOver => Volatile.Read(ref _isHandingOver);
 
     public Ready TakeReady(long maxApplyBytes) => _raft.TakeReady(maxApplyBytes);
 
@@ -438,7 +395,7 @@ internal sealed partial class Replica : GroupRoute
 
     private void CampaignIfUrged()
     {
-        if (_urgesLeft == 0 || Loop.TickNumber < _nextUrgeTick)
+        if (_urgesLeft == 0 || Loop.TickNumber < _nextUrgeTick || Loop.Node.LeadsOnlyWhenNobodyElseCan)
         {
             return;
         }
@@ -541,15 +498,6 @@ internal sealed partial class Replica : GroupRoute
     /// keep votes and heartbeats waiting, however many groups there are to replay. Code that was just loaded applies 4 MB/s.
     /// </summary>
     internal const long MaxApplyBytesPerTurn = 128 * 1024;
-
-    /// <summary>How long the preferred leader must have been caught up before it is given leadership.</summary>
-    private const int PreferredReadyMs = 3000;
-
-    /// <summary>Ticks without an answer after which the preferred replica counts as gone: some heartbeats.</summary>
-    private const int MaxSilentTicks = 10;
-
-    /// <summary>Entries by which it may be behind.</summary>
-    private const ulong MaxLagToLead = 128;
 
     private const int UrgeIntervalTicks = 3;
 }

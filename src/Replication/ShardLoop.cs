@@ -29,6 +29,13 @@ public sealed class ShardLoop
     private int _unmetReads;
     private long _rewriteBytesLeft;
 
+    // What the log has taken and not made durable, oldest first, with the moment on the clock below.
+    private readonly Queue<(TurnWrite Write, long AtMs)> _submitted = new();
+
+    // Elapsed milliseconds without those in which this process stood still: they are not the disk's.
+    private long _watchedMs;
+    private long _oldestWriteMs;
+
     internal ShardLoop(StoreNode node, int number)
     {
         Node = node;
@@ -76,7 +83,9 @@ public sealed class ShardLoop
     /// <summary>One turn. True: there is more to do at once. Otherwise sleep until Wake or NextDueMs.</summary>
     public bool RunOnce()
     {
+        long before = NowMs;
         NowMs = Node.ElapsedMs();
+        _watchedMs += Math.Clamp(NowMs - before, 0, MaxTicksPerTurn * Node.Options.TickMs);
         DrainInbox();
         RunTimers();
         foreach (Replica replica in _dirty)
@@ -453,6 +462,9 @@ public sealed class ShardLoop
 
     private void OnDurable(TurnWrite write)
     {
+        (TurnWrite oldest, long atMs) = _submitted.Dequeue();
+        Invariant.Check(ReferenceEquals(oldest, write), "the log finishes a loop's writes in their order");
+        _oldestWriteMs = Math.Max(_oldestWriteMs, _watchedMs - atMs);
         foreach (TurnWrite.Part part in write.Parts)
         {
             part.Replica.OnDurable(write.Submission, part);
@@ -516,6 +528,7 @@ public sealed class ShardLoop
         {
             TickNumber++;
             Node.CheckClock();
+            WatchDisk();
             _rewriteBytesLeft = MaxRewriteBytesPerTick;
             _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
             _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
@@ -531,6 +544,13 @@ public sealed class ShardLoop
                 }
             }
         }
+    }
+
+    private void WatchDisk()
+    {
+        long ageMs = _submitted.TryPeek(out var oldest) ? _watchedMs - oldest.AtMs : 0;
+        Node.Disk.Observe(Number, NowMs, ageMs, Math.Max(ageMs, _oldestWriteMs));
+        _oldestWriteMs = 0;
     }
 
     /// <summary>
@@ -626,7 +646,11 @@ public sealed class ShardLoop
             // Files that no log ever referred to: their deletion waits for nothing.
             _write.Deletions.ForEach(Node.Snapshots.Add);
         }
-        else if (!Node.Log.TrySubmit(_write.Submission))
+        else if (Node.Log.TrySubmit(_write.Submission))
+        {
+            _submitted.Enqueue((_write, _watchedMs));
+        }
+        else
         {
             return false;
         }

@@ -36,7 +36,9 @@ public sealed partial class StoreNode : IDisposable
         Memory = new MemoryRoom(options.MemoryBytes, () => MemoryUse, OnMemoryChanged);
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
-        Walls = new WallClocks(options.NodeNames.Count);
+        Walls = new WallClocks(options.NodeNames.Count, options.Self.Value);
+        Disk = new DiskWatch(options.Workers, OnDiskChanged);
+        _peerDisks = new PeerDisks(options.NodeNames.Count, validMs: 2 * options.ElectionTimeoutMs);
         _peers = new PeerLevels(options.NodeNames.Count);
         _folderLevel = options.MarkFolder is null ? ushort.MaxValue : options.FolderLevel;
         string walDirectory = $"{options.Directory}/wal";
@@ -115,6 +117,12 @@ public sealed partial class StoreNode : IDisposable
             }
 
             long before = ElapsedMs() - LeaderlessLimitMs;
+            if (Disk.IsSick)
+            {
+                return new Readiness(
+                    NotReady.DiskSick, $"The disk of {NameOf(Self)} does not finish its writes in time, the oldest waits for {Disk.AgeMs} ms");
+            }
+
             int behind = replicas.Values.Count(r => !r.HasCaughtUp);
             int leaderless = replicas.Values.Count(r => r.LeaderlessSinceMs < (r.HasCaughtUp ? before : long.MaxValue));
             if (leaderless * 2 > replicas.Count || (behind > 0 && leaderless >= behind))
@@ -344,6 +352,11 @@ public sealed partial class StoreNode : IDisposable
         }
 
         _peers.HeardEpoch(from, head.Epoch);
+        if (head.Disk is { } disk)
+        {
+            _peerDisks.Hear(from, disk, ElapsedMs());
+        }
+
         Interlocked.Add(ref _itemsSkipped, head.SkippedItems);
 
         if (_loops.Count == 1)
@@ -459,15 +472,11 @@ public sealed partial class StoreNode : IDisposable
     /// <summary>Once a tick: compares this node's wall clock with the others'.</summary>
     internal void CheckClock()
     {
-        Span<uint> all = stackalloc uint[Options.NodeNames.Count];
-        for (int i = 0; i < all.Length; i++)
-        {
-            all[i] = (uint)i + 1;
-        }
-
         long own = (long)WallMs();
-        long offset = Walls.MedianMs(all, Self.Value, own, ElapsedMs()) - own;
-        bool off = offset is > WallClocks.MaxOffsetMs or < -WallClocks.MaxOffsetMs;
+        long offset = Walls.MedianOfAllMs(own, ElapsedMs()) - own;
+
+        // Half of it to be right again: a clock at the limit would otherwise have its groups go to and fro.
+        bool off = Math.Abs(offset) > (ClockIsOff ? WallClocks.MaxOffsetMs / 2 : WallClocks.MaxOffsetMs);
         if (off && !ClockIsOff)
         {
             Report(new NodeEvent(NodeEventKind.ClockOff, default, 0, 0, $"this node's clock is {-offset} ms off the others' median; set it"));

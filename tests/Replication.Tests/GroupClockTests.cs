@@ -50,7 +50,7 @@ public sealed class GroupClockTests
     [Fact]
     public void The_median_of_the_voters_clocks_outvotes_one_bad_clock()
     {
-        var walls = new WallClocks(3);
+        var walls = new WallClocks(3, self: 1);
         walls.Observe(2, Wall + 3_600_000, elapsedMs: 100);
         walls.Observe(3, Wall + 20, elapsedMs: 100);
         Assert.Equal((long)Wall + 20, walls.MedianMs([1, 2, 3], self: 1, (long)Wall, elapsedMs: 100));
@@ -60,7 +60,7 @@ public sealed class GroupClockTests
     public void A_wall_clock_that_jumps_takes_no_silent_voter_with_it()
     {
         const long year = 365L * 24 * 3_600_000;
-        var walls = new WallClocks(3);
+        var walls = new WallClocks(3, self: 1);
         walls.Observe(2, Wall, elapsedMs: 100);
         walls.Observe(3, Wall, elapsedMs: 100);
         walls.Observe(2, Wall + 900, elapsedMs: 1_000);
@@ -70,12 +70,12 @@ public sealed class GroupClockTests
     [Fact]
     public void Of_two_clocks_the_earlier_one_counts()
     {
-        var walls = new WallClocks(3);
+        var walls = new WallClocks(3, self: 1);
         walls.Observe(2, Wall, elapsedMs: 0);
         Assert.Equal((long)Wall, walls.MedianMs([1, 2, 3], self: 1, (long)Wall + 3_600_000, elapsedMs: 0));
     }
 
     [Fact]
     public void A_single_voter_trusts_its_own_clock() =>
-        Assert.Equal(7, new WallClocks(1).MedianMs([1], self: 1, ownWallMs: 7, elapsedMs: 0));
+        Assert.Equal(7, new WallClocks(1, self: 1).MedianMs([1], self: 1, ownWallMs: 7, elapsedMs: 0));
 }

@@ -29,9 +29,10 @@ internal sealed class HealthEndpoints(FrontDoor door)
         {
             NotReady.NoLeader => ErrorCode.NoLeader,
             NotReady.CatchingUp => ErrorCode.Starting,
+            NotReady.DiskSick => ErrorCode.Overloaded,
             _ => ErrorCode.Draining,
         };
-        return door.WriteProblemAsync(context, new Problem(code, $"{readiness.Detail}."));
+        return door.WriteProblemAsync(context, new Problem(code, $"{readiness.Detail}.") { Status = StatusCodes.Status503ServiceUnavailable });
     }
 
     private static HealthReport Report(string status, StoreCalls store)

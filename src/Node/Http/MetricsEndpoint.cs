@@ -16,6 +16,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         {
             WriteStore(text, store.Counters());
             WriteRoom(text, store.Room());
+            WriteDisk(text, store.Disk());
             WriteGroups(text, store.Groups(), store.Nodes.NumberOf(door.NodeName));
         }
 
@@ -76,6 +77,12 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Counter(
             "kvstore_wal_rewritten_entries_total", "Entries written again to free their segment.", counters.Wal.RewrittenEntries);
         text.Counter("kvstore_wal_rewritten_bytes_total", "Bytes of entries written again.", counters.Wal.RewrittenBytes);
+    }
+
+    private static void WriteDisk(PrometheusText text, DiskStatus disk)
+    {
+        text.Gauge("kvstore_wal_oldest_write_ms", "Age of the oldest write that is not durable.", disk.AgeMs);
+        text.Gauge("kvstore_disk_sick", "1 while this node leads only where nobody else can, because of its disk.", disk.IsSick ? 1 : 0);
     }
 
     private static void WriteRoom(PrometheusText text, RoomStatus room)

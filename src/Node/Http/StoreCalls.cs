@@ -23,6 +23,7 @@ internal sealed record StoreCalls
     public required Func<Readiness> Readiness { get; init; }
     public required Func<NodeCounters> Counters { get; init; }
     public required Func<RoomStatus> Room { get; init; }
+    public required Func<DiskStatus> Disk { get; init; }
     public required Func<GroupId, Action<StateHash>, bool> TryHashState { get; init; }
     public required NodeDirectory Nodes { get; init; }
 
@@ -46,6 +47,7 @@ internal sealed record StoreCalls
         Readiness = () => store.Readiness,
         Counters = () => store.Counters,
         Room = () => store.Room,
+        Disk = () => store.DiskStatus,
         TryHashState = store.TryHashState,
         Nodes = new NodeDirectory(nodes),
         Introduction = new HelloAck

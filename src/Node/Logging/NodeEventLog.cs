@@ -98,6 +98,12 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.MemoryEnough:
                 NodeLog.RoomIsEnough(_log, e.Text);
                 break;
+            case NodeEventKind.DiskSick:
+                NodeLog.DiskSick(_log, e.Text);
+                break;
+            case NodeEventKind.DiskWell:
+                NodeLog.DiskWell(_log, e.Text);
+                break;
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);
                 break;

@@ -111,6 +111,12 @@ internal static partial class NodeLog
     [LoggerMessage(309, LogLevel.Warning, "{Text}")]
     public static partial void ClockOff(ILogger log, string text);
 
+    [LoggerMessage(318, LogLevel.Error, "{Text}")]
+    public static partial void DiskSick(ILogger log, string text);
+
+    [LoggerMessage(319, LogLevel.Information, "{Text}")]
+    public static partial void DiskWell(ILogger log, string text);
+
     [LoggerMessage(310, LogLevel.Debug, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void FirstStartOfGroup(ILogger log, GroupId group, ulong term, ulong index, string text);
 }

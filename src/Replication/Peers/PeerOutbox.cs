@@ -76,7 +76,10 @@ internal sealed class PeerOutbox(NodeId to)
 
         if (_answers.Count > 0)
         {
-            Send(node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks]);
+            bool canSay = node.Options.MaxLevel >= DiskReport.Since && node.LevelOf(to) >= DiskReport.Since;
+            Send(
+                node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks],
+                canSay ? node.Disk.Report(node.ElapsedMs()) : null);
         }
 
         if (_control.Count > 0)
@@ -103,11 +106,12 @@ internal sealed class PeerOutbox(NodeId to)
         _appendTargets.Clear();
     }
 
-    private bool Send(StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra)
+    private bool Send(
+        StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null)
     {
         var head = new ArrayBufferWriter<byte>(64);
         var writer = new MessagePackWriter(head);
-        writer.WriteArrayHeader(4 + extra.Length);
+        writer.WriteArrayHeader(4 + extra.Length + (disk is null ? 0 : 1));
         writer.Write((uint)PeerPayload.Version);
         writer.Write((uint)kind);
         writer.Write(wallMs);
@@ -118,6 +122,13 @@ internal sealed class PeerOutbox(NodeId to)
 
         writer.WriteArrayHeader(section.Count);
         writer.Flush();
+        if (disk is { } report)
+        {
+            var end = new MessagePackWriter(section.Items);
+            report.Write(ref end);
+            end.Flush();
+        }
+
         byte[] payload = GC.AllocateUninitializedArray<byte>(head.WrittenCount + section.Items.WrittenCount);
         head.WrittenSpan.CopyTo(payload);
         section.Items.WrittenSpan.CopyTo(payload.AsSpan(head.WrittenCount));

@@ -10,7 +10,8 @@ namespace KvStore.Replication;
 /// payload    = [version, kind, wallMs, extra…, items]          version 1
 /// messages   = [1, 1, wallMs, [item…]]                         item = [type, group, epoch, from, to, term, fields…]
 /// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit, lowestMatch]
-/// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…]]   item = [group, epoch, from, to, term, round]
+/// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…], disk]   item = [group, epoch, from, to, term, round]
+///              disk, see DiskReport, is left out for nodes of feature level 1
 /// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
 /// conf       = [voters, outgoing, learners, learnersNext, autoLeave]   and, only when there is something to say,
 ///              epoch, [[replica, node]…] behind that: members that are older builds cannot read it and are none of such a group
@@ -238,8 +239,24 @@ internal static class PeerPayload
             skipped++;
         }
 
-        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped);
-        return reader.TrySkip(fields - known) && reader.AtEnd;
+        int left = fields - known;
+        DiskReport? disk = null;
+        if (kind == AnswersKind && left > 0)
+        {
+            MessagePackReader begin = reader;
+            if (DiskReport.TryRead(ref reader, out DiskReport report))
+            {
+                disk = report;
+                left--;
+            }
+            else
+            {
+                reader = begin;
+            }
+        }
+
+        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped, disk);
+        return reader.TrySkip(left) && reader.AtEnd;
     }
 
     private static void WriteAppendResponse(

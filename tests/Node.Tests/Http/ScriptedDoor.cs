@@ -141,6 +141,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
             Groups = () => Groups,
             Readiness = () => Readiness,
             Room = () => Room,
+            Disk = () => default,
             Counters = () => default,
             TryHashState = (_, completed) =>
             {

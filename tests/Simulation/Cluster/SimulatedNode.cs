@@ -63,6 +63,12 @@ public sealed class SimulatedNode
     /// <summary>Every disk operation takes this many times as long.</summary>
     public int DiskSlowness { get; set; } = 1;
 
+    /// <summary>Every sync of the log takes so much longer.</summary>
+    public long SyncExtraMicros { get; set; }
+
+    /// <summary>The disk finishes nothing: a sync that has begun, or begins, ends when this is over.</summary>
+    public bool DiskStandsStill { get; set; }
+
     /// <summary>The disk failed under the running process, which stopped because of it; said once.</summary>
     public Action<SimulatedNode, StorageException>? OnDiskFailure { get; set; }
 
@@ -230,7 +236,7 @@ public sealed class SimulatedNode
             LogStep(store, "wal-write", 5, 50, () =>
             {
                 store.Log.Write();
-                LogStep(store, "wal-sync", 20, 1_000, () =>
+                LogStep(store, "wal-sync", 20, 1_000, SyncExtraMicros, () => WhenDiskGoesOn(store, () =>
                 {
                     store.Log.Sync();
                     LogStep(store, "wal-complete", 1, 20, () =>
@@ -239,13 +245,28 @@ public sealed class SimulatedNode
                         _logScheduled = false;
                         ScheduleLog(store);
                     });
-                });
+                }));
             });
         });
     }
 
     private void LogStep(StoreNode store, string name, long minMicros, long maxMicros, Action step) =>
-        Schedule(store, _random.Between(minMicros, maxMicros) * DiskSlowness, name, step);
+        LogStep(store, name, minMicros, maxMicros, extraMicros: 0, step);
+
+    private void LogStep(StoreNode store, string name, long minMicros, long maxMicros, long extraMicros, Action step) =>
+        Schedule(store, (_random.Between(minMicros, maxMicros) * DiskSlowness) + extraMicros, name, step);
+
+    private void WhenDiskGoesOn(StoreNode store, Action step)
+    {
+        if (DiskStandsStill)
+        {
+            Schedule(store, DiskLookMicros, "disk-stands-still", () => WhenDiskGoesOn(store, step));
+        }
+        else
+        {
+            step();
+        }
+    }
 
     /// <summary>An event of one process: it does not happen when that process is gone, and waits while it is paused.</summary>
     private void Schedule(StoreNode store, long delayMicros, string name, Action run) =>
@@ -289,6 +310,8 @@ public sealed class SimulatedNode
             });
         }
     }
+
+    private const long DiskLookMicros = 10_000;
 
     private const int SnapshotStepBytes = 16 * 1024;
 }

@@ -49,6 +49,9 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     /// <summary>Sees every payload before it leaves.</summary>
     public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? OnSend { get; set; }
 
+    /// <summary>The same, for a scenario.</summary>
+    public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? Sent { get; set; }
+
     /// <summary>Every node keeps a connection to every other one up, whether it has something to say or not.</summary>
     public void KeepConnected(IReadOnlyList<SimulatedNode> all) => scheduler.After(DialPauseMicros, "dial", 0, () =>
     {
@@ -97,6 +100,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     private bool Send(NodeId from, NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
         OnSend?.Invoke(from, to, payload);
+        Sent?.Invoke(from, to, payload);
         Connection connection = ConnectionOf(from, to);
         bool met = connection.Lives == (nodes(from).Life, nodes(to).Life);
         bool unmet = !met && (nodes(from).IsOldCopy || nodes(to).IsOldCopy);
