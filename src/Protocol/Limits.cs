@@ -27,6 +27,12 @@ public static class Limits
     /// </summary>
     public const int MaxBatchAppendedBytes = 4 << 20;
 
+    /// <summary>
+    /// The values that the reads of one transaction return, together; the read that passes it fails as TooLarge, and nothing is written.
+    /// Below the limit of a reply, and part of what an entry means.
+    /// </summary>
+    public const int MaxTransactionReadBytes = 3 << 20;
+
     public const int MaxTimeoutMs = 60_000;
 
     /// <summary>The largest age a bounded read may name: a day, in milliseconds. Who bears more wants the level eventual.</summary>

@@ -243,6 +243,7 @@ public sealed class KvStateMachine
 
     private CommandResult ApplyRequest(in Command request, ulong revision)
     {
+        _execution.Reads.Clear();
         if (!OwnsEveryKey())
         {
             return CommandResult.Refused(ErrorCode.WrongNode, Outcome.NotApplied, "The group does not own the key.");
@@ -250,7 +251,7 @@ public sealed class KvStateMachine
 
         if (request.Id is not { } id)
         {
-            return Execute(request.Operation, revision).ToResult(request.Operation, duplicate: false);
+            return Execute(request.Operation, revision).ToResult(request.Operation, duplicate: false, _execution);
         }
 
         var key = new RequestKey(id.Client, id.Sequence);
@@ -281,7 +282,7 @@ public sealed class KvStateMachine
 
         ExecutedOutcome outcome = Execute(request.Operation, revision);
         Remember(home, key, id, Math.Max(issuedMs, GroupTime) + IdempotencyWindowMs, outcome);
-        return outcome.ToResult(request.Operation, duplicate: false);
+        return outcome.ToResult(request.Operation, duplicate: false, _execution);
     }
 
     /// <summary>What a copy of a request that is on record gets; null when nothing is known of it.</summary>
@@ -295,7 +296,7 @@ public sealed class KvStateMachine
         if (records.TryGetRecord(key, out IdempotencyRecord record))
         {
             return !digest.Contradicts(record.Digest)
-                ? record.Outcome.ToResult(copy, duplicate: true)
+                ? record.Outcome.ToResult(copy, duplicate: true, _execution)
                 : CommandResult.Refused(
                     ErrorCode.IdempotencyReused, Outcome.NotApplied, "The idempotency key was used for a request with another payload.");
         }

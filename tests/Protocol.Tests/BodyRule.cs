@@ -69,6 +69,9 @@ internal abstract record BodyRule
     /// <summary>An array with these and nothing else.</summary>
     public static BodyRule Exactly(params BodyRule[] fields) => new Record(fields, fields.Length, fields.Length);
 
+    /// <summary>An array of these lists, which have elements in these bounds together.</summary>
+    public static BodyRule Lists(int least, int most, params BodyRule[] elements) => new ListsTogether(least, most, elements);
+
     /// <summary>An array judged by the number it begins with; null: no other number.</summary>
     public static BodyRule ByNumber(BodyRule? other, params (int First, BodyRule Rule)[] rules) => new Numbered(other, rules);
 
@@ -222,6 +225,26 @@ internal abstract record BodyRule
             }
 
             return ok;
+        }
+    }
+
+    private sealed record ListsTogether(int Least, int Most, BodyRule[] Of) : BodyRule
+    {
+        protected override bool Read(ref PackageReader reader, ref KnownDifference met)
+        {
+            bool ok = reader.ReadArrayHeader() == Of.Length;
+            long total = 0;
+            for (int list = 0; ok && list < Of.Length; list++)
+            {
+                int count = reader.ReadArrayHeader();
+                ok = count >= 0 && (total += count) <= Most;
+                for (int i = 0; ok && i < count; i++)
+                {
+                    ok = Of[list].Read(ref reader, ref met);
+                }
+            }
+
+            return ok && total >= Least;
         }
     }
 

@@ -10,6 +10,7 @@ public sealed class OperationTests
         [
             (1, "get", typeof(Get), false), (2, "put", typeof(Put), true), (3, "delete", typeof(Delete), true),
             (4, "incr", typeof(Increment), true), (5, "batch", typeof(Batch), true), (6, "append", typeof(Append), true), (7, "routing", typeof(GetRouting), false),
+            (8, "txn", typeof(Transaction), true),
         ];
         Assert.Equal(published, OperationTable.All.Select(row => (row.Code, row.Name, row.Type, row.IsWrite)));
         Assert.All(OperationTable.All, row => Assert.Same(row, OperationTable.Find(row.Code)));
@@ -41,6 +42,16 @@ public sealed class OperationTests
             "93" + "92" + "02" + "C40D" + "94C4016B0300C40503612F6276" + "92" + "03" + "C408" + "93C4016C01CD0100"
             + "92" + "04" + "C409" + "95C4016D0200D0D609",
             new Batch(put, delete, increment));
+        AssertBody(
+            "93" + "95" + "9301C4016B07" + "9202C4016B" + "9203C4016B" + "9304C4016BC40176" + "9305C4016BC40503612F6276"
+            + "91" + "9201C40592C4016BC2" + "91" + "9203C40893C4016C01CD0100",
+            new Transaction(
+                [
+                    KeyCondition.RevisionIs("k"u8.ToArray(), 7), KeyCondition.Exists("k"u8.ToArray()), KeyCondition.Absent("k"u8.ToArray()),
+                    KeyCondition.ValueIs("k"u8.ToArray(), "v"u8.ToArray()), KeyCondition.StoredIs("k"u8.ToArray(), "v"u8, "a/b"),
+                ],
+                [new Get("k"u8)],
+                [delete]));
 
         static void AssertBody(string hex, Operation operation)
         {
@@ -143,6 +154,10 @@ public sealed class OperationTests
             new Increment("k"u8, 1, 0, new KvCondition(ConditionKind.Absent)),
             new Batch(new Delete("k"u8)), new Batch(new Delete("k"u8), new Delete("k"u8)), new Batch(new Increment("k"u8)),
             new GetRouting(0), new GetRouting(1),
+            new Transaction([], [new Get("k"u8)], []), new Transaction([], [], [new Get("k"u8)]), new Transaction([], [new Delete("k"u8)], []),
+            new Transaction([KeyCondition.Exists("k"u8.ToArray())], [], []), new Transaction([KeyCondition.Absent("k"u8.ToArray())], [], []),
+            new Transaction([KeyCondition.ValueIs("k"u8.ToArray(), new byte[] { 0 })], [], []),
+            new Transaction([KeyCondition.StoredIs("k"u8.ToArray(), [], null)], [], []),
             new UnknownOperation(6, default), new UnknownOperation(200, default), new UnknownOperation(6, new byte[] { 0 }),
         ];
         Assert.Equal(different.Length, different.Distinct().Count());
@@ -165,6 +180,12 @@ public sealed class OperationTests
         AssertRefused(ErrorCode.TooLarge, "valueBytes", new Put("1"u8, "12345678901"u8));
         AssertRefused(ErrorCode.TooLarge, "valueBytes", new Batch(new Put("1"u8, "12345678901"u8)));
         AssertRefused(ErrorCode.TooLarge, "requestBytes", new Batch(new Put("1234"u8, "1234567890"u8), new Delete("123"u8)));
+        Assert.Null(new Transaction([KeyCondition.Exists("{s}a"u8.ToArray())], [new Get("{s}b"u8)], [new Delete("{s}c"u8)]).Violation(new RequestLimits()));
+        AssertRefused(ErrorCode.CrossGroupTransaction, "slots", new Transaction([KeyCondition.Exists("a"u8.ToArray())], [new Get("b"u8)], []));
+        AssertRefused(ErrorCode.CrossGroupTransaction, "hash tag", new Transaction([], [new Get("a"u8)], [new Delete("b"u8)]));
+        AssertRefused(ErrorCode.InvalidRequest, "empty", new Transaction([KeyCondition.Absent(default)], [], []));
+        AssertRefused(ErrorCode.TooLarge, "keyBytes", new Transaction([], [], [new Get("12345"u8)]));
+        AssertRefused(ErrorCode.TooLarge, "requestBytes", new Transaction([KeyCondition.ValueIs("1"u8.ToArray(), new byte[20])], [], []));
         AssertRefused(ErrorCode.InvalidRequest, "content type", new Put("1"u8, "v"u8, "a/\n"));
         AssertRefused(ErrorCode.InvalidRequest, "content type", new Batch(new Put("1"u8, "v"u8, "a/\n")));
 
@@ -186,6 +207,7 @@ public sealed class OperationTests
         Append append => new Append(append.Key.Span, append.Value.Span, StoredValue.ContentTypeOf(append.Stored.Span), append.Condition),
         GetRouting routing => new GetRouting(routing.SinceEpoch),
         Batch batch => new Batch([.. batch.Items.Select(item => (KeyWrite)Rebuilt(item))]),
+        Transaction txn => new Transaction(txn.Conditions, [.. txn.Then.Select(Rebuilt)], [.. txn.Otherwise.Select(Rebuilt)]),
         _ => new UnknownOperation(operation.Code, operation.Body),
     };
 }

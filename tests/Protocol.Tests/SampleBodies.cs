@@ -39,11 +39,21 @@ internal static class SampleBodies
     private static readonly (int First, BodyRule Rule)[] BatchItems =
         [OperationOf(2, PutBody), OperationOf(3, DeleteBody), OperationOf(4, IncrementBody), OperationOf(6, AppendBody)];
 
+    private static readonly BodyRule ConditionRule = ByNumber(
+        null,
+        (1, Exactly(Within(1, 1), Bin(), U64)), (2, Exactly(Within(2, 2), Bin())), (3, Exactly(Within(3, 3), Bin())),
+        (4, Exactly(Within(4, 4), Bin(), Bin())), (5, Exactly(Within(5, 5), Bin(), StoredBin(spelledOut: false))));
+
+    private static readonly (int First, BodyRule Rule)[] TransactionItems = [OperationOf(1, GetBody), .. BatchItems];
+
+    private static readonly BodyRule TransactionBody = Whole(
+        Lists(least: 1, Limits.MaxBatchItems, ConditionRule, ByNumber(null, TransactionItems), ByNumber(null, TransactionItems)));
+
     private static readonly BodyRule BatchBody = Whole(ListOf(ByNumber(null, BatchItems), Limits.MaxBatchItems, least: 1));
 
     /// <summary>What a node does not know it keeps as it is, to refuse it by name.</summary>
     private static readonly BodyRule Operation = ByNumber(
-        Exactly(Within(0, 255), Bin()), [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody), OperationOf(7, RoutingBody)]);
+        Exactly(Within(0, 255), Bin()), [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody), OperationOf(7, RoutingBody), OperationOf(8, TransactionBody)]);
 
     private static readonly (int First, BodyRule Rule) FoundResult = (1, Fields(Within(1, 1), U64, StoredBin(spelledOut: true)));
     private static readonly (int First, BodyRule Rule) WrittenResult = (2, Fields(Within(2, 2), U64, Bool));
@@ -53,6 +63,12 @@ internal static class SampleBodies
     private static readonly (int First, BodyRule Rule) BatchResultResult = (5, Fields(
         Within(5, 5),
         U64,
+        ListOf(Item(ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, CurrentResult)), Limits.MaxBatchItems)));
+
+    private static readonly (int First, BodyRule Rule) TransactionResultResult = (8, Fields(
+        Within(8, 8),
+        U64,
+        Bool,
         ListOf(Item(ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, CurrentResult)), Limits.MaxBatchItems)));
 
     private static readonly BodyRule AddressField = Str(Limits.MaxTextBytes);
@@ -66,7 +82,7 @@ internal static class SampleBodies
         ListOf(Fields(U32, U32, U64), Limits.SlotCount + 1)));
 
     private static readonly BodyRule AnyResult =
-        ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, BatchResultResult, CurrentResult, RoutingResult);
+        ByNumber(null, FoundResult, WrittenResult, DeletedResult, CountedResult, BatchResultResult, CurrentResult, RoutingResult, TransactionResultResult);
 
     private static readonly BodyRule Starts = ListOf(U64, int.MaxValue);
 
@@ -96,6 +112,17 @@ internal static class SampleBodies
     private static readonly Asked Batch = new(5, "{b}1")
     {
         Items = [new(2, "{b}1") { Value = "1" }, new(2, "{b}2") { Value = "2" }],
+    };
+
+    private static readonly Asked Transaction = new(8, "{t}1")
+    {
+        Conditions =
+        [
+            KeyCondition.RevisionIs("{t}1"u8.ToArray(), 1UL << 40), KeyCondition.Exists("{t}2"u8.ToArray()), KeyCondition.Absent("{t}3"u8.ToArray()),
+            KeyCondition.ValueIs("{t}4"u8.ToArray(), new byte[300]), KeyCondition.StoredIs("{t}5"u8.ToArray(), "v"u8, "a/b"),
+        ],
+        Items = [new(2, "{t}1") { Value = "1" }, new(1, "{t}2")],
+        Otherwise = [new(1, "{t}1") { WithoutValue = true }],
     };
 
     /// <summary>Every field of every write that feature level 1 knows.</summary>
@@ -137,6 +164,7 @@ internal static class SampleBodies
             Sample(Batch),
             Sample(Append),
             Sample(Routing),
+            Sample(Transaction),
             Sample(LargePut),
             Sample(FullBatch, Samples.FullRequest with { Operation = FullBatch.Operation }),
             (CodecTests.Encode(new KvRequest { Operation = new UnknownOperation(200, new byte[] { 0xC1 }) }),
@@ -192,6 +220,9 @@ internal static class SampleBodies
             "append", 6, AppendBody, Append, new(6, "k"),
             new(6, new string('k', 300)) { Value = new string('v', 70_000), ContentType = new string('t', 127) }),
         OfOperation("routing", 7, RoutingBody, Routing, new(7, ""), new(7, "") { Epoch = ulong.MaxValue }),
+        OfOperation(
+            "txn", 8, TransactionBody, Transaction, new(8, "k") { Items = [Get] }, new(8, "k") { Otherwise = [Append, Increment] },
+            new(8, "k") { Conditions = [.. Enumerable.Repeat(KeyCondition.Exists("k"u8.ToArray()), Limits.MaxBatchItems)] }),
         OfResult<Found>(FoundResult.Rule, Value300, new Found(ulong.MaxValue, StoredOf(null, [])), new Found(1, StoredOf(null, new byte[70_000]))),
         OfResult<Written>(WrittenResult.Rule, new Written(1, Created: true), new Written(ulong.MaxValue, Created: false)),
         OfResult<Deleted>(DeletedResult.Rule, new Deleted(1, Existed: true), new Deleted(256, Existed: false)),
@@ -207,6 +238,17 @@ internal static class SampleBodies
                     new ItemResult((ErrorCode)65_535, Outcome.Unknown, "naïve", null),
                 ]),
             Samples.FullReply.Result!),
+        OfResult<TransactionResult>(
+            TransactionResultResult.Rule,
+            new TransactionResult(0, Succeeded: false, []),
+            new TransactionResult(
+                7,
+                Succeeded: true,
+                [
+                    new ItemResult(ErrorCode.None, Outcome.None, null, Value300),
+                    new ItemResult(ErrorCode.None, Outcome.Applied, null, new Counted(6, -1)),
+                    new ItemResult(ErrorCode.Superseded, Outcome.None, "gone", new Current(5)),
+                ])),
         OfResult<ClusterRouting>(RoutingResult.Rule, Samples.FullClusterRouting, new ClusterRouting(1, [], [], [], [])),
         OfResult<Current>(CurrentResult.Rule, new Current(0), new Current(ulong.MaxValue)),
         new(
@@ -358,8 +400,27 @@ internal static class SampleBodies
             Epoch = Number(),
             Items = code == 5
                 ? [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => RandomAsked(random, BatchItems[random.Next(BatchItems.Length)].First))]
-                : [],
+                : code == 8 ? RandomItems() : [],
+            Otherwise = code == 8 ? RandomItems() : [],
+            Conditions = code == 8 ? [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => RandomCondition())] : [],
         };
+
+        Asked[] RandomItems() =>
+            [.. Enumerable.Range(0, random.Next(4)).Select(_ => RandomAsked(random, TransactionItems[random.Next(TransactionItems.Length)].First))];
+
+        KeyCondition RandomCondition()
+        {
+            byte[] key = Encoding.UTF8.GetBytes(Text(40));
+            byte[] value = Encoding.UTF8.GetBytes(Text(300));
+            return random.Next(5) switch
+            {
+                0 => KeyCondition.RevisionIs(key, Number()),
+                1 => KeyCondition.Exists(key),
+                2 => KeyCondition.Absent(key),
+                3 => KeyCondition.ValueIs(key, value),
+                _ => KeyCondition.StoredIs(key, value, random.Next(2) == 0 ? null : "text/" + new string('x', random.Next(100))),
+            };
+        }
 
         string Text(int below) => new([.. Enumerable.Range(0, random.Next(below)).Select(_ => (char)random.Next(0x20, 0x250))]);
 
@@ -438,6 +499,7 @@ internal static class SampleBodies
         Deleted deleted => [3, deleted.Revision, deleted.Existed],
         Counted counted => [4, counted.Revision, counted.Number],
         BatchResult batch => [5, batch.Revision, batch.Items.Select(FieldsOf).ToArray<object?>()],
+        TransactionResult txn => [8, txn.Revision, txn.Succeeded, txn.Items.Select(FieldsOf).ToArray<object?>()],
         Current current => [6, current.Revision],
         ClusterRouting routing =>
         [
@@ -533,6 +595,10 @@ internal static class SampleBodies
 
         public Asked[] Items { get; init; } = [];
 
+        public Asked[] Otherwise { get; init; } = [];
+
+        public KeyCondition[] Conditions { get; init; } = [];
+
         public Operation Operation => Code switch
         {
             1 => new Protocol.Get(KeyBytes, WithoutValue),
@@ -541,6 +607,7 @@ internal static class SampleBodies
             4 => new Protocol.Increment(KeyBytes, Delta, Initial, Condition),
             5 => new Protocol.Batch([.. Items.Select(item => (KeyWrite)item.Operation)]),
             7 => new GetRouting(Epoch),
+            8 => new Protocol.Transaction(Conditions, [.. Items.Select(item => item.Operation)], [.. Otherwise.Select(item => item.Operation)]),
             6 => new Protocol.Append(KeyBytes, Encoding.UTF8.GetBytes(Value), ContentType, Condition),
             _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
         };
@@ -553,8 +620,19 @@ internal static class SampleBodies
             3 => [KeyBytes, (int)Condition.Kind, Condition.Revision],
             4 => [KeyBytes, (int)Condition.Kind, Condition.Revision, Delta, Initial],
             7 => [Epoch],
-            5 => [.. Items.Select(item => new object?[] { item.Code, MessagePackTree.WriteByPackage(item.Body) })],
+            5 => InBodies(Items),
+            8 => [Conditions.Select(FieldsOf).ToArray<object?>(), InBodies(Items), InBodies(Otherwise)],
             _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
+        };
+
+        private static object?[] InBodies(Asked[] items) =>
+            [.. items.Select(item => new object?[] { item.Code, MessagePackTree.WriteByPackage(item.Body) })];
+
+        private static object?[] FieldsOf(KeyCondition condition) => (int)condition.Kind switch
+        {
+            1 => [1, condition.Key.ToArray(), condition.Revision],
+            4 or 5 => [(int)condition.Kind, condition.Key.ToArray(), condition.Value.ToArray()],
+            int kind => [kind, condition.Key.ToArray()],
         };
 
         private byte[] KeyBytes => Encoding.UTF8.GetBytes(Key);

@@ -18,7 +18,16 @@ internal static class Samples
 
     public static Append FullAppend => new("{user}.a"u8, [4, 5], "text/plain", new KvCondition(ConditionKind.Exists, 1));
 
-    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch, FullAppend, FullRouting];
+    public static Transaction FullTransaction => new(
+        [
+            KeyCondition.RevisionIs("{user}.a"u8.ToArray(), 7), KeyCondition.Exists("{user}.b"u8.ToArray()),
+            KeyCondition.Absent("{user}.c"u8.ToArray()), KeyCondition.ValueIs("{user}.d"u8.ToArray(), new byte[] { 1 }),
+            KeyCondition.StoredIs("{user}.e"u8.ToArray(), [2], "text/plain"),
+        ],
+        [FullPut, FullGet, FullAppend],
+        [FullDelete, FullIncrement]);
+
+    public static IReadOnlyList<Operation> FullOperations => [FullGet, FullPut, FullDelete, FullIncrement, FullBatch, FullAppend, FullRouting, FullTransaction];
 
     public static GetRouting FullRouting => new(ulong.MaxValue);
 
@@ -119,9 +128,21 @@ internal static class Samples
 
     public static Operation RandomOperation(Random random) => random.Next(8) == 0
         ? new GetRouting(Number(random))
+        : random.Next(8) == 0
+        ? RandomTransaction(random)
         : random.Next(6) == 0
         ? new Append(Bytes(random, 40), Bytes(random, 300), RandomContentType(random), new KvCondition((ConditionKind)random.Next(4), Number(random)))
         : RandomFlatOperation(random);
+
+    private static Transaction RandomTransaction(Random random) => new(
+        [
+            .. Some(random, () => random.Next(2) == 0
+                ? KeyCondition.RevisionIs(Bytes(random, 40), Number(random))
+                : KeyCondition.StoredIs(Bytes(random, 40), Bytes(random, 300), RandomContentType(random))),
+            KeyCondition.Absent(Bytes(random, 40)),
+        ],
+        [.. Some(random, () => random.Next(2) == 0 ? (Operation)new Get(Bytes(random, 40)) : RandomKeyWrite(random))],
+        [.. Some(random, () => RandomKeyWrite(random))]);
 
     /// <summary>One of those that feature level 1 knows.</summary>
     public static Operation RandomFlatOperation(Random random) => random.Next(5) switch
@@ -138,6 +159,8 @@ internal static class Samples
         {
             0 => null,
             2 => RandomRouting(random),
+            3 => new TransactionResult(
+                Number(random), random.Next(2) == 0, [.. Some(random, () => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
             1 => new BatchResult(
                 Number(random),
                 [.. Enumerable.Range(0, random.Next(5)).Select(_ => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
@@ -272,6 +295,15 @@ internal static class Samples
                 }
 
                 break;
+            case (Transaction txn, Transaction other):
+                Assert.True(txn.Then.Count == other.Then.Count && txn.Otherwise.Count == other.Otherwise.Count, because);
+                foreach (var (one, two) in txn.Then.Concat(txn.Otherwise).Zip(other.Then.Concat(other.Otherwise)))
+                {
+                    AssertSame(one, two, because);
+                }
+
+                Assert.True(txn.Conditions.Select(Text).SequenceEqual(other.Conditions.Select(Text)), because);
+                break;
             case (KeyWrite write, KeyWrite other):
                 Assert.True(write.Condition == other.Condition, because);
                 if (write is Put put)
@@ -299,6 +331,9 @@ internal static class Samples
         }
     }
 
+    private static string Text(KeyCondition condition) =>
+        $"{condition.Kind} {Convert.ToHexString(condition.Key.Span)} {condition.Revision} {Convert.ToHexString(condition.Value.Span)}";
+
     public static void AssertSame(KvReply expected, KvReply actual, string because)
     {
         AssertSame(expected.Result, actual.Result, because);
@@ -323,6 +358,10 @@ internal static class Samples
                     Assert.True(batch.Items[i] with { Result = null } == other.Items[i] with { Result = null }, because);
                 }
 
+                break;
+            case (TransactionResult txn, TransactionResult other):
+                Assert.True(txn.Succeeded == other.Succeeded, because);
+                AssertSame(new BatchResult(txn.Revision, txn.Items), new BatchResult(other.Revision, other.Items), because);
                 break;
             case (ClusterRouting routing, ClusterRouting other):
                 Assert.True(routing.Revision == other.Revision && routing.Nodes.SequenceEqual(other.Nodes), because);

@@ -8,6 +8,7 @@ namespace KvStore.Protocol;
 public sealed class Append : KeyWrite
 {
     public const byte OperationCode = 6;
+    internal const ushort Since = 2;
     private const int Fields = 4;
 
     /// <param name="key">1 to 2,048 bytes; copied.</param>
@@ -29,6 +30,8 @@ public sealed class Append : KeyWrite
         : base(body, key, condition) => Stored = stored;
 
     public override byte Code => OperationCode;
+
+    public override ushort Level => Since;
 
     /// <summary>What is added, in the layout of <see cref="StoredValue"/>.</summary>
     public ReadOnlyMemory<byte> Stored { get; }

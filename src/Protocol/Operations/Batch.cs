@@ -36,8 +36,7 @@ public sealed class Batch : WriteOperation
 
     public override int DataBytes => Items.Sum(item => item.DataBytes);
 
-    public override int StoredBytesAtMost => Items.Sum(item => item.GrowsValue ? 0 : item.StoredBytesAtMost)
-        + (int)Math.Min(Items.Sum(item => item.GrowsValue ? (long)item.StoredBytesAtMost : 0), Limits.MaxBatchAppendedBytes);
+    public override int StoredBytesAtMost => StoredBytesAtMostOf(Items);
 
     public override bool OnlyRemoves => Items.All(item => item.OnlyRemoves);
 

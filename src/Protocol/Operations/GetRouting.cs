@@ -7,6 +7,7 @@ namespace KvStore.Protocol;
 public sealed class GetRouting : NodeOperation
 {
     public const byte OperationCode = 7;
+    internal const ushort Since = 2;
     private const int Fields = 1;
 
     /// <param name="sinceEpoch">Of the table the asking side has; the answer has one only if it is newer. 0: none.</param>
@@ -19,6 +20,8 @@ public sealed class GetRouting : NodeOperation
         : base(body) => SinceEpoch = sinceEpoch;
 
     public override byte Code => OperationCode;
+
+    public override ushort Level => Since;
 
     public ulong SinceEpoch { get; }
 

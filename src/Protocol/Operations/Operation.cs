@@ -22,7 +22,7 @@ public abstract class Operation : IEquatable<Operation>
     public abstract ReadOnlyMemory<byte> Key { get; }
 
     /// <summary>Lowest feature level of a group that may hold it in its log, and of a connection that may carry it.</summary>
-    public virtual ushort Level => OperationTable.Find(Code)?.Level ?? FeatureLevel.First;
+    public virtual ushort Level => FeatureLevel.First;
 
     /// <summary>The part that decides <see cref="Level"/>: the operation itself, unless it is made of several.</summary>
     public virtual Operation Youngest => this;
@@ -107,6 +107,20 @@ public abstract class WriteOperation : Operation
 
     /// <summary>It only takes away: a node that is short of room executes it all the same.</summary>
     public virtual bool OnlyRemoves => false;
+
+    /// <summary>The same of several, executed as one: what makes values grow has a limit together.</summary>
+    private protected static int StoredBytesAtMostOf(IEnumerable<Operation> items)
+    {
+        int sent = 0;
+        long grown = 0;
+        foreach (KeyWrite item in items.OfType<KeyWrite>())
+        {
+            sent += item.GrowsValue ? 0 : item.StoredBytesAtMost;
+            grown += item.GrowsValue ? item.StoredBytesAtMost : 0;
+        }
+
+        return sent + (int)Math.Min(grown, Limits.MaxBatchAppendedBytes);
+    }
 
     /// <summary>Names what it asks, for its idempotency record.</summary>
     /// <param name="contentType">As the request spelled it out; null when it did not.</param>

@@ -45,8 +45,9 @@ public static class OperationTable
         Row<Delete>(Delete.OperationCode, "delete", Delete.TryRead) with { OfFlat = Delete.Of },
         Row<Increment>(Increment.OperationCode, "incr", Increment.TryRead) with { OfFlat = Increment.Of },
         Row<Batch>(Batch.OperationCode, "batch", Batch.TryRead) with { OfFlat = Batch.Of },
-        Row<Append>(Append.OperationCode, "append", Append.TryRead, level: 2),
-        Row<GetRouting>(GetRouting.OperationCode, "routing", GetRouting.TryRead, level: 2),
+        Row<Append>(Append.OperationCode, "append", Append.TryRead, Append.Since),
+        Row<GetRouting>(GetRouting.OperationCode, "routing", GetRouting.TryRead, GetRouting.Since),
+        Row<Transaction>(Transaction.OperationCode, "txn", Transaction.TryRead, Transaction.Since),
     ];
 
     /// <summary>Null when this build knows no operation of this number.</summary>

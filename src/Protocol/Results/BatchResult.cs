@@ -28,18 +28,9 @@ public sealed record BatchResult(ulong Revision, IReadOnlyList<ItemResult> Items
     internal static bool TryReadFields(ref MessagePackReader reader, ulong revision, int fields, out Result? result)
     {
         result = null;
-        if (fields < 1 || !reader.TryReadArrayHeader(out int count) || count > Limits.MaxBatchItems)
+        if (fields < 1 || !ItemResult.TryReadList(ref reader, out ItemResult[] items))
         {
             return false;
-        }
-
-        var items = new ItemResult[count];
-        for (int i = 0; i < count; i++)
-        {
-            if (!ItemResult.TryRead(ref reader, isItem: true, out items[i]))
-            {
-                return false;
-            }
         }
 
         result = new BatchResult(revision, items);
@@ -53,7 +44,7 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
     private const int Fields = 4;
 
     /// <summary>Detail of an item with which nothing is wrong: it has the code of the one that took it along.</summary>
-    internal const string HeldBackDetail = "not written because another item of the batch failed";
+    internal const string HeldBackDetail = "not done because another item failed";
 
     public bool IsHeldBack => Detail == HeldBackDetail;
 
@@ -71,6 +62,27 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
         {
             Result.Write(ref writer);
         }
+    }
+
+    /// <summary>Items of one result, which hold no lists of their own.</summary>
+    internal static bool TryReadList(ref MessagePackReader reader, out ItemResult[] items)
+    {
+        items = [];
+        if (!reader.TryReadArrayHeader(out int count) || count > Limits.MaxBatchItems)
+        {
+            return false;
+        }
+
+        items = new ItemResult[count];
+        for (int i = 0; i < count; i++)
+        {
+            if (!TryRead(ref reader, isItem: true, out items[i]))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     internal static bool TryRead(ref MessagePackReader reader, bool isItem, out ItemResult item)

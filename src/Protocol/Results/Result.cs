@@ -40,7 +40,7 @@ public abstract record Result(ulong Revision)
         }
 
         if (!reader.TryReadArrayHeader(out int fields) || fields < 2 || !reader.TryRead(out byte kind) || !reader.TryRead(out ulong revision)
-            || kind < 1 || kind > Readers.Length || (isItem && kind is (BatchResult.ResultKind or ClusterRouting.ResultKind)))
+            || kind < 1 || kind > Readers.Length || (isItem && kind is (BatchResult.ResultKind or ClusterRouting.ResultKind or TransactionResult.ResultKind)))
         {
             return false;
         }
@@ -55,6 +55,6 @@ public abstract record Result(ulong Revision)
     private static readonly ResultReader[] Readers =
     [
         Found.TryReadFields, Written.TryReadFields, Deleted.TryReadFields, Counted.TryReadFields, BatchResult.TryReadFields, Current.TryReadFields,
-        ClusterRouting.TryReadFields,
+        ClusterRouting.TryReadFields, TransactionResult.TryReadFields,
     ];
 }

@@ -16,6 +16,12 @@ internal sealed class GetRule : ReadRule
             return null;
         }
 
-        return new Found(meta.ModRevision, get.WithoutValue ? StoredValue.WithoutValue(destination.Written) : destination.Written);
+        return Of(get, meta.ModRevision, destination.Written);
     }
+
+    public override Result? Read(ReadOperation operation, KeyState current) =>
+        current.Exists ? Of((Get)operation, current.Revision, current.Stored.ToArray()) : null;
+
+    private static Found Of(Get get, ulong revision, ReadOnlyMemory<byte> stored) =>
+        new(revision, get.WithoutValue ? StoredValue.WithoutValue(stored) : stored);
 }

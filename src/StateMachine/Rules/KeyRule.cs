@@ -20,7 +20,7 @@ internal abstract class KeyRule : WriteRule
         return outcome;
     }
 
-    public sealed override Result? ResultOf(WriteOperation operation, in ExecutedOutcome outcome) =>
+    public sealed override Result? ResultOf(WriteOperation operation, in ExecutedOutcome outcome, Execution on) =>
         outcome.Code == ErrorCode.None ? ResultOf(outcome) : new Current(outcome.Revision);
 
     /// <summary>What the write would come to on this state of its key; nothing is written.</summary>

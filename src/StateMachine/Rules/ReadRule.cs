@@ -11,4 +11,7 @@ internal abstract class ReadRule
 
     /// <summary>Null when there is nothing under the key.</summary>
     public abstract Result? Read(ReadOperation operation, GroupTable table, int virtualNode, out ulong atIndex);
+
+    /// <summary>The same of a key in the middle of an entry, for the reads of a transaction; the values are copied.</summary>
+    public abstract Result? Read(ReadOperation operation, KeyState current);
 }

@@ -22,6 +22,8 @@ public static class RuleTable
     public static Result? Read(ReadOperation operation, GroupTable table, int virtualNode, out ulong atIndex) =>
         Reads[operation.Code]!.Read(operation, table, virtualNode, out atIndex);
 
+    internal static ReadRule Of(ReadOperation operation) => Reads[operation.Code]!;
+
     internal static WriteRule Of(WriteOperation operation) => Writes[operation.Code]!;
 
     internal static KeyRule Of(KeyWrite operation) => (KeyRule)Writes[operation.Code]!;

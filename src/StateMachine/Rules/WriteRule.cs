@@ -20,7 +20,10 @@ internal abstract class WriteRule
     public abstract ExecutedOutcome Execute(WriteOperation operation, ulong revision, Execution on);
 
     /// <summary>What the caller is told, now or when a copy comes.</summary>
-    public abstract Result? ResultOf(WriteOperation operation, in ExecutedOutcome outcome);
+    /// <param name="operation">Of this rule's kind.</param>
+    /// <param name="outcome">Of it, now or as it was recorded.</param>
+    /// <param name="on">As the request left it, or as its copy finds it.</param>
+    public abstract Result? ResultOf(WriteOperation operation, in ExecutedOutcome outcome, Execution on);
 }
 
 /// <summary>The table, and the virtual nodes of the keys of the request that is being executed, in order.</summary>
@@ -29,6 +32,9 @@ internal sealed class Execution(GroupTable table)
     public GroupTable Table => table;
 
     public List<int> VirtualNodes { get; } = [];
+
+    /// <summary>What the reads of a request found while it was executed, by their place in its list; nothing when a copy is answered.</summary>
+    public List<Result?> Reads { get; } = [];
 
     /// <summary>Where a rule builds a stored value; empty before each decision.</summary>
     public ArrayBufferWriter<byte> Scratch { get; } = new();
@@ -62,6 +68,8 @@ internal readonly ref struct KeyState(bool exists, ulong revision, ReadOnlySpan<
     public readonly ulong Revision = exists ? revision : 0;
 
     public readonly ReadOnlySpan<byte> Stored = stored;
+
+    public int ValueBytes => StoredValue.TrySplit(Stored, out _, out ReadOnlySpan<byte> value) ? value.Length : 0;
 }
 
 internal enum KeyChange : byte
@@ -87,6 +95,8 @@ internal readonly ref struct Effect
     public KeyChange Change { get; }
 
     public ReadOnlySpan<byte> Stored { get; }
+
+    public int ValueBytes => StoredValue.TrySplit(Stored, out _, out ReadOnlySpan<byte> value) ? value.Length : 0;
 
     /// <summary>The key came to be, or ceased to be.</summary>
     public bool Changed { get; }

@@ -66,7 +66,9 @@ internal sealed class CommandStream(int seed, ushort level)
             return reused ? copy with { Id = copy.Id!.Value with { Digest = Machine.Digest(99) } } : copy;
         }
 
-        KvRequest request = _random.Next(5) == 0 ? NextBatch() : NextSingle(Keys[_random.Next(Keys.Length)]);
+        KvRequest request = _random.Next(5) == 0 ? NextBatch()
+            : level >= 2 && _random.Next(4) == 0 ? NextTransaction()
+            : NextSingle(Keys[_random.Next(Keys.Length)]);
         request = request with { Id = NextId(request.Operation) };
         _sent.Add(request);
         return request;
@@ -109,6 +111,34 @@ internal sealed class CommandStream(int seed, ushort level)
         KvRequest[] items = [.. Enumerable.Range(0, _random.Next(1, 5)).Select(_ => NextSingle(Keys[_random.Next(Keys.Length)]))];
         return Machine.Batch(null, items);
     }
+
+    // Keys of one slot, as the door demands; of the values that stand there, so that conditions on them hold now and then.
+    private KvRequest NextTransaction()
+    {
+        string[] keys = ["k", "{k}a", "{k}b"];
+        KeyCondition[] conditions = [.. Enumerable.Range(0, _random.Next(3)).Select(_ => NextCondition(Machine.Bytes(keys[_random.Next(3)])))];
+        Operation[] then = [.. Enumerable.Range(0, _random.Next(4)).Select(_ => NextItem(keys[_random.Next(3)]))];
+        Operation[] otherwise = [.. Enumerable.Range(0, _random.Next(3)).Select(_ => NextItem(keys[_random.Next(3)])), new Get("k"u8)];
+        return new KvRequest { Operation = new Transaction(conditions, then, otherwise) };
+    }
+
+    private KeyCondition NextCondition(byte[] key) => _random.Next(6) switch
+    {
+        0 => KeyCondition.RevisionIs(key, _revisions[Math.Max(0, _revisions.Count - 1 - _random.Next(10))]),
+        1 => KeyCondition.Exists(key),
+        2 => KeyCondition.Absent(key),
+        3 => KeyCondition.ValueIs(key, Machine.Bytes(new string('v', _random.Next(3)))),
+        4 => KeyCondition.StoredIs(key, Machine.Bytes(new string('v', _random.Next(3))), Types[_random.Next(Types.Length)]),
+        _ => KeyCondition.ValueIs(key, Machine.Bytes($"{_random.Next(-2, 3)}")),
+    };
+
+    private Operation NextItem(string key) => _random.Next(5) switch
+    {
+        0 => new Get(Machine.Bytes(key), withoutValue: false),
+        1 => new Put(Machine.Bytes(key), Machine.Bytes(new string('v', _random.Next(3))), Types[_random.Next(Types.Length)]),
+        2 => new Get(Machine.Bytes(key)),
+        _ => NextSingle(key).Operation,
+    };
 
     private KvRequest NextSingle(string key)
     {

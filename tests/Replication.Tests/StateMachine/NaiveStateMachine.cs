@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using KvStore.Protocol;
@@ -26,6 +27,11 @@ public enum Mutant
     FutureAccepted,
     AppendTakesTheNewType,
     AppendKnowsNoLimit,
+    TransactionJudgedAfterItsWrites,
+    TransactionTakesTheFirstListAlways,
+    TransactionIgnoresTypes,
+    TransactionReadsBeforeItsWrites,
+    OldVersionShownAsCurrent,
 }
 
 /// <summary>
@@ -75,7 +81,7 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
             bool refused = result.Duplicate || !IsExecuted(result.Code);
             if (!(refused && mutant == Mutant.RefusedUsesNoRevision))
             {
-                revision += request.Operation is Batch batch ? (ulong)batch.Items.Count : 1;
+                revision += (ulong)((WriteOperation)request.Operation).KeyCount;
             }
         }
 
@@ -103,7 +109,7 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
         if (_records.Find(r => r.VirtualNode == node && r.Client == id.Client && r.Sequence == id.Sequence) is { } record)
         {
             return record.Digest == id.Digest || mutant == Mutant.DigestIgnored
-                ? AsDuplicate(record.Result)
+                ? AsDuplicate(record.Result, request.Operation)
                 : Refused(ErrorCode.IdempotencyReused, Outcome.NotApplied);
         }
 
@@ -156,50 +162,113 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
 
     private CommandResult Execute(KvRequest request, ulong revision)
     {
-        if (request.Operation is not Batch batch)
+        switch (request.Operation)
         {
-            return ExecuteSingle((KeyWrite)request.Operation, revision);
+            case Batch batch:
+                (ErrorCode code, ulong last, ItemResult[] items) = ExecuteList(batch.Items, revision);
+                return Ended(code, new BatchResult(last, items));
+            case Transaction transaction:
+                bool holds = mutant == Mutant.TransactionTakesTheFirstListAlways
+                    || (mutant == Mutant.TransactionJudgedAfterItsWrites ? HoldAfter(transaction, revision) : transaction.Conditions.All(Holds));
+                ulong first = revision + (ulong)transaction.Conditions.Count + (holds ? 0 : (ulong)transaction.Then.Count);
+                IReadOnlyList<Operation> chosen = holds ? transaction.Then : transaction.Otherwise;
+                (code, last, items) = ExecuteList(chosen, first);
+                return Ended(code, new TransactionResult(chosen.Any(item => item is KeyWrite) ? last : 0, holds, items));
+            default:
+                return ExecuteSingle((KeyWrite)request.Operation, revision);
         }
+    }
 
+    private static CommandResult Ended(ErrorCode code, Result result) =>
+        code == ErrorCode.None ? Done(result) : Failed(code, 0) with { Result = result };
+
+    private bool HoldAfter(Transaction transaction, ulong revision)
+    {
         var before = new Dictionary<string, Row>(_rows);
-        CommandResult[] items = [.. batch.Items.Select((item, i) => Done(new Current(revision + (ulong)i)))];
+        ExecuteList(transaction.Then, revision);
+        bool holds = transaction.Conditions.All(Holds);
+        Restore(before);
+        return holds;
+    }
+
+    private bool Holds(KeyCondition condition)
+    {
+        Row? row = _rows.GetValueOrDefault(Text(condition.Key));
+        return condition.Kind switch
+        {
+            KeyConditionKind.RevisionIs => row?.Revision == condition.Revision,
+            KeyConditionKind.Exists => row is not null,
+            KeyConditionKind.Absent => row is null,
+            KeyConditionKind.ValueIs => row?.Value == Text(condition.Value),
+            _ => row is not null && row.Value == Text(StoredValue.ValueOf(condition.Value))
+                && (row.Type == StoredValue.ContentTypeOf(condition.Value.Span) || mutant == Mutant.TransactionIgnoresTypes),
+        };
+    }
+
+    private (ErrorCode Code, ulong Last, ItemResult[] Items) ExecuteList(IReadOnlyList<Operation> list, ulong revision)
+    {
+        var before = new Dictionary<string, Row>(_rows);
+        CommandResult[] items = [.. list.Select(_ => Failed(ErrorCode.None, 0))];
         int appended = 0;
+        int read = 0;
         for (int i = 0; i < items.Length; i++)
         {
-            items[i] = ExecuteSingle(batch.Items[i], revision + (ulong)i);
-            if (batch.Items[i] is Append append && items[i].Code == ErrorCode.None)
+            if (list[i] is not KeyWrite write)
             {
-                appended += Encoding.UTF8.GetByteCount(_rows[Text(append.Key)].Value);
-                if (appended > 4_194_304)
-                {
-                    items[i] = Failed(ErrorCode.TooLarge, 0);
-                    break;
-                }
+                IDictionary<string, Row> seen = mutant == Mutant.TransactionReadsBeforeItsWrites ? before : _rows;
+                Row? row = seen.TryGetValue(Text(list[i].Key), out Row? there) ? there : null;
+                read += row is null ? 0 : Encoding.UTF8.GetByteCount(row.Value);
+                items[i] = row is null
+                    ? new CommandResult(ErrorCode.KeyNotFound, Outcome.None, null, false, null)
+                    : new CommandResult(ErrorCode.None, Outcome.None, FoundIn(row), false, null);
+            }
+            else
+            {
+                items[i] = ExecuteSingle(write, revision + (ulong)i);
+                appended += write is Append && items[i].Code == ErrorCode.None ? Encoding.UTF8.GetByteCount(_rows[Text(write.Key)].Value) : 0;
+            }
+
+            if (appended > 4_194_304 || read > 3_145_728)
+            {
+                items[i] = Failed(ErrorCode.TooLarge, 0);
+                break;
             }
         }
 
-        CommandResult failed = items.FirstOrDefault(i => i.Code != ErrorCode.None);
+        CommandResult failed = items.FirstOrDefault(i => i.Code is not (ErrorCode.None or ErrorCode.KeyNotFound));
         if (failed.Code == ErrorCode.None)
         {
-            return Done(new BatchResult(revision + (ulong)items.Length - 1, [.. items.Select(ItemOf)]));
+            return (ErrorCode.None, revision + (ulong)items.Length - 1, [.. items.Select(ItemOf)]);
         }
 
         if (mutant != Mutant.BatchKeepsWhatWentWell)
         {
-            _rows.Clear();
-            foreach ((string key, Row row) in before)
-            {
-                _rows.Add(key, row);
-            }
+            Restore(before);
         }
 
         for (int i = 0; i < items.Length; i++)
         {
-            ErrorCode code = items[i].Code == ErrorCode.None ? failed.Code : items[i].Code;
-            items[i] = Failed(code, before.GetValueOrDefault(Text(batch.Items[i].Key))?.Revision ?? 0);
+            ErrorCode code = items[i].Code is ErrorCode.None or ErrorCode.KeyNotFound ? failed.Code : items[i].Code;
+            items[i] = Failed(code, before.GetValueOrDefault(Text(list[i].Key))?.Revision ?? 0);
         }
 
-        return Failed(failed.Code, 0) with { Result = new BatchResult(0, [.. items.Select(ItemOf)]) };
+        return (failed.Code, 0, [.. items.Select(ItemOf)]);
+    }
+
+    private void Restore(Dictionary<string, Row> before)
+    {
+        _rows.Clear();
+        foreach ((string key, Row row) in before)
+        {
+            _rows.Add(key, row);
+        }
+    }
+
+    private static Found FoundIn(Row row)
+    {
+        var stored = new ArrayBufferWriter<byte>();
+        StoredValue.Write(stored, row.Type, Encoding.UTF8.GetBytes(row.Value));
+        return new Found(row.Revision, stored.WrittenMemory);
     }
 
     private CommandResult ExecuteSingle(KeyWrite write, ulong revision)
@@ -264,7 +333,24 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
 
     private static ItemResult ItemOf(CommandResult result) => new(result.Code, result.Outcome, null, result.Result);
 
-    private static CommandResult AsDuplicate(CommandResult result) => result with { Duplicate = true };
+    // A record keeps no value: a read is shown again while its key has the version that it saw.
+    private CommandResult AsDuplicate(CommandResult result, Operation copy)
+    {
+        if (result.Result is TransactionResult txn && copy is Transaction asked)
+        {
+            IReadOnlyList<Operation> list = txn.Succeeded ? asked.Then : asked.Otherwise;
+            ItemResult[] items =
+            [
+                .. txn.Items.Select((item, i) => item.Result is not Found found ? item
+                    : _rows.GetValueOrDefault(Text(list[i].Key)) is { } row && (row.Revision == found.Revision || mutant == Mutant.OldVersionShownAsCurrent)
+                        ? item with { Result = FoundIn(row) }
+                        : new ItemResult(ErrorCode.Superseded, Outcome.None, null, new Current(found.Revision))),
+            ];
+            result = result with { Result = txn with { Items = items } };
+        }
+
+        return result with { Duplicate = true };
+    }
 
     private static CommandResult Done(Result result) => new(ErrorCode.None, Outcome.Applied, result, false, null);
 

@@ -24,7 +24,7 @@ public sealed class RandomStreamTests
     public void The_streams_reach_every_kind_of_result()
     {
         var seen = new HashSet<(ErrorCode, bool)>();
-        for (int seed = 1; seed <= 30; seed++)
+        for (int seed = 1; seed <= 110; seed++)
         {
             var machine = new Machine { Level = LevelOf(seed) };
             var stream = new CommandStream(seed, LevelOf(seed));
@@ -67,6 +67,7 @@ public sealed class RandomStreamTests
                     foreach ((KvRequest request, CommandResult result) in requests.Zip(results))
                     {
                         string[] names = [NameOf(request.Operation), .. ((request.Operation as Batch)?.Items ?? []).Select(NameOf)];
+                        // What a transaction holds is executed by batches, too, so its list must not vouch for it.
                         sent.UnionWith(names);
                         executed.UnionWith(result.Code == ErrorCode.None ? names : []);
                     }
@@ -158,8 +159,12 @@ public sealed class RandomStreamTests
 
     // Detail is words for people; everything else must agree.
     private static string Show(CommandResult r) =>
-        $"{r.Code} {r.Outcome} {(r.Items is null ? r.Result : r.Revision)} duplicate={r.Duplicate} "
-        + $"[{string.Join("; ", (r.Items ?? []).Select(i => $"{i.Code} {i.Outcome} {i.Result}"))}]";
+        $"{r.Code} {r.Outcome} {(r.Items is null ? r.Result : r.Revision)} duplicate={r.Duplicate} {(r.Succeeded ? "then" : "")}"
+        + $"[{string.Join("; ", (r.Items ?? []).Select(i => $"{i.Code} {i.Outcome} {Show(i.Result)}"))}]";
+
+    private static string Show(Result? result) => result is Found found
+        ? $"found @ {found.Revision} ({found.ContentType}): {Convert.ToHexString(found.Value.Span)}"
+        : $"{result}";
 
     // Both forms of a log must mean the same.
     private static ushort LevelOf(int seed) => seed % 2 == 0 ? FeatureLevel.First : FeatureLevel.Max;

@@ -14,7 +14,14 @@ internal static class ResultViews
 
         public long Number => command.Result is Counted counted ? counted.Number : 0;
 
-        public IReadOnlyList<ItemResult>? Items => (command.Result as BatchResult)?.Items;
+        public IReadOnlyList<ItemResult>? Items => command.Result switch
+        {
+            BatchResult batch => batch.Items,
+            TransactionResult transaction => transaction.Items,
+            _ => null,
+        };
+
+        public bool Succeeded => command.Result is TransactionResult { Succeeded: true };
     }
 
     extension(ItemResult item)

@@ -25,6 +25,7 @@ public sealed class CoverageMarks
     public const string FolderRefused = "folder-refused-to-an-older-build";
     public const string AppendRefusedAtFirstLevel = "append-refused-at-level-1";
     public const string AppendAfterUpgrade = "append-executed-after-a-cap-was-lifted";
+    public const string TransactionAnsweredLate = "copy-of-a-transaction-answered-when-its-reads-were-superseded";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -33,7 +34,9 @@ public sealed class CoverageMarks
     private const string DiskFault = "disk-fault";
     private const string PinnedGroupRewritten = "pinned-group-rewritten";
 
-    private static readonly string[] Operations = [.. OperationTable.All.Where(row => row.IsRead || row.IsWrite).Select(row => OperationExecuted(row.Name))];
+    // By number; what a node answers without its groups is not for them.
+    private static readonly string?[] Operations =
+        [null, .. OperationTable.All.Select(row => row.IsRead || row.IsWrite ? OperationExecuted(row.Name) : null)];
 
     /// <summary>What a hunt of any size worth the name must reach.</summary>
     public static readonly IReadOnlyList<string> Expected =
@@ -44,7 +47,7 @@ public sealed class CoverageMarks
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
-        CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, .. Operations,
+        CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, TransactionAnsweredLate, .. Operations.OfType<string>(),
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
@@ -55,7 +58,7 @@ public sealed class CoverageMarks
     public static string OperationExecuted(string name) => $"operation-{name}-executed";
 
     /// <summary>A client was told that this succeeded.</summary>
-    public void Executed(Protocol.Operation operation) => Hit(Operations[operation.Code - 1]);
+    public void Executed(Protocol.Operation operation) => Hit(Operations[operation.Code]!);
 
     public void Hit(string mark, long times = 1)
     {

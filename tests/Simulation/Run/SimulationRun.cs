@@ -45,11 +45,12 @@ public static class SimulationRun
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         var levels = new LevelClients(cluster);
         var appends = new AppendWriters(cluster, seed);
+        var transfers = new TransferWriters(cluster, seed);
         string? violation = null;
         string? detail = null;
         try
         {
-            Run(cluster, nemesis, clients, levels, appends, capped, random);
+            Run(cluster, nemesis, clients, levels, appends, transfers, capped, random);
             if (plan.MovedReplicas == 0 && random.Chance(0.5))
             {
                 new OneLeftBehind(cluster, random).Run();
@@ -106,14 +107,15 @@ public static class SimulationRun
     }
 
     private static void Run(
-        SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, AppendWriters appends, CappedNodes capped,
-        SimulatedRandom random)
+        SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, AppendWriters appends, TransferWriters transfers,
+        CappedNodes capped, SimulatedRandom random)
     {
         cluster.StartAll();
         Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
         clients.Start();
         levels.Start();
         appends.Start();
+        transfers.Start();
         nemesis.Start();
         capped.Start(nemesis);
         cluster.Placement.Start();
@@ -128,8 +130,9 @@ public static class SimulationRun
         clients.Stop();
         levels.Stop();
         appends.Stop();
+        transfers.Stop();
         Require(
-            cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle && appends.AllIdle, LivenessMicros), "liveness",
+            cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle && appends.AllIdle && transfers.AllIdle, LivenessMicros), "liveness",
             "operations were still open a minute after all faults healed");
         Require(
             cluster.Scheduler.RunUntil(() => cluster.Placement.IsSettled, LivenessMicros), "liveness", $"replicas were still moving a minute after all faults healed: {cluster.Placement.Pending}");
@@ -141,6 +144,7 @@ public static class SimulationRun
         }
 
         appends.Check();
+        transfers.Check();
         (Verdict verdict, string? key) = new LinearizabilityChecker().Check(clients.History);
         Require(verdict != Verdict.Violation, "linearizability", $"no order of the operations on {key} explains what clients saw");
         Require(verdict != Verdict.Undecided, "history-undecided", "the search for an order was cut short: no verdict is no pass");

@@ -9,6 +9,8 @@ internal sealed class AppendRoute(FrontDoor door) : ValueRoute(door)
 
     protected override string Noun => "an append";
 
+    public override Operation OfJson(OperationJson item) => new Append(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
+
     public override IEnumerable<Route> Routes =>
     [
         new(HttpMethods.Post, "/v1/append/{key}", "AppendValue", Area.Data, "Add bytes to the end of a value", WriteValueAsync)

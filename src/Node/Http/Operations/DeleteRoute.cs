@@ -10,6 +10,8 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
 
     protected override string Noun => "a delete";
 
+    public override Operation OfJson(OperationJson item) => new Delete(item.Key, item.Condition);
+
     public override IEnumerable<Route> Routes => KeyPaths.Of("DeleteValue", (path, form, id) =>
         new Route(HttpMethods.Delete, path, id, Area.Data, "Delete a key", DeleteAsync)
         {

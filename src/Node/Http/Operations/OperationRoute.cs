@@ -21,6 +21,10 @@ internal abstract class OperationRoute(FrontDoor door)
     /// <summary>What messages call it: "an increment".</summary>
     protected abstract string Noun { get; }
 
+    /// <summary>The operation as an item of a JSON body; null when it cannot be one.</summary>
+    /// <exception cref="JsonShapeException">A member is missing, or not what it must be.</exception>
+    public virtual Operation? OfJson(OperationJson item) => null;
+
     protected FrontDoor Door => door;
 
     /// <summary>The key and the options, checked; not null when something is wrong with them.</summary>

@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Text.Json;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>POST of a transaction: conditions, what is done when they hold, and what otherwise.</summary>
+internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
+{
+    private const string Json = "application/json";
+
+    private readonly Lazy<Dictionary<string, OperationRoute>> _operations =
+        new(() => Http.Routes.OperationsOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name));
+
+    private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
+
+    public override byte Code => Transaction.OperationCode;
+
+    protected override string Noun => "a transaction";
+
+    public override IEnumerable<Route> Routes =>
+    [
+        new(HttpMethods.Post, "/v1/txn", "RunTransaction", Area.Data, "Compare, then write and read, as one", RunAsync)
+        {
+            Options = RequestKinds.Write,
+            RequestMediaTypes = [Json],
+            RequestDescription = """
+                {"if": [condition, …], "then": [operation, …], "else": [operation, …]}, each list at most once and possibly left out; all keys
+                of one slot: give them one hash tag {…}. A condition is {"key", "is"}, where is says "absent", "exists", {"revision": text} or
+                {"value": text, "encoding": "utf8" or "base64", "contentType": text}. An operation is {"op": "put", "key", "value", "encoding",
+                "contentType"}, {"op": "append", …}, {"op": "delete", "key"}, {"op": "incr", "key", "delta", "initial"} or {"op": "get", "key"};
+                writes also take "ifMatch" or "ifAbsent": when that does not hold nothing of the transaction is written.
+                """,
+            Answers =
+            [
+                new(
+                    200,
+                    """
+                    {"succeeded": whether the conditions held, "revision": text, "results": [of each operation that was done, in order]}.
+                    Answered again to a repeated Idempotency-Key, a get whose version is gone has the code Superseded.
+                    """,
+                    Json),
+                RouteAnswer.ConditionFailed,
+                new(415, "The body is not JSON.", "application/problem+json"),
+                .. RouteAnswer.EveryWrite,
+            ],
+        },
+    ];
+
+    private async Task RunAsync(HttpContext context, Route route)
+    {
+        long started = Stopwatch.GetTimestamp();
+        Problem? problem = RequestOptions.Read(context.Request, route.Options, Noun, Door.Config, out RequestOptions options);
+        if (problem is null && !context.Request.HasJsonContentType())
+        {
+            problem = Problem.Unsupported("A transaction is JSON: send Content-Type: application/json.");
+        }
+
+        if (problem is not null)
+        {
+            await Door.WriteProblemAsync(context, problem);
+            return;
+        }
+
+        if (await ReadBodyAsync(context, "requestBytes", Door.Config.Limits.RequestBytes) is not { } body)
+        {
+            return;
+        }
+
+        Transaction transaction;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body, Strictly);
+            transaction = Read(new OperationJson(document.RootElement, ""));
+        }
+        catch (JsonException e)
+        {
+            await Door.WriteProblemAsync(context, Problem.Invalid($"The body is not the JSON of a transaction: {e.Message}"));
+            return;
+        }
+        catch (JsonShapeException e)
+        {
+            await Door.WriteProblemAsync(context, Problem.Invalid(e.Message));
+            return;
+        }
+
+        KvReply? reply = await WriteAsync(context, transaction, options, started);
+        if (reply is { Result: TransactionResult result })
+        {
+            await JsonBody.WriteAsync(context, Json, (transaction, result), static (json, done) => Write(json, done.transaction, done.result));
+        }
+    }
+
+    private Transaction Read(OperationJson body)
+    {
+        KeyCondition[] conditions =
+        [
+            .. body.List("if").Select(condition =>
+            {
+                KeyCondition read = condition.KeyCondition();
+                condition.End();
+                return read;
+            }),
+        ];
+        Operation[] then = [.. body.List("then").Select(Item)];
+        Operation[] otherwise = [.. body.List("else").Select(Item)];
+        body.End();
+        return conditions.Length + then.Length + otherwise.Length is > 0 and <= Limits.MaxBatchItems
+            ? new Transaction(conditions, then, otherwise)
+            : throw new JsonShapeException($"A transaction has 1 to {Limits.MaxBatchItems} conditions and operations in all.");
+    }
+
+    private Operation Item(OperationJson item)
+    {
+        string name = item.Operation;
+        Operation operation = _operations.Value.GetValueOrDefault(name)?.OfJson(item)
+            ?? throw item.Wrong("op", $"is \"{name}\"; a transaction knows put, append, delete, incr and get");
+        item.End();
+        return operation;
+    }
+
+    private static void Write(Utf8JsonWriter json, Transaction transaction, TransactionResult result)
+    {
+        IReadOnlyList<Operation> operations = result.Succeeded ? transaction.Then : transaction.Otherwise;
+        json.WriteBoolean("succeeded", result.Succeeded);
+        json.WriteString("revision", result.Revision.ToString());
+        json.WriteStartArray("results");
+        for (int i = 0; i < result.Items.Count; i++)
+        {
+            json.WriteStartObject();
+            json.WriteString("op", OperationTable.Find(operations[i].Code)!.Name);
+            Write(json, result.Items[i]);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void Write(Utf8JsonWriter json, ItemResult item)
+    {
+        switch (item.Result)
+        {
+            case Found found:
+                json.WriteBoolean("found", true);
+                OperationJson.WriteValue(json, found.Value.Span);
+                json.WriteString("contentType", found.ContentType ?? "application/octet-stream");
+                break;
+            case Written written:
+                json.WriteBoolean("created", written.Created);
+                break;
+            case Deleted deleted:
+                json.WriteBoolean("existed", deleted.Existed);
+                break;
+            case Counted counted:
+                json.WriteNumber("value", counted.Number);
+                break;
+            default:
+                json.WriteBoolean("found", item.Code == ErrorCode.Superseded);
+                break;
+        }
+
+        if (item.Code == ErrorCode.Superseded)
+        {
+            json.WriteString("code", nameof(ErrorCode.Superseded));
+        }
+
+        if (item.Result is { } result)
+        {
+            json.WriteString("etag", ETag.Of(result.Revision));
+            json.WriteString("revision", result.Revision.ToString());
+        }
+    }
+}
