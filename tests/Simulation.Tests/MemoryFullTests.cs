@@ -64,7 +64,9 @@ public sealed class MemoryFullTests
 
         Assert.All(full, bytes => Assert.InRange(bytes, LimitBytes / 2, LimitBytes));
         Assert.All(keys, count => Assert.InRange(count, keys[1] * 9 / 10, keys[1] * 11 / 10));
-        Assert.True(empty[^1] <= empty[1] * 11 / 10, $"left after each cycle: {string.Join(", ", empty)}");
+
+        // What is left goes up and down with where the last snapshot stood; a leak would show in every later cycle.
+        Assert.True(empty.Skip(5).Max() <= empty.Take(5).Max() * 11 / 10, $"left after each cycle: {string.Join(", ", empty)}");
     }
 
     [Fact]

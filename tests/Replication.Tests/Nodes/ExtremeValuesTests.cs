@@ -60,11 +60,17 @@ public sealed class ExtremeValuesTests
     {
         ReplicaId[] crowd = [.. Enumerable.Range(1, 500_000).Select(id => new ReplicaId((ulong)id))];
         byte[] payload = Payload(new InstallSnapshot(Peer, Self, Term, new SnapshotMetadata(20, Term, 1, ConfState.Of(crowd))), wallMs: 1);
-        PeerPayload.TryRead(payload, out _, []);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, []));
-        Assert.Equal(1, head.SkippedItems);
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1024);
+        long least = long.MaxValue;
+        for (int i = 0; i < 10; i++)
+        {
+            // A collection that another test causes ends the thread's allocation block, whose rest then counts.
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.True(PeerPayload.TryRead(payload, out PeerPayloadHead head, []));
+            Assert.Equal(1, head.SkippedItems);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.InRange(least, 0, 1024);
     }
 
     [Fact]

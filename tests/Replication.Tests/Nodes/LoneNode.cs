@@ -146,7 +146,8 @@ internal sealed class LoneNode : ITransport
         return [.. heard.Select(m => m.Message)];
     }
 
-    public ulong LastRoundSent() => SentMessages().OfType<Heartbeat>().Last().Round;
+    /// <summary>0 before the first.</summary>
+    public ulong LastRoundSent() => SentMessages().OfType<Heartbeat>().LastOrDefault()?.Round ?? 0;
 
     public void HearPayload(ReadOnlyMemory<byte> payload, uint from = 1) => Assert.True(Store.OnPeerPayload(new NodeId(from), payload));
 

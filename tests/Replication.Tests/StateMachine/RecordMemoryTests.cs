@@ -3,6 +3,7 @@ using KvStore.StateMachine;
 namespace KvStore.Replication.Tests.StateMachine;
 
 /// <summary>What idempotency records are charged with is about what they take: a limit on memory rests on it.</summary>
+[Collection(nameof(Alone))]
 public sealed class RecordMemoryTests
 {
     [Theory]
@@ -38,3 +39,7 @@ public sealed class RecordMemoryTests
         Assert.InRange(records.Bytes, taken * 2 / 3, taken * 4 / 3);
     }
 }
+
+/// <summary>What these tests measure is of the whole process: nothing else runs beside them.</summary>
+[CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+public sealed class Alone;
