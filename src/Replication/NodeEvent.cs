@@ -16,6 +16,7 @@ public enum NodeEventKind
     Campaigning,
     SnapshotTaken,
     SnapshotInstalled,
+    SnapshotDamaged,
     LogCompacted,
     PeerLost,
     ClockOff,

@@ -12,6 +12,7 @@ internal sealed partial class Replica
 {
     private bool _snapshotRunning;
     private bool _fetchAsked;
+    private bool _snapshotDamaged;
     private ulong _lastSnapshotIndex;
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
@@ -109,6 +110,9 @@ internal sealed partial class Replica
             DeleteUnused(header.Metadata.Index, file);
         }
     }
+
+    /// <summary>The newest snapshot cannot be read any more: nobody can be given it, and the next start would end at it.</summary>
+    public void ReplaceSnapshot() => _snapshotDamaged = true;
 
     /// <summary>Another node fetches a snapshot of this group here, and will need the log behind it.</summary>
     public void OnSnapshotPulled(NodeId by)
@@ -225,7 +229,7 @@ internal sealed partial class Replica
         StoreNodeOptions options = Loop.Node.Options;
         ulong entries = _machine.AppliedIndex - _lastSnapshotIndex;
         long bytesLimit = Math.Max(options.SnapshotMinLogBytes, Loop.TableBytesPerGroup / 2);
-        if (entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted)))
+        if (_snapshotDamaged || entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted)))
         {
             StartSnapshot();
         }
@@ -277,6 +281,7 @@ internal sealed partial class Replica
     private void StartSnapshot()
     {
         _snapshotRunning = true;
+        _snapshotDamaged = false;
         _appliedBytesSinceSnapshot = 0;
         ulong index = _machine.AppliedIndex;
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);

@@ -396,6 +396,9 @@ public sealed class ShardLoop
             case SnapshotPulled pulled:
                 pulled.Replica.OnSnapshotPulled(pulled.By);
                 break;
+            case SnapshotDamaged damaged:
+                damaged.Replica.ReplaceSnapshot();
+                break;
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;

@@ -125,7 +125,8 @@ public sealed class SnapshotQueue : IDisposable
             case null:
                 // Both: a state that waits to be hashed keeps its table from reclaiming what is overwritten meanwhile.
                 bool wrote = WriteStep(maxBytes);
-                return HashStep(maxBytes) || wrote;
+                bool hashed = HashStep(maxBytes);
+                return _transfer.CheckStep() || hashed || wrote;
             case SnapshotDeletion deletion:
                 _transfer.Delete(deletion.Path);
                 return true;

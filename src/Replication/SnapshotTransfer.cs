@@ -46,6 +46,12 @@ internal sealed class SnapshotFetch(Replica replica, ShardLoop loop, string dire
     public NodeId Source => source;
 }
 
+/// <summary>The newest snapshot of this replica's group cannot be read any more: posted to its loop, which has another one taken.</summary>
+internal sealed class SnapshotDamaged(Replica replica) : InboxItem
+{
+    public Replica Replica => replica;
+}
+
 /// <summary>The replica of this group has no more use for the snapshot it asked for.</summary>
 internal sealed class SnapshotNotWanted(GroupId group) : InboxItem
 {
@@ -57,15 +63,34 @@ internal sealed class SnapshotNotWanted(GroupId group) : InboxItem
 /// itself; a lost piece is asked for again from where the file ends. The source keeps the file until nobody has asked for a
 /// piece of it for <see cref="IdleLimitMs"/>, however many newer ones it takes: a large one would never arrive otherwise. (A source
 /// that has lost it gives its newest, and the fetch starts over.) A whole file is checked, header, footer and every block, before it gets its name.
+/// One that does not pass is reported, and asked for again after a pause that grows. Whoever gave it is asked for the start of a file that it has
+/// given to its end: it checks its own, gives nobody a piece meanwhile, and has another one taken when the damage is its own.
 /// </summary>
 internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDisposable
 {
     private readonly Dictionary<GroupId, Incoming> _incoming = [];
     private readonly Dictionary<(NodeId, GroupId), Outgoing> _outgoing = [];
     private readonly SortedSet<string> _deleteWhenIdle = new(StringComparer.Ordinal);
+    private readonly Dictionary<GroupId, BackOff> _backOffs = [];
+
+    // Files that a node was given to their end: who asks for the start of one again could not use it.
+    private readonly HashSet<(NodeId To, string Path)> _given = [];
+    private readonly Queue<Suspect> _suspects = new();
+    private readonly HashSet<string> _damaged = [];
 
     /// <summary>What another node was last given a piece of.</summary>
     private readonly record struct Outgoing(string Path, long AskedMs);
+
+    /// <summary>Fetches of a group that ended in a file which could not be used, and when the next may begin.</summary>
+    private readonly record struct BackOff(int Failures, long UntilMs);
+
+    /// <summary>A file of this node that is being read through.</summary>
+    private sealed class Suspect(GroupId group, string path)
+    {
+        public GroupId Group => group;
+        public string Path => path;
+        public SnapshotReader? Reader { get; set; }
+    }
 
     private sealed class Incoming(SnapshotFetch fetch)
     {
@@ -99,7 +124,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             (index, term, name) = (pull.Index, pull.Term, SnapshotName.Of(pull.Index, pull.Term));
         }
 
-        if (name is null || index < pull.MinIndex)
+        if (name is null || index < pull.MinIndex || !IsGood(pull, $"{directory}/{name}", isStart: index != pull.Index || term != pull.Term || pull.Offset == 0))
         {
             Send(pull.From, SnapshotPayload.Piece(pull.Group, 0, 0, 0, 0, []));
             return;
@@ -116,12 +141,57 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         byte[] bytes = new byte[Math.Min(maxBytes, file.Length - offset)];
         file.Read(bytes, offset);
         Send(pull.From, SnapshotPayload.Piece(pull.Group, index, term, offset, file.Length, bytes), level);
+        if (offset + bytes.Length == file.Length)
+        {
+            _given.Add((pull.From, $"{directory}/{name}"));
+        }
+    }
+
+    /// <summary>One step of looking through what somebody could not use. False: there is nothing to look through.</summary>
+    public bool CheckStep()
+    {
+        if (!_suspects.TryPeek(out Suspect? suspect))
+        {
+            return false;
+        }
+
+        try
+        {
+            suspect.Reader ??= SnapshotReader.Open(files, suspect.Path);
+            for (int rows = 0; rows < RowsCheckedAtOnce; rows++)
+            {
+                if (!suspect.Reader.MoveNext())
+                {
+                    EndCheck(suspect);
+                    break;
+                }
+            }
+        }
+        catch (CorruptStorageException damage)
+        {
+            EndCheck(suspect);
+            _damaged.Add(suspect.Path);
+            node.Report(new NodeEvent(
+                NodeEventKind.SnapshotDamaged, suspect.Group, 0, 0,
+                $"the snapshot {suspect.Path} of this node is damaged, and another one is taken: {damage.Message}"));
+            if (node.LocalReplica(suspect.Group) is { } replica)
+            {
+                node.LoopOf(suspect.Group).Post(new SnapshotDamaged(replica));
+            }
+        }
+
+        return true;
     }
 
     public void Begin(SnapshotFetch fetch)
     {
         if (!_incoming.TryGetValue(fetch.Replica.Group, out Incoming? incoming))
         {
+            if (_backOffs.TryGetValue(fetch.Replica.Group, out BackOff backOff) && node.ElapsedMs() < backOff.UntilMs)
+            {
+                return;
+            }
+
             if (_incoming.Count >= MaxFetches && !TryEndStalled())
             {
                 return;
@@ -139,7 +209,11 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         Pull(incoming);
     }
 
-    public void Forget(SnapshotNotWanted end) => End(end.Group);
+    public void Forget(SnapshotNotWanted end)
+    {
+        _backOffs.Remove(end.Group);
+        End(end.Group);
+    }
 
     /// <summary>Nothing refers to this snapshot file any more: deletes it, or does so later when another node is fetching it.</summary>
     public void Delete(string path)
@@ -151,6 +225,8 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         else if (files.Exists(path))
         {
             files.Delete(path);
+            _given.RemoveWhere(given => given.Path == path);
+            _damaged.Remove(path);
         }
     }
 
@@ -170,7 +246,11 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     }
 
     /// <summary>A file has come to be under this name, again perhaps: its deletion was meant for the earlier one.</summary>
-    public void Needed(string path) => _deleteWhenIdle.Remove(path);
+    public void Needed(string path)
+    {
+        _deleteWhenIdle.Remove(path);
+        _damaged.Remove(path);
+    }
 
     public void OnPiece(SnapshotPiece piece)
     {
@@ -214,6 +294,34 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         {
             incoming.File?.Dispose();
         }
+
+        foreach (Suspect suspect in _suspects)
+        {
+            suspect.Reader?.Dispose();
+        }
+    }
+
+    /// <summary>Not what is damaged, nor what may be: it is looked through first.</summary>
+    private bool IsGood(SnapshotPull pull, string path, bool isStart)
+    {
+        if (_damaged.Contains(path) || _suspects.Any(suspect => suspect.Path == path))
+        {
+            return false;
+        }
+
+        if (!isStart || !_given.Remove((pull.From, path)))
+        {
+            return true;
+        }
+
+        _suspects.Enqueue(new Suspect(pull.Group, path));
+        return false;
+    }
+
+    private void EndCheck(Suspect suspect)
+    {
+        suspect.Reader?.Dispose();
+        _suspects.Dequeue();
     }
 
     private void Pull(Incoming incoming) => Send(
@@ -241,12 +349,14 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         incoming.File!.Sync();
         incoming.File.Dispose();
         string part = PartPath(incoming);
-        if (Checked(part, fetch.Replica.Group, incoming) is not { } header)
+        if (Checked(part, fetch.Replica.Group, incoming, out string? damage) is not { } header)
         {
-            // Whatever damaged it on the way, the next reminder starts over.
             files.Delete(part);
+            BackOffFrom(fetch, incoming, damage);
             return;
         }
+
+        _backOffs.Remove(fetch.Replica.Group);
 
         string name = SnapshotName.Of(incoming.Index, incoming.Term);
         Needed($"{fetch.Directory}/{name}");
@@ -283,8 +393,20 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         }
     }
 
-    private SnapshotHeader? Checked(string path, GroupId group, Incoming incoming)
+    /// <summary>Whatever damaged it, and wherever: the next reminder after the pause starts over.</summary>
+    private void BackOffFrom(SnapshotFetch fetch, Incoming incoming, string? damage)
     {
+        int failures = 1 + _backOffs.GetValueOrDefault(fetch.Replica.Group).Failures;
+        long pauseMs = Math.Min(MaxPauseMs, FirstPauseMs << Math.Min(failures - 1, 16));
+        _backOffs[fetch.Replica.Group] = new BackOff(failures, node.ElapsedMs() + pauseMs);
+        node.Report(new NodeEvent(
+            NodeEventKind.SnapshotDamaged, fetch.Replica.Group, incoming.Term, incoming.Index,
+            $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged and not used, it is asked for again in {pauseMs} ms: {damage}"));
+    }
+
+    private SnapshotHeader? Checked(string path, GroupId group, Incoming incoming, out string? damage)
+    {
+        damage = null;
         try
         {
             using SnapshotReader reader = SnapshotReader.Open(files, path);
@@ -294,10 +416,12 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             }
 
             SnapshotHeader header = reader.Header;
+            damage = "it is not the one that its name says";
             return header.Group == group.Value && header.Metadata.Index == incoming.Index && header.Metadata.Term == incoming.Term ? header : null;
         }
-        catch (CorruptStorageException)
+        catch (CorruptStorageException e)
         {
+            damage = e.Message;
             return null;
         }
     }
@@ -320,6 +444,13 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     private void Send(NodeId to, ReadOnlyMemory<byte> payload, ushort level = FeatureLevel.First) =>
         node.Transport.Send(to, Lane.Append, payload, level);
+
+    /// <summary>After a fetch that ended in a damaged file; twice as long after each further one.</summary>
+    internal const long FirstPauseMs = 1000;
+    internal const long MaxPauseMs = 60_000;
+
+    /// <summary>Rows of a file that are looked through in one step.</summary>
+    private const int RowsCheckedAtOnce = 4096;
 
     /// <summary>A snapshot on its way in; nobody reads it under this name.</summary>
     internal const string PartName = "incoming.part";

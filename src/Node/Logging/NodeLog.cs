@@ -117,6 +117,9 @@ internal static partial class NodeLog
     [LoggerMessage(319, LogLevel.Information, "{Text}")]
     public static partial void DiskWell(ILogger log, string text);
 
+    [LoggerMessage(320, LogLevel.Error, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void SnapshotDamaged(ILogger log, GroupId group, ulong term, ulong index, string text);
+
     [LoggerMessage(310, LogLevel.Debug, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void FirstStartOfGroup(ILogger log, GroupId group, ulong term, ulong index, string text);
 }
