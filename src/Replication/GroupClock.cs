@@ -53,12 +53,30 @@ internal sealed class WallClocks(int nodeCount, uint self)
     /// <summary>A node further off the median than this raises an alert and leaves campaigning to others while they can.</summary>
     public const long MaxOffsetMs = 5000;
 
+    /// <summary>A group further ahead of one of its voters' clocks than this is warned of, in seconds.</summary>
+    public const long MaxLeadSeconds = 60;
+
     private readonly long[] _wallAtStartMs = new long[nodeCount + 1];
     private readonly bool[] _known = new bool[nodeCount + 1];
 
     /// <summary>Whether a node's clock, as far as it was heard, is far off the median of all; for this node see <see cref="StoreNode.ClockIsOff"/>.</summary>
     public bool IsOff(uint node, long ownWallMs, long elapsedMs) => node < _known.Length && _known[node]
         && Math.Abs(_wallAtStartMs[node] + elapsedMs - MedianOfAllMs(ownWallMs, elapsedMs)) > MaxOffsetMs;
+
+    /// <summary>The earliest time that one of these nodes' wall clocks shows now; nodes never heard of are left out.</summary>
+    public long SlowestMs(ReadOnlySpan<uint> voters, long ownWallMs, long elapsedMs)
+    {
+        long slowest = ownWallMs;
+        foreach (uint node in voters)
+        {
+            if (node != self && _known[node])
+            {
+                slowest = Math.Min(slowest, _wallAtStartMs[node] + elapsedMs);
+            }
+        }
+
+        return slowest;
+    }
 
     /// <summary>Median over all nodes that were heard, and this one.</summary>
     public long MedianOfAllMs(long ownWallMs, long elapsedMs)

@@ -20,6 +20,7 @@ public enum NodeEventKind
     LogCompacted,
     PeerLost,
     ClockOff,
+    GroupsAhead,
     TornTailCut,
     LevelRaised,
     AboveLevel,

@@ -9,7 +9,14 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed record GroupStatus(
     GroupId Group, ulong ReplicaId, string Role, NodeId Leader, ulong Term, ulong Commit, ulong Applied, ulong FirstIndex, ulong LastIndex,
-    long LogBytes, long Keys, ulong SnapshotIndex, long SnapshotsInstalled, ushort Level = FeatureLevel.First);
+    long LogBytes, long Keys, ulong SnapshotIndex, long SnapshotsInstalled, ushort Level = FeatureLevel.First)
+{
+    /// <summary>
+    /// Whole seconds by which the group's time is ahead of the slowest wall clock of its voters, as far as they were heard. Group time never
+    /// goes back: what began with clocks that were ahead stays ahead until real time has caught up.
+    /// </summary>
+    public long ClockLeadSeconds { get; init; }
+}
 
 /// <summary>Totals since start, for /metrics and load reports.</summary>
 public readonly record struct NodeCounters(

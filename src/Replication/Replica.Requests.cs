@@ -350,11 +350,17 @@ internal sealed partial class Replica
         Code = result.Code,
         Outcome = result.Outcome,
         Result = result.Result,
-        Detail = result.Detail,
+        Detail = result.Code == ErrorCode.IdempotencyExpired ? WithClockLead(result.Detail) : result.Detail,
         Evidence = evidence,
         History = result.Result is not null ? _machine.History : 0,
         Epoch = Loop.Node.Routing.Epoch,
     };
+
+    /// <summary>It need not be the client who was slow.</summary>
+    private string? WithClockLead(string? detail) => ClockLeadMs() / 1000 is >= WallClocks.MaxLeadSeconds and var seconds
+        ? $"{detail} Group {Group} counts time {seconds} s ahead of the slowest wall clock of its nodes: what was first sent by that clock seems so much older "
+            + "until real time has caught up."
+        : detail;
 
     /// <summary>Value bytes gathered into one entry; a single larger request still travels alone.</summary>
     private const int MaxEntryBytes = 256 * 1024;

@@ -366,7 +366,8 @@ internal sealed partial class Replica : GroupRoute
         GroupStatus? old = _status;
         ReplicaView view = _view;
         ulong commit = _raft.CommitIndex;
-        if (old is not null && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
+        long clockLead = ClockLeadMs() / 1000;
+        if (old is not null && old.ClockLeadSeconds == clockLead && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
             && old.Applied == _machine.AppliedIndex && old.SnapshotIndex == _lastSnapshotIndex && old.Role == RoleName(view)
             && old.FirstIndex == _log.FirstIndex && old.Level == _machine.Level)
         {
@@ -375,7 +376,17 @@ internal sealed partial class Replica : GroupRoute
 
         Volatile.Write(ref _status, new GroupStatus(
             Group, Id.Value, RoleName(view), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
-            _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled, _machine.Level));
+            _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled, _machine.Level)
+        {
+            ClockLeadSeconds = clockLead,
+        });
+    }
+
+    /// <summary>How far what the group has stamped is ahead of the slowest of its voters' wall clocks; 0 when it is not.</summary>
+    private long ClockLeadMs()
+    {
+        StoreNode node = Loop.Node;
+        return Math.Max(0, (long)_machine.GroupTime - node.Walls.SlowestMs(_voterNodes, (long)node.WallMs(), node.ElapsedMs()));
     }
 
     protected override void OnHint(NodeId leader)

@@ -9,6 +9,7 @@ namespace KvStore.Replication;
 public sealed partial class StoreNode
 {
     private readonly PeerDisks _peerDisks;
+    private int _groupsAreAhead;
 
     internal DiskWatch Disk { get; }
 
@@ -27,6 +28,28 @@ public sealed partial class StoreNode
 
     internal bool HasWellDisk(NodeId peer) =>
         LevelOf(peer) < DiskReport.Since ? !peer.IsNone : _peerDisks.IsWell(peer, ElapsedMs());
+
+    /// <summary>
+    /// Most seconds by which a group here is ahead of the slowest clock of its nodes. Who asks by such a clock is told that his request is old.
+    /// Said once until it is over.
+    /// </summary>
+    private void WarnOfGroupsAhead()
+    {
+        long most = 0;
+        foreach (Replica replica in Replicas.Values)
+        {
+            most = Math.Max(most, replica.Status?.ClockLeadSeconds ?? 0);
+        }
+
+        int ahead = most >= WallClocks.MaxLeadSeconds ? 1 : 0;
+        if (Interlocked.Exchange(ref _groupsAreAhead, ahead) == 0 && ahead != 0)
+        {
+            Report(new NodeEvent(
+                NodeEventKind.GroupsAhead, default, 0, 0,
+                $"groups count time up to {most} s ahead of the slowest wall clock of their nodes: requests with keys that name a time seem so much older; "
+                + "set the clocks, and wait as long"));
+        }
+    }
 
     private void OnDiskChanged(bool isSick, long ageMs) => Report(isSick
         ? new NodeEvent(

@@ -483,6 +483,7 @@ public sealed partial class StoreNode : IDisposable
         }
 
         ClockIsOff = off;
+        WarnOfGroupsAhead();
     }
 
     private KvReply RoutingAnswer(ulong sinceEpoch)

@@ -35,11 +35,15 @@ internal sealed class HealthEndpoints(FrontDoor door)
         return door.WriteProblemAsync(context, new Problem(code, $"{readiness.Detail}.") { Status = StatusCodes.Status503ServiceUnavailable });
     }
 
+    private const long WarnOfLeadSeconds = 60;
+
     private static HealthReport Report(string status, StoreCalls store)
     {
         IReadOnlyList<GroupStatus> groups = store.Groups();
+        long lead = groups.Count == 0 ? 0 : groups.Max(group => group.ClockLeadSeconds);
         return new HealthReport(
-            status, groups.Count, groups.Count(group => group.Leader.IsNone), Memory: store.Room().IsMemoryShort ? "short" : "enough");
+            status, groups.Count, groups.Count(group => group.Leader.IsNone), Memory: store.Room().IsMemoryShort ? "short" : "enough",
+            Clock: lead >= WarnOfLeadSeconds ? $"groups are up to {lead} s ahead of the slowest wall clock of their nodes" : null);
     }
 
     private static Task WriteAsync(HttpContext context, HealthReport report)

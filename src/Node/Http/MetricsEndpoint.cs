@@ -110,6 +110,9 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         WriteGroups(text, groups, "kvstore_raft_snapshot_index", "gauge", "Index of the newest snapshot.", group => group.SnapshotIndex);
         WriteGroups(text, groups, "kvstore_raft_leader", "gauge", "1 when this node leads it.", group => group.Leader == self ? 1 : 0);
         WriteGroups(text, groups, "kvstore_raft_leader_known", "gauge", "1 when a leader is known.", group => group.Leader.IsNone ? 0 : 1);
+        WriteGroups(
+            text, groups, "kvstore_group_clock_lead_seconds", "gauge", "How far the group's time is ahead of the slowest wall clock of its nodes.",
+            group => group.ClockLeadSeconds);
         WriteGroups(text, groups, "kvstore_group_keys", "gauge", "Keys of the group.", group => group.Keys);
     }
 

@@ -101,6 +101,9 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.SnapshotDamaged:
                 NodeLog.SnapshotDamaged(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
+            case NodeEventKind.GroupsAhead:
+                NodeLog.GroupsAhead(_log, e.Text);
+                break;
             case NodeEventKind.DiskSick:
                 NodeLog.DiskSick(_log, e.Text);
                 break;

@@ -120,6 +120,9 @@ internal static partial class NodeLog
     [LoggerMessage(320, LogLevel.Error, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void SnapshotDamaged(ILogger log, GroupId group, ulong term, ulong index, string text);
 
+    [LoggerMessage(321, LogLevel.Warning, "{Text}")]
+    public static partial void GroupsAhead(ILogger log, string text);
+
     [LoggerMessage(310, LogLevel.Debug, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void FirstStartOfGroup(ILogger log, GroupId group, ulong term, ulong index, string text);
 }

@@ -67,10 +67,11 @@ internal sealed class SeparateNodes : IAsyncDisposable
         }
     }
 
+    /// <summary>Tries again until it is acknowledged; no attempt waits for longer than a second.</summary>
     public Task PutAsync(string name, string key, string value) => RunningCluster.UntilAsync($"put {key} at {name}", async () =>
     {
         using var content = new StringContent(value);
-        using HttpResponseMessage answer = await Http.PutAsync(RunningCluster.Url(_running[name], $"/v1/kv/{key}"), content);
+        using HttpResponseMessage answer = await Http.PutAsync(RunningCluster.Url(_running[name], $"/v1/kv/{key}?timeout=1s"), content);
         return answer.IsSuccessStatusCode;
     });
 

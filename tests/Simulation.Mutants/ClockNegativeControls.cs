@@ -1,0 +1,12 @@
+using Xunit;
+using Xunit.Abstractions;
+
+namespace KvStore.Simulation.Mutants;
+
+/// <summary>Faults in what becomes of a node whose clock is wrong.</summary>
+public sealed class ClockNegativeControls(ITestOutputHelper output)
+{
+    [Fact]
+    public void A8_a_node_with_a_wrong_clock_that_leads_like_any_other_is_caught() =>
+        Hunt.CatchesIn(output, "wrong-clock-may-lead", "liveness", WrongClock.LeadsNothing);
+}
