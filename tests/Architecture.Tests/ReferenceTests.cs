@@ -16,7 +16,7 @@ public class ReferenceTests
         ["Replication"] = ["Raft", "StateMachine", "Cluster", "Protocol", "Storage"],
         ["Node"] = ["Replication", "Storage", "Cluster", "Protocol"],
         ["ClientLib"] = ["Protocol"],
-        ["Cli"] = ["ClientLib", "Protocol"],
+        ["Cli"] = ["ClientLib", "Protocol", "Node"],
         ["LoadTests"] = ["ClientLib", "Protocol"],
         ["Micro"] = ["Replication", "StateMachine", "Storage", "Raft", "Protocol"],
         ["Simulation"] = ["Replication", "StateMachine", "Cluster", "Storage", "Raft", "Protocol"],
@@ -28,6 +28,7 @@ public class ReferenceTests
     [
         "Microsoft.AspNetCore.OpenApi", "Swashbuckle.AspNetCore.SwaggerUI",
         "Serilog", "Serilog.Extensions.Logging", "Serilog.Sinks.Console", "Serilog.Sinks.File",
+        "System.CommandLine", "Spectre.Console",
         "Microsoft.CodeAnalysis.BannedApiAnalyzers", "Microsoft.VisualStudio.Threading.Analyzers",
     ];
 

@@ -1,0 +1,3 @@
+using KvStore.Cli;
+
+return await Kvctl.RunAsync(args, Console.Out, Console.Error, Console.In);
