@@ -113,7 +113,10 @@ public sealed class KvClient : KvOperations, IAsyncDisposable
 
         return new KvTopology(
             ClusterId!, routing.Revision, table.VirtualNodeCount, [.. routing.Nodes.Select(one => new KvNode(one.Name, one.Http, one.Binary, one.Zone))],
-            groups) { Table = table };
+            groups)
+        {
+            Table = table,
+        };
     }
 
     /// <summary>Closes all connections. Calls in flight end.</summary>

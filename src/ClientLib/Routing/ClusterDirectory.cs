@@ -47,7 +47,10 @@ internal sealed class ClusterDirectory(KvClientOptions options) : IDisposable
             if (!response.IsSuccessStatusCode)
             {
                 throw new KvException(
-                    ErrorCode.Starting, $"{endpoint} does not say which nodes there are ({(int)response.StatusCode})") { Outcome = Outcome.NotApplied };
+                    ErrorCode.Starting, $"{endpoint} does not say which nodes there are ({(int)response.StatusCode})")
+                {
+                    Outcome = Outcome.NotApplied,
+                };
             }
 
             byte[] body = await response.Content.ReadAsByteArrayAsync(both.Token).ConfigureAwait(false);
