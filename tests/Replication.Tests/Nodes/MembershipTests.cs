@@ -157,6 +157,27 @@ public sealed class MembershipTests
         }
     }
 
+    /// <summary>
+    /// A snapshot says its configuration, and an older build cannot read one with an epoch, whatever the level of the group: it is not told to
+    /// fetch it.
+    /// </summary>
+    [Theory]
+    [InlineData(FeatureLevel.First, false)]
+    [InlineData(FeatureLevel.Max, true)]
+    public void A_snapshot_with_an_epoch_is_not_ordered_of_an_older_build_in_a_group_that_nobody_has_raised(ushort level, bool ordered)
+    {
+        LoneNode node = Leading(nodeOfNewcomer: 4, snapshotEntries: 1);
+        TakeSnapshot(node);
+        node.Store.OnPeerHello(new NodeId(3), 1, level);
+
+        // Node 3 has nothing that the log still holds.
+        ulong asked = node.SentMessages().OfType<AppendEntries>().Last(append => append.To == new ReplicaId(3)).PrevIndex;
+        node.Hear(new AppendRejected(new ReplicaId(3), node.Replica.Id, node.Replica.View.Term, asked, HintIndex: 2, HintTerm: 5));
+        node.Turn();
+        Assert.Equal(FeatureLevel.First, node.Store.Groups[0].Level);
+        Assert.Equal(ordered, node.SentMessages().OfType<InstallSnapshot>().Any(order => order.To == new ReplicaId(3)));
+    }
+
     /// <summary>The epoch is part of what a restart and a snapshot bring back.</summary>
     [Fact]
     public void A_restarted_replica_still_knows_which_table_the_group_follows()
@@ -234,7 +255,8 @@ public sealed class MembershipTests
     private static LoneNode Leading(
         uint nodeOfNewcomer, ulong snapshotEntries = 10_000, ConfTransition transition = ConfTransition.Auto)
     {
-        var node = new LoneNode(nodes: 5, adjust: o => o with { SnapshotMinEntries = snapshotEntries });
+        var node = new LoneNode(
+            nodes: 5, adjust: o => o with { SnapshotMinEntries = snapshotEntries, MaxTrailingEntries = snapshotEntries == 1 ? 0 : o.MaxTrailingEntries });
         ConfChange change = new(transition, [new ConfChangeStep(ConfChangeKind.AddLearner, Newcomer, nodeOfNewcomer)]) { Epoch = Table };
         var entry = new Entry(Term, 6, EntryKind.ConfChange, 0, 6UL << 16, 1, change.Encode());
         node.Hear(new AppendEntries(LoneNode.IdOf(1), node.Replica.Id, Term, 5, 5, 6, [entry]));
