@@ -9,6 +9,18 @@ internal sealed class ManualTime : TimeProvider
 
     public override long TimestampFrequency => 1000;
 
+    /// <summary>Timers that will fire one day.</summary>
+    public int RunningTimers
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _timers.Count(timer => timer.IsDue(long.MaxValue - 1));
+            }
+        }
+    }
+
     public override long GetTimestamp() => Volatile.Read(ref _now);
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)

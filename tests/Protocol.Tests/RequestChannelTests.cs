@@ -51,6 +51,29 @@ public sealed class RequestChannelTests
         await serving.WaitAsync(Patience);
     }
 
+    /// <summary>
+    /// Both loops are over because the other side has closed, while whoever ends the channel is about to cancel what they waited for: the
+    /// transport is his until he has done.
+    /// </summary>
+    [Fact]
+    public async Task The_transport_is_closed_only_when_whoever_ended_the_channel_has_done_with_it()
+    {
+        var (near, far) = DuplexPipe.Create();
+        var input = new HeldUpReader(near.Input);
+        var channel = RequestChannel.Start(new DuplexPipe(input, near.Output));
+        Task closing = Task.Run(() => channel.DisposeAsync().AsTask());
+        await input.Cancelling.WaitAsync(Patience);
+        await far.Output.CompleteAsync();
+        await far.Input.CompleteAsync();
+
+        // Nothing says when it would have been closed; it is not to be.
+        await Task.WhenAny(input.Closed, Task.Delay(300));
+        Assert.False(input.Closed.IsCompleted);
+        input.GoOn.SetResult();
+        await closing.WaitAsync(Patience);
+        await input.Closed.WaitAsync(Patience);
+    }
+
     [Fact]
     public async Task Replies_may_come_in_any_order()
     {
@@ -407,5 +430,39 @@ public sealed class RequestChannelTests
 
             return await inner.FlushAsync(cancellationToken);
         }
+    }
+
+    /// <summary>Whoever cancels a read here is held up before it.</summary>
+    private sealed class HeldUpReader(PipeReader inner) : PipeReader
+    {
+        private readonly TaskCompletionSource _cancelling = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Cancelling => _cancelling.Task;
+
+        public Task Closed => _closed.Task;
+
+        public TaskCompletionSource GoOn { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override void CancelPendingRead()
+        {
+            _cancelling.TrySetResult();
+            Assert.True(GoOn.Task.Wait(Patience));
+            inner.CancelPendingRead();
+        }
+
+        public override void Complete(Exception? exception = null)
+        {
+            _closed.TrySetResult();
+            inner.Complete(exception);
+        }
+
+        public override void AdvanceTo(SequencePosition consumed) => inner.AdvanceTo(consumed);
+
+        public override void AdvanceTo(SequencePosition consumed, SequencePosition examined) => inner.AdvanceTo(consumed, examined);
+
+        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) => inner.ReadAsync(cancellationToken);
+
+        public override bool TryRead(out ReadResult result) => inner.TryRead(out result);
     }
 }

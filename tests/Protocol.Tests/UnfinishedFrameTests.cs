@@ -148,6 +148,30 @@ public sealed class UnfinishedFrameTests
         }
     }
 
+    /// <summary>Its first bytes have come and their time runs, when the node stops reading for want of memory that others hold.</summary>
+    [Fact]
+    public async Task The_time_of_a_frame_does_not_run_while_it_waits_for_memory()
+    {
+        var time = new ManualTime();
+        var servers = new RequestServers(Large + FrameHeader.SizeBytes, time);
+        byte[] frame = LargeRequest();
+        var held = servers.Frames.Ask(frame.Length, () => { });
+
+        // A request and the beginning of the frame: when the request has been answered those bytes have been seen, and the node reads on.
+        await using var client = new Client(servers);
+        await client.WriteAsync((byte[])[.. StreamTests.RequestOf(1), .. frame[..10]]).WaitAsync(Patience);
+        Assert.Equal(FrameKind.Reply, (await RequestChannelTests.ReadFrameAsync(client.Near.Input)).Kind);
+        await StreamTests.UntilAsync(() => time.RunningTimers == 1);
+        var rest = client.WriteAsync(frame.AsMemory(10));
+        await StreamTests.UntilAsync(() => servers.Frames.Waiting == 1);
+        await Task.Delay(20);
+        time.Advance(60_000);
+        servers.Frames.Return(held);
+        await rest.WaitAsync(Patience);
+        Assert.Equal(FrameKind.Reply, (await RequestChannelTests.ReadFrameAsync(client.Near.Input)).Kind);
+        Assert.False(client.Serving.IsCompleted);
+    }
+
     [Fact]
     public async Task Each_frame_has_its_own_time_however_many_come_in_pieces()
     {
