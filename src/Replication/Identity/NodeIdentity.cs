@@ -108,7 +108,8 @@ public sealed class NodeIdentity
             if (identity.Level > maxLevel)
             {
                 throw new IdentityException(
-                    $"{directory} may hold data of feature level {identity.Level} and this program knows {maxLevel}; start a newer program");
+                    $"{directory} may hold data of feature level {identity.Level} and this program knows {maxLevel}; start a newer program"
+                    + (maxLevel < FeatureLevel.Max ? ", or this one without upgrade.maxLevel" : string.Empty));
             }
 
             if (identity.LogCreated && !hasLog)
