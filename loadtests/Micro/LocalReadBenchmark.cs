@@ -36,6 +36,7 @@ public class LocalReadBenchmark : IDisposable
             Incarnation = 1,
             Uuid = Guid.NewGuid(),
             Seed = 1,
+            Writer = 1,
         };
         _store = StoreNode.Open(options, new OsFileSystem(), new NoTransport(), new BootTimeProvider(), _ => { });
         _replica = _store.LocalReplica(new GroupId(1))!;

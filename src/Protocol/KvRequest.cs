@@ -130,8 +130,14 @@ public sealed record KvRequest
     /// <summary>Time left when the request was sent, milliseconds. The receiver counts down on its own clock.</summary>
     public int TimeoutMs { get; init; } = 5000;
 
-    /// <summary>Internal hops left; a node that may not forward answers WrongNode with its leader hint.</summary>
-    public byte HopsLeft { get; init; } = 1;
+    /// <summary>
+    /// How often nodes may pass the request on. With 0 a node that does not lead answers WrongNode with its leader hint; with 1 it asks the
+    /// leader; with 2 it also asks another node, which asks the leader, when it cannot reach that one itself.
+    /// </summary>
+    public byte HopsLeft { get; init; } = MostHops;
+
+    /// <summary>What a client's request has, and no request more.</summary>
+    public const byte MostHops = 2;
 
     /// <summary>Routing epoch of the sender; 0 when it has none.</summary>
     public ulong Epoch { get; init; }

@@ -4,12 +4,20 @@ namespace KvStore.Replication;
 
 /// <summary>
 /// How a loop gets a request for one group answered: by its own replica, or through another node. A request waits here while
-/// nobody is known to lead, and comes back here whenever an attempt ended without an answer.
+/// nobody is known to lead, and comes back here whenever an attempt ended without an answer. It has one attempt at a time; what an
+/// attempt's end means is <see cref="AttemptRule"/>'s to say. Nothing tells a node that another one has gone silent, paused or cut off:
+/// it has patience with one attempt for as long as an election takes.
 /// </summary>
 internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 {
     private readonly List<RequestItem> _waiting = [];
+    private readonly List<RequestItem> _underWay = [];
+    private readonly List<Shunned> _shunned = [];
+    private readonly List<RequestItem> _givenUp = [];
     private uint _nextOther;
+
+    /// <summary>A node that said nothing, or could not be reached, and is not asked first for a while.</summary>
+    private readonly record struct Shunned(NodeId Node, long UntilMs, bool IsSilent);
 
     public GroupId Group => group;
 
@@ -18,21 +26,31 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// <summary>The node believed to lead the group; None when unknown.</summary>
     public abstract NodeId LeaderNode { get; }
 
+    /// <summary>Nodes that may be asked in a row without a pause.</summary>
+    protected abstract int NodesToAsk { get; }
+
     /// <summary>Gets the request answered, or lets it wait.</summary>
     public abstract void Accept(RequestItem item);
 
     protected void Wait(RequestItem item) => _waiting.Add(item);
 
-    /// <summary>What waits here, for the route that takes this one's place.</summary>
+    /// <summary>What waits here or is with another node, for the route that takes this one's place.</summary>
     public IReadOnlyList<RequestItem> TakeWaiting()
     {
-        RequestItem[] items = [.. _waiting.Where(item => !item.IsCompleted)];
+        foreach (RequestItem item in _underWay)
+        {
+            item.GiveUpAttempt();
+        }
+
+        RequestItem[] items = [.. _waiting.Concat(_underWay).Where(item => !item.IsCompleted)];
         _waiting.Clear();
+        _underWay.Clear();
         return items;
     }
 
-    /// <summary>Tries again everything that waits: the leader may have changed, or a tick has passed.</summary>
-    protected void RetryWaiting()
+    /// <summary>Tries again what waits: the leader may have changed, or a pause is over.</summary>
+    /// <param name="nowMs">Whose pause ends later waits on; null: there is news, and nobody waits.</param>
+    protected void RetryWaiting(long? nowMs = null)
     {
         if (_waiting.Count == 0)
         {
@@ -43,22 +61,40 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         _waiting.Clear();
         foreach (RequestItem item in items)
         {
-            if (!item.IsCompleted)
+            if (item.IsCompleted)
             {
-                Accept(item);
+                continue;
             }
+
+            if (nowMs < item.PauseUntilMs)
+            {
+                Wait(item);
+                continue;
+            }
+
+            item.Fruitless = nowMs is null ? 0 : item.Fruitless;
+            Accept(item);
         }
     }
 
-    /// <summary>Ends what has waited past its deadline.</summary>
+    /// <summary>Ends what has waited past its deadline, and what another node has not answered by then.</summary>
     public virtual void Expire(long nowMs)
     {
         for (int i = _waiting.Count - 1; i >= 0; i--)
         {
-            if (nowMs >= _waiting[i].DeadlineMs)
+            // An answer that comes after the deadline comes to nobody: at the next tick it would be too late.
+            if (nowMs + Loop.Node.Options.TickMs > _waiting[i].DeadlineMs)
             {
                 Loop.Complete(_waiting[i], DeadlineReply(_waiting[i]));
                 _waiting.RemoveAt(i);
+            }
+        }
+
+        for (int i = _underWay.Count - 1; i >= 0; i--)
+        {
+            if (nowMs >= _underWay[i].DeadlineMs)
+            {
+                Loop.Complete(_underWay[i], DeadlineReply(_underWay[i]));
             }
         }
     }
@@ -66,21 +102,28 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// <summary>The node stops: everything that waits is answered honestly.</summary>
     public virtual void Abandon()
     {
-        foreach (RequestItem item in _waiting)
+        foreach (RequestItem item in _waiting.Concat(_underWay))
         {
             Loop.Abandon(item);
         }
 
         _waiting.Clear();
+        _underWay.Clear();
     }
 
     public virtual void OnTick(long nowMs)
     {
         Expire(nowMs);
-        RetryWaiting();
+        GiveUpOnSilence(nowMs);
+        RetryWaiting(nowMs);
     }
 
-    protected void Forward(RequestItem item, NodeId to, long nowMs)
+    /// <summary>Passes a request on.</summary>
+    /// <param name="item">With no attempt under way.</param>
+    /// <param name="to">Another node.</param>
+    /// <param name="nowMs">This turn's time.</param>
+    /// <param name="mayPassOn">The node that is asked is not the leader, and may ask it.</param>
+    protected void Forward(RequestItem item, NodeId to, long nowMs, bool mayPassOn = false)
     {
         if (item.Request.HopsLeft == 0)
         {
@@ -97,11 +140,17 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             return;
         }
 
-        OnForwarding(item, to);
-
         // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
         left -= Math.Min(left / 10, ForwardMarginMs);
-        Loop.Forward(item, to, item.Request with { Id = item.Id, HopsLeft = 0, TimeoutMs = left, Epoch = Loop.Node.Routing.Epoch });
+        item.UnderWayAt = _underWay.Count;
+        _underWay.Add(item);
+        Loop.Forward(item, to, item.Request with
+        {
+            Id = item.Id,
+            HopsLeft = (byte)(mayPassOn ? 1 : 0),
+            TimeoutMs = left,
+            Epoch = Loop.Node.Routing.Epoch,
+        });
     }
 
     /// <summary>A write that came without an id gets one before it leaves this node: what is sent twice is then executed once.</summary>
@@ -114,209 +163,258 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     }
 
     /// <summary>Another node answered, or its connection broke.</summary>
-    public void OnForwarded(RequestItem item, NodeId to, KvReply? reply, bool notSent, long nowMs)
+    public void OnForwarded(ForwardReturn attempt, long nowMs)
     {
-        if (reply is null)
+        RequestItem item = attempt.Item;
+        bool isUnderWay = item.EndAttempt(attempt);
+        if (isUnderWay)
         {
-            item.AttemptVanished |= item.Request.IsWrite && !notSent;
-            item.MayHaveApplied |= item.AttemptVanished;
-            OnHint(NodeId.None);
-            RetryLater(item, nowMs);
+            TakeFromUnderWay(item.UnderWayAt);
+        }
+
+        AttemptEnd end = attempt switch
+        {
+            { Reply: not null } => AttemptEnd.Answered,
+            { NotSent: true } => AttemptEnd.NotSent,
+            _ => AttemptEnd.Lost,
+        };
+        if (end == AttemptEnd.Answered)
+        {
+            Trust(attempt.To);
+            if (attempt.Reply?.Evidence is { Role: ServedRole.Leader } by)
+            {
+                OnServed(Credible(by.Node));
+            }
+        }
+        else
+        {
+            Shun(attempt.To, nowMs + ShunUnreachableMs, isSilent: false);
+        }
+
+        if (item.IsCompleted)
+        {
             return;
         }
 
-        OnAnswer(to);
-        switch (reply.Code)
+        if (isUnderWay)
         {
-            case ErrorCode.WrongNode or ErrorCode.NoLeader or ErrorCode.Starting or ErrorCode.Draining or ErrorCode.Timeout:
-                NodeId hint = Credible(reply.LeaderHint);
-                OnHint(hint);
-                if (!hint.IsNone && hint != to && !IsSilent(hint))
-                {
-                    Forward(item, hint, nowMs);
-                    return;
-                }
-
-                RetryLater(item, nowMs);
-                return;
-
-            case ErrorCode.Indeterminate:
-                // Safe to send again: the id makes the second copy find the first one's record.
-                item.MayHaveApplied = true;
-                item.AttemptVanished = true;
-                RetryLater(item, nowMs);
-                return;
-
-            default:
-                Loop.Complete(item, WithPath(FinalReply(item, reply)));
-                return;
+            Follow(item, attempt.To, end, attempt.Reply, nowMs);
+        }
+        else if (attempt.Reply is { } late && AttemptRule.IsResult(late))
+        {
+            Loop.Complete(item, WithPath(FinalReply(item, late)));
+        }
+        else if (AttemptRule.Proves(item.Request.IsWrite, end, attempt.Reply) == Outcome.NotApplied)
+        {
+            // It was given up, and counted among those of which nobody knows. Now somebody does.
+            item.UnknownAttempts--;
         }
     }
 
     /// <summary>Another node that has a replica, each in turn; None when there is no other.</summary>
-    protected NodeId NextOther()
+    protected NodeId NextOther(NodeId except = default)
     {
         IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(group);
+        NodeId second = NodeId.None;
         for (int tries = replicas.Count; tries > 0; tries--)
         {
             NodeId node = replicas[(int)(_nextOther++ % (uint)replicas.Count)].Node;
-            if (node != Loop.Node.Self)
+            if (node == Loop.Node.Self || node == except)
+            {
+                continue;
+            }
+
+            if (!IsShunned(node))
             {
                 return node;
             }
+
+            second = second.IsNone ? node : second;
         }
 
-        return NodeId.None;
+        return second;
+    }
+
+    /// <summary>The group has another leader than before: what is with anybody else would wait for nothing.</summary>
+    protected void LeaderIsNow(NodeId leader)
+    {
+        for (int i = _underWay.Count - 1; i >= 0; i--)
+        {
+            if (_underWay[i].Attempt?.To != leader)
+            {
+                _givenUp.Add(TakeFromUnderWay(i));
+            }
+        }
+
+        foreach (RequestItem item in _givenUp)
+        {
+            item.GiveUpAttempt();
+            item.Fruitless = 0;
+            if (!item.IsCompleted)
+            {
+                Accept(item);
+            }
+        }
+
+        _givenUp.Clear();
+    }
+
+    /// <summary>The node said nothing, or could not be reached, a moment ago.</summary>
+    protected bool IsShunned(NodeId node) => _shunned.Exists(s => s.Node == node && Loop.NowMs < s.UntilMs);
+
+    /// <summary>Some node with a replica says nothing: whoever is asked instead may have to ask it for us.</summary>
+    protected bool SomeoneIsSilent => _shunned.Exists(s => s.IsSilent && Loop.NowMs < s.UntilMs);
+
+    /// <summary>Who leads, as another node says, or that the one that was asked does not.</summary>
+    protected abstract void OnHint(NodeId leader);
+
+    /// <summary>A leader has answered, through whatever node; None when it is this one.</summary>
+    protected virtual void OnServed(NodeId leader)
+    {
+    }
+
+    /// <summary>The honest answer to a request whose time is over.</summary>
+    protected virtual KvReply DeadlineReply(RequestItem item) =>
+        AttemptRule.CodeAtDeadline(
+            StateOf(item, NodeId.None) with { UnknownAttempts = item.MayHaveApplied ? 1 : 0 }, leaderIsKnown: !LeaderNode.IsNone) switch
+        {
+            ErrorCode.Indeterminate => Replies.Indeterminate("The deadline passed after the write was handed over"),
+            ErrorCode.Timeout => Replies.ReadTimeout(Group),
+            _ => Replies.NoLeader(Group, LeaderNode),
+        };
+
+    /// <summary>An answer of the group itself, or of a node that refuses: said to who asked if it says what is known, and no more.</summary>
+    protected KvReply FinalReply(RequestItem item, KvReply reply) =>
+        AttemptRule.CodeOf(StateOf(item, NodeId.None), reply) == reply.Code ? reply : Replies.Indeterminate($"The last attempt ended as {reply.Code}");
+
+    private AttemptState StateOf(RequestItem item, NodeId asked) => new()
+    {
+        IsWrite = item.Request.IsWrite,
+        HasId = item.Id is not null,
+        IdIsCallers = !item.HasOwnId,
+        UnknownAttempts = item.UnknownAttempts,
+        Asked = asked,
+        Fruitless = item.Fruitless,
+        Nodes = NodesToAsk,
+        LeftMs = item.DeadlineMs - Loop.NowMs,
+        IsRelay = true,
+    };
+
+    private void Follow(RequestItem item, NodeId asked, AttemptEnd end, KvReply? reply, long nowMs)
+    {
+        AttemptVerdict verdict = AttemptRule.Next(StateOf(item, asked), end, reply);
+        if (AttemptRule.Proves(item.Request.IsWrite, end, reply) == Outcome.Unknown)
+        {
+            item.UnknownAttempts++;
+        }
+
+        if (verdict.Next == NextStep.Answer)
+        {
+            Loop.Complete(item, reply is not null && verdict.Code == reply.Code ? WithPath(reply) : verdict.Code switch
+            {
+                ErrorCode.Indeterminate => Replies.Indeterminate(
+                    reply is null ? "The deadline passed after the write was handed over" : $"The last attempt ended as {reply.Code}"),
+                _ => DeadlineReply(item),
+            });
+            return;
+        }
+
+        item.Fruitless++;
+        NodeId leader = verdict.Next == NextStep.AskLeader ? Credible(verdict.Leader) : NodeId.None;
+        if (verdict.Next != NextStep.AskSame)
+        {
+            OnHint(leader);
+        }
+
+        if (verdict.AfterMs > 0)
+        {
+            item.PauseUntilMs = nowMs + verdict.AfterMs;
+            Wait(item);
+        }
+        else if (!leader.IsNone && !IsShunned(leader))
+        {
+            Forward(item, leader, nowMs);
+        }
+        else
+        {
+            Accept(item);
+        }
+    }
+
+    private void GiveUpOnSilence(long nowMs)
+    {
+        long before = nowMs - Loop.Node.Options.ElectionTimeoutMs;
+        for (int i = _underWay.Count - 1; i >= 0; i--)
+        {
+            RequestItem item = _underWay[i];
+            if (item.IsCompleted)
+            {
+                TakeFromUnderWay(i);
+            }
+            else if (item.Attempt is { } attempt && attempt.SinceMs < before)
+            {
+                OnSilence(attempt.To, nowMs);
+                _givenUp.Add(TakeFromUnderWay(i));
+            }
+        }
+
+        foreach (RequestItem item in _givenUp)
+        {
+            ForwardReturn attempt = item.Attempt!;
+            item.EndAttempt(attempt);
+            Follow(item, attempt.To, AttemptEnd.Silent, null, nowMs);
+        }
+
+        _givenUp.Clear();
+    }
+
+    private RequestItem TakeFromUnderWay(int at)
+    {
+        RequestItem item = _underWay[at];
+        RequestItem last = _underWay[^1];
+        (_underWay[at], last.UnderWayAt) = (last, at);
+        _underWay.RemoveAt(_underWay.Count - 1);
+        return item;
+    }
+
+    /// <summary>The node has said nothing for as long as an election takes.</summary>
+    protected void OnSilence(NodeId node, long nowMs) =>
+        Shun(node, nowMs + (ShunSilentIntervals * Loop.Node.Options.ElectionTimeoutMs), isSilent: true);
+
+    private void Trust(NodeId node)
+    {
+        if (_shunned.Count > 0)
+        {
+            _shunned.RemoveAll(s => s.Node == node);
+        }
+    }
+
+    private void Shun(NodeId node, long untilMs, bool isSilent)
+    {
+        int known = _shunned.FindIndex(s => s.Node == node);
+        if (known < 0)
+        {
+            _shunned.Add(new Shunned(node, untilMs, isSilent));
+        }
+        else if (untilMs > _shunned[known].UntilMs)
+        {
+            _shunned[known] = new Shunned(node, untilMs, isSilent);
+        }
     }
 
     /// <summary>Another node's word: taken only when it names somebody else who has a replica of the group.</summary>
     private NodeId Credible(NodeId hint) =>
         hint != Loop.Node.Self && Loop.Node.Routing.ReplicasOf(group).Any(p => p.Node == hint) ? hint : NodeId.None;
 
-    protected abstract void OnHint(NodeId leader);
-
-    /// <summary>A request is about to be passed on.</summary>
-    protected virtual void OnForwarding(RequestItem item, NodeId to)
-    {
-    }
-
-    /// <summary>A node that was asked has said something.</summary>
-    protected virtual void OnAnswer(NodeId from)
-    {
-    }
-
-    /// <summary>The node was asked a moment ago and said nothing.</summary>
-    protected virtual bool IsSilent(NodeId node) => false;
-
-    /// <summary>The honest answer to a request whose time is over.</summary>
-    protected virtual KvReply DeadlineReply(RequestItem item)
-    {
-        if (item.Request.IsWrite)
-        {
-            return item.MayHaveApplied
-                ? Replies.Indeterminate("The deadline passed after the write was handed over")
-                : Replies.NoLeader(Group, LeaderNode);
-        }
-
-        return LeaderNode.IsNone ? Replies.NoLeader(Group, LeaderNode) : Replies.ReadTimeout(Group);
-    }
-
-    /// <summary>
-    /// A refusal of the last attempt proves nothing about an earlier one that vanished. A condition that failed does, and whatever
-    /// else was executed: its outcome is stored under the request's id, and no other copy can have another.
-    /// </summary>
-    protected static KvReply FinalReply(RequestItem item, KvReply reply) =>
-        item.AttemptVanished && reply.Outcome == Outcome.NotApplied && !reply.IsExecuted
-            ? Replies.Indeterminate($"An earlier attempt vanished and the last one was refused as {reply.Code}")
-            : reply;
-
-    private void RetryLater(RequestItem item, long nowMs)
-    {
-        if (nowMs >= item.DeadlineMs)
-        {
-            Loop.Complete(item, DeadlineReply(item));
-            return;
-        }
-
-        Wait(item);
-    }
-
     private static KvReply WithPath(KvReply reply) =>
         reply.Evidence is { } evidence ? reply with { Evidence = evidence with { Path = ServedPath.Forwarded } } : reply;
 
     /// <summary>At most so much of a deadline is kept back for the way home.</summary>
     private const int ForwardMarginMs = 50;
-}
-
-/// <summary>
-/// A group this node holds no replica of: every request is passed on. Nothing tells this node that another one has gone silent
-/// (paused, cut off), so it has patience with one attempt only for as long as an election takes, and then asks another replica.
-/// </summary>
-internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
-{
-    private readonly List<Attempt> _attempts = [];
-    private NodeId _leader;
-    private NodeId _silent;
-    private long _silentUntilMs;
-
-    /// <summary>A request that was passed on; it may have been answered meanwhile.</summary>
-    private readonly record struct Attempt(RequestItem Item, NodeId To, long SinceMs);
-
-    public override NodeId LeaderNode => _leader;
-
-    /// <summary>Epoch of the placement that took this node's last replica of the group; an older one brings none back.</summary>
-    public ulong VacantSince { get; init; }
-
-    /// <summary>That replica's log or files are still there.</summary>
-    public bool IsLeaving { get; set; }
-
-    public override void Accept(RequestItem item)
-    {
-        // A strong read or a write is best at the leader; for anything else every replica is as good.
-        bool wantsLeader = item.Request.IsWrite || item.Request.Read.Level == ReadLevel.Strong;
-        NodeId to = wantsLeader ? _leader : NodeId.None;
-        for (int tries = 0; tries < 2 && (to.IsNone || IsSilent(to)); tries++)
-        {
-            to = NextOther();
-        }
-
-        if (to.IsNone)
-        {
-            // The placement names this node alone, and its replica has not come yet.
-            Wait(item);
-            return;
-        }
-
-        if (item.Request.IsWrite)
-        {
-            AssignId(item);
-        }
-
-        Forward(item, to, Loop.NowMs);
-    }
-
-    public override void OnTick(long nowMs)
-    {
-        long before = nowMs - Loop.Node.Options.ElectionTimeoutMs;
-        List<Attempt> late = _attempts.FindAll(a => !a.Item.IsCompleted && a.SinceMs < before);
-        _attempts.RemoveAll(a => a.Item.IsCompleted || a.SinceMs < before);
-        foreach ((RequestItem item, NodeId to, _) in late)
-        {
-            (_silent, _silentUntilMs) = (to, nowMs + SilenceIntervals * Loop.Node.Options.ElectionTimeoutMs);
-            if (_leader == to)
-            {
-                _leader = NodeId.None;
-            }
-
-            // The first answer counts; its id makes a second copy of a write harmless.
-            item.AttemptVanished |= item.Request.IsWrite;
-            item.MayHaveApplied |= item.AttemptVanished;
-            Accept(item);
-        }
-
-        base.OnTick(nowMs);
-    }
-
-    public override void Abandon()
-    {
-        _attempts.Clear();
-        base.Abandon();
-    }
-
-    protected override void OnHint(NodeId leader) => _leader = leader;
-
-    protected override void OnForwarding(RequestItem item, NodeId to) => _attempts.Add(new Attempt(item, to, Loop.NowMs));
-
-    protected override void OnAnswer(NodeId from)
-    {
-        if (from == _silent)
-        {
-            _silent = NodeId.None;
-        }
-    }
-
-    protected override bool IsSilent(NodeId node) => node == _silent && Loop.NowMs < _silentUntilMs;
 
     /// <summary>Election timeouts for which a node that said nothing is not asked first again.</summary>
-    private const int SilenceIntervals = 2;
+    private const int ShunSilentIntervals = 2;
+
+    /// <summary>The same for a node that could not be reached, milliseconds: it is known soon that it can be again.</summary>
+    private const int ShunUnreachableMs = 200;
 }

@@ -28,4 +28,10 @@ public enum NodeEventKind
     DiskWell,
     MemoryShort,
     MemoryEnough,
+
+    /// <summary>Every local group has a leader, for the first time since the process started.</summary>
+    Serving,
+
+    /// <summary>Groups have had no leader for long. Said again and again while it lasts.</summary>
+    NoLeader,
 }

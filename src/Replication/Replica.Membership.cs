@@ -90,7 +90,7 @@ internal sealed partial class Replica
         foreach (RequestItem item in _pending.SelectMany(p => p.Items))
         {
             // Its entry may be committed without this replica ever hearing of it.
-            item.AttemptVanished = true;
+            LoseSight(item);
         }
 
         RequestItem[] open = [.. OpenRequests().Where(item => !item.IsCompleted).Distinct()];

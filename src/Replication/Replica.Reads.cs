@@ -24,6 +24,9 @@ internal sealed partial class Replica
     /// <summary>Reads that share one proof. AskedTicks: a moment before the question was asked, on the elapsed clock.</summary>
     private sealed record ReadBatch(List<RequestItem> Items, long AskedMs, long AskedTicks, ulong Index)
     {
+        /// <summary>When the question was asked for the first time.</summary>
+        public long SinceMs { get; init; } = AskedMs;
+
         /// <summary>The question was asked again under another context.</summary>
         public bool IsRepeated { get; init; }
     }
@@ -391,7 +394,8 @@ internal sealed partial class Replica
 
     /// <summary>
     /// The proof is here and what it covers is not: this replica is slow to apply, or its appends do not come. The leader has
-    /// everything, so it is asked for the answer, too.
+    /// everything, so it is asked for the answer, too. Or the leader is heard and does not answer: what we send it does not come, and
+    /// another replica's node is asked.
     /// </summary>
     private void HandOnSlowReads(long nowMs)
     {
@@ -405,15 +409,31 @@ internal sealed partial class Replica
         {
             foreach (RequestItem item in batch.Items)
             {
-                if (batch.AskedMs < before && !item.IsCompleted && !item.WasHandedOn
-                    && item.Request is { IsWrite: false, HopsLeft: > 0, Read.OnUnmet: OnUnmet.Forward })
+                if (batch.AskedMs < before && MayHandOn(item))
                 {
                     item.WasHandedOn = true;
-                    Forward(item, LeaderNode, nowMs);
+                    ForwardToLeader(item);
+                }
+            }
+        }
+
+        long patience = nowMs - Loop.Node.Options.ElectionTimeoutMs;
+        foreach ((_, ReadBatch batch) in _unproved.Where(b => b.Value.SinceMs < patience).OrderBy(b => b.Key).ToArray())
+        {
+            foreach (RequestItem item in batch.Items)
+            {
+                if (MayHandOn(item))
+                {
+                    OnSilence(LeaderNode, nowMs);
+                    item.WasHandedOn = true;
+                    ForwardToLeader(item);
                 }
             }
         }
     }
+
+    private static bool MayHandOn(RequestItem item) =>
+        !item.IsCompleted && !item.WasHandedOn && item.Attempt is null && item.Request is { IsWrite: false, HopsLeft: > 0, Read.OnUnmet: OnUnmet.Forward };
 
     private void ExpireReads(List<RequestItem> items, long nowMs)
     {

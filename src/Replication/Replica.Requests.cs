@@ -32,6 +32,11 @@ internal sealed partial class Replica
         if (IsEmpty && (LeaderNode.IsNone ? NextOther() : LeaderNode) is { IsNone: false } other)
         {
             // As if it were not here yet: all it could say of itself is that it knows nothing.
+            if (item.Request.IsWrite)
+            {
+                AssignId(item);
+            }
+
             Forward(item, other, Loop.NowMs);
             return;
         }
@@ -81,18 +86,32 @@ internal sealed partial class Replica
             _batchItems.Add(item);
             _batchStoredBytes += write.StoredBytesAtMost;
         }
-        else if (item.Request.HopsLeft == 0)
-        {
-            Forward(item, LeaderNode, Loop.NowMs);
-        }
-        else if (LeaderNode.IsNone)
+        else if (item.Request.HopsLeft > 0 && LeaderNode.IsNone)
         {
             Wait(item);
         }
         else
         {
             AssignId(item);
-            Forward(item, LeaderNode, Loop.NowMs);
+            ForwardToLeader(item);
+        }
+    }
+
+    /// <summary>
+    /// What the leader's node does not answer, another replica's node may: it asks the leader for us, over a connection that may work when
+    /// ours does not.
+    /// </summary>
+    private void ForwardToLeader(RequestItem item)
+    {
+        NodeId leader = LeaderNode;
+        NodeId third = item.Request.HopsLeft > 1 && IsShunned(leader) ? NextOther(except: leader) : NodeId.None;
+        if (third.IsNone)
+        {
+            Forward(item, leader, Loop.NowMs);
+        }
+        else
+        {
+            Forward(item, third, Loop.NowMs, mayPassOn: true);
         }
     }
 
@@ -114,15 +133,7 @@ internal sealed partial class Replica
     {
         base.Expire(nowMs);
         ExpirePending(nowMs);
-        foreach (AppliedWrite write in _awaitingAll)
-        {
-            if (nowMs >= write.Item.DeadlineMs)
-            {
-                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, "before the deadline"));
-            }
-        }
-
-        _awaitingAll.RemoveAll(write => write.Item.IsCompleted);
+        ExpireAwaitingAll(nowMs);
         foreach (ReadBatch batch in _unproved.Values)
         {
             ExpireReads(batch.Items, nowMs);
@@ -186,6 +197,39 @@ internal sealed partial class Replica
         _awaitingAll.RemoveRange(0, answered);
     }
 
+    /// <summary>A voter that has said nothing for as long as an election takes is not waited for.</summary>
+    private void ExpireAwaitingAll(long nowMs)
+    {
+        if (_awaitingAll.Count == 0)
+        {
+            return;
+        }
+
+        ulong present = ulong.MaxValue;
+        string away = "";
+        foreach (ProgressStatus member in _raft.Progress)
+        {
+            if (!member.IsLearner && member.Id != Id && Loop.Node.IsAway(NodeOf(member.Id)) && member.Match < present)
+            {
+                (present, away) = (member.Match, Loop.Node.NameOf(NodeOf(member.Id)));
+            }
+        }
+
+        foreach (AppliedWrite write in _awaitingAll)
+        {
+            if (write.Index > present)
+            {
+                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, $"while {away} says nothing"));
+            }
+            else if (nowMs >= write.Item.DeadlineMs)
+            {
+                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, "before the deadline"));
+            }
+        }
+
+        _awaitingAll.RemoveAll(write => write.Item.IsCompleted);
+    }
+
     private void GiveUpOnAll(string when)
     {
         foreach (AppliedWrite write in _awaitingAll)
@@ -214,8 +258,8 @@ internal sealed partial class Replica
             bool isCopy = !ahead.Add((id.Client, id.Sequence));
             if (IsOverdue(item, nowMs))
             {
-                Loop.Complete(
-                    item, isCopy ? Replies.InFlight() : Replies.Indeterminate("The deadline passed before the write was committed"));
+                KvReply reply = isCopy ? Replies.InFlight() : Replies.Indeterminate("The deadline passed before the write was committed");
+                Loop.Complete(item, FinalReply(item, reply));
             }
         }
     }
@@ -236,7 +280,7 @@ internal sealed partial class Replica
                 _pending.Enqueue(new PendingEntry(result.Index, _raft.Term, items));
                 foreach (RequestItem item in items)
                 {
-                    item.MayHaveApplied = true;
+                    item.IsInLog = true;
                 }
 
                 Loop.CountProposed();
@@ -269,7 +313,11 @@ internal sealed partial class Replica
 
             // Another entry was committed in its place, so this one never will be: offering it again is no second write.
             Loop.Counters.Superseded += pending.Items.Count;
-            pending.Items.ForEach(Wait);
+            foreach (RequestItem item in pending.Items)
+            {
+                item.IsInLog = false;
+                Wait(item);
+            }
         }
 
         return null;
@@ -311,9 +359,15 @@ internal sealed partial class Replica
     {
         foreach (RequestItem item in pending.Items)
         {
-            item.AttemptVanished = true;
+            LoseSight(item);
             Wait(item);
         }
+    }
+
+    private static void LoseSight(RequestItem item)
+    {
+        item.IsInLog = false;
+        item.UnknownAttempts++;
     }
 
     private void Answer(PendingEntry pending, Entry entry)
@@ -325,6 +379,7 @@ internal sealed partial class Replica
         for (int i = 0; i < pending.Items.Count; i++)
         {
             Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
+            pending.Items[i].IsInLog = false;
             AnswerWith(pending.Items[i], _results[i], evidence);
         }
 

@@ -102,6 +102,9 @@ internal sealed partial class Replica : GroupRoute
 
     public override NodeId LeaderNode => NodeOf(_raft.Leader);
 
+    /// <summary>Its own core says who leads; it is that one or nobody.</summary>
+    protected override int NodesToAsk => 1;
+
     public bool HasReady => _raft.HasReady;
 
     public HardState RecoveredHardState => _log.RecoveredHardState;
@@ -472,6 +475,11 @@ internal sealed partial class Replica : GroupRoute
 
         if (!view.Leader.IsNone)
         {
+            if (old.Leader != view.Leader)
+            {
+                LeaderIsNow(view.Leader);
+            }
+
             RetryWaiting();
         }
     }

@@ -18,17 +18,32 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// <summary>On the node's elapsed clock, milliseconds.</summary>
     public long DeadlineMs => deadlineMs;
 
-    /// <summary>
-    /// Handed to a core or to another node, and no proof has come back that it was not applied. From here on a failure is
-    /// <see cref="ErrorCode.Indeterminate"/>, never "not applied".
-    /// </summary>
-    public bool MayHaveApplied { get; set; }
+    /// <summary>The one attempt to have another node answer it that is under way.</summary>
+    public ForwardReturn? Attempt { get; private set; }
+
+    /// <summary>Its place in its route's list of what other nodes were asked.</summary>
+    public int UnderWayAt { get; set; }
+
+    /// <summary>In an entry that this replica proposed and has not lost sight of.</summary>
+    public bool IsInLog { get; set; }
 
     /// <summary>
-    /// An attempt ended without a result: its copy, on its way to another node or in an entry this replica lost sight of, may have
-    /// executed or do so yet, whatever becomes of later ones.
+    /// Attempts of a write that ended without a result: their copies, on their way to another node or in an entry this replica lost
+    /// sight of, may have executed or do so yet, whatever becomes of later ones.
     /// </summary>
-    public bool AttemptVanished { get; set; }
+    public int UnknownAttempts { get; set; }
+
+    /// <summary>
+    /// A write that was handed to a core or to another node, and no proof has come back that it was not applied. From here on a failure is
+    /// <see cref="ErrorCode.Indeterminate"/>, never "not applied".
+    /// </summary>
+    public bool MayHaveApplied => request.IsWrite && (IsInLog || UnknownAttempts > 0 || Attempt is not null);
+
+    /// <summary>Attempts in a row that came to nothing; news of a leader begins at 0 again.</summary>
+    public int Fruitless { get; set; }
+
+    /// <summary>While it waits: not to be tried again before, on the node's elapsed clock, unless there is news.</summary>
+    public long PauseUntilMs { get; set; }
 
     /// <summary>A read of level session that is served as soon as its index is applied, whatever else it waits for.</summary>
     public bool WaitsForSession { get; set; }
@@ -44,15 +59,39 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// </summary>
     public KvReply? Refusal { get; set; }
 
-    /// <summary>The sequence this loop gave it; 0 when the caller brought an id.</summary>
+    /// <summary>The sequence this loop gave it; 0 when the caller brought an id, and when it has been answered.</summary>
     public ulong OwnSequence { get; set; }
+
+    /// <summary>Its id was given by this loop: the caller has never heard of it.</summary>
+    public bool HasOwnId { get; private set; }
 
     public bool IsCompleted => _completed;
 
     /// <summary>Of a write it does not matter: it is what it is.</summary>
     public bool IsUnwantedRead => !request.IsWrite && sink.IsUnwanted;
 
-    public void AssignId(RequestId id) => (Id, OwnSequence) = (id, id.Sequence);
+    public void AssignId(RequestId id) => (Id, OwnSequence, HasOwnId) = (id, id.Sequence, true);
+
+    public void BeginAttempt(ForwardReturn attempt) => Attempt = attempt;
+
+    /// <summary>False: it was given up before.</summary>
+    public bool EndAttempt(ForwardReturn attempt)
+    {
+        if (!ReferenceEquals(attempt, Attempt))
+        {
+            return false;
+        }
+
+        Attempt = null;
+        return true;
+    }
+
+    /// <summary>Nobody waits for the attempt under way any more. It may be answered all the same.</summary>
+    public void GiveUpAttempt()
+    {
+        UnknownAttempts += request.IsWrite && Attempt is not null ? 1 : 0;
+        Attempt = null;
+    }
 
     public void Complete(KvReply reply)
     {

@@ -263,7 +263,10 @@ public sealed class ShardLoop
             }
             else if (item is ForwardReturn forwarded)
             {
-                forwarded.Item.MayHaveApplied |= forwarded.Item.Request.IsWrite && !forwarded.NotSent;
+                bool isUnderWay = forwarded.Item.EndAttempt(forwarded);
+                forwarded.Item.UnknownAttempts += isUnderWay
+                    && AttemptRule.Proves(forwarded.Item.Request.IsWrite, forwarded.NotSent ? AttemptEnd.NotSent : AttemptEnd.Lost, null) == Outcome.Unknown
+                    ? 1 : 0;
                 if (forwarded.Reply is { Evidence: not null } reply)
                 {
                     Complete(forwarded.Item, reply);
@@ -285,7 +288,9 @@ public sealed class ShardLoop
     internal void Forward(RequestItem item, NodeId to, KvRequest request)
     {
         _counters.Forwards++;
-        Node.Transport.Forward(to, request, new ForwardReturn(this, item, to));
+        var attempt = new ForwardReturn(this, item, to, NowMs);
+        item.BeginAttempt(attempt);
+        Node.Transport.Forward(to, request, attempt);
     }
 
     internal void Report(NodeEventKind kind, GroupId group, ulong term, ulong index, string text)
@@ -385,7 +390,7 @@ public sealed class ShardLoop
                 OnDurable(write);
                 break;
             case ForwardReturn forwarded:
-                _groups[forwarded.Item.Group.Value].OnForwarded(forwarded.Item, forwarded.To, forwarded.Reply, forwarded.NotSent, NowMs);
+                _groups[forwarded.Item.Group.Value].OnForwarded(forwarded, NowMs);
                 break;
             case PeerLost lost:
                 OnPeerLost(lost.Peer);
@@ -532,6 +537,11 @@ public sealed class ShardLoop
             TickNumber++;
             Node.CheckClock();
             WatchDisk();
+            if (Number == 0)
+            {
+                Node.CheckLeaders(NowMs);
+            }
+
             _rewriteBytesLeft = MaxRewriteBytesPerTick;
             _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
             _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
@@ -714,9 +724,10 @@ public sealed class ShardLoop
     internal const int RoundCounterBits = 40;
 }
 
-/// <summary>A forwarded request came back: a reply, or the news that none will come.</summary>
-internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to) : InboxItem, IForwardCompletion
+/// <summary>One attempt to have another node answer a request. It comes back with a reply, or with the news that none will come.</summary>
+internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to, long sinceMs) : InboxItem, IForwardCompletion
 {
+    public long SinceMs => sinceMs;
     public RequestItem Item => item;
     public NodeId To => to;
     public KvReply? Reply { get; private set; }

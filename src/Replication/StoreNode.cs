@@ -357,6 +357,7 @@ public sealed partial class StoreNode : IDisposable
             _peerDisks.Hear(from, disk, ElapsedMs());
         }
 
+        _peers.Heard(from, ElapsedMs());
         Interlocked.Add(ref _itemsSkipped, head.SkippedItems);
 
         if (_loops.Count == 1)
@@ -452,14 +453,11 @@ public sealed partial class StoreNode : IDisposable
 
     internal ulong WallMs() => (ulong)_time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    /// <summary>The client id of a loop's own writes: new in every process, so that sequences can start again at 1.</summary>
-    internal UInt128 WriterId(int loop)
-    {
-        Span<byte> uuid = stackalloc byte[16];
-        Options.Uuid.TryWriteBytes(uuid);
-        UInt128 node = new(BitConverter.ToUInt64(uuid), BitConverter.ToUInt64(uuid[8..]));
-        return node + (((UInt128)Options.Incarnation << 16) | (uint)loop);
-    }
+    /// <summary>
+    /// The client id of a loop's own writes: new in every process, so that sequences can start again at 1, and known to nobody who could
+    /// write under it.
+    /// </summary>
+    internal UInt128 WriterId(int loop) => Options.Writer + (uint)loop;
 
     internal void HandedOver() => Interlocked.Decrement(ref _loopsToHandOver);
 
@@ -663,7 +661,9 @@ public sealed partial class StoreNode : IDisposable
     /// <summary>Added to the 1,000 milliseconds of a second: a tenth of a percent.</summary>
     private const double ClockRateMargin = 1.0;
 
+    /// <summary>Without a leader for so long a group is spoken of, and again each time as much has passed.</summary>
     private const long LeaderlessLimitMs = 10_000;
+
 
     /// <summary>Live entries of the log are moved to newer segments while they fit into this part of the purge trigger.</summary>
     private const int MaxRewriteShare = 4;

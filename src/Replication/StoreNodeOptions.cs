@@ -25,6 +25,12 @@ public sealed record StoreNodeOptions
     public required ulong Incarnation { get; init; }
     public required Guid Uuid { get; init; }
     public required ulong Seed { get; init; }
+
+    /// <summary>
+    /// Client id under which this process writes what comes without an id: drawn anew for every process, 128 bits that nobody can guess, and
+    /// told to nodes alone. A client that knew it could have its own requests taken for copies of other clients' writes.
+    /// </summary>
+    public required UInt128 Writer { get; init; }
     public int Workers { get; init; } = 1;
     public int TickMs { get; init; } = 50;
     public int HeartbeatMs { get; init; } = 100;

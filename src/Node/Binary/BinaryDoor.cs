@@ -20,10 +20,10 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     public static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>
-    /// A request from outside may be passed on once, whatever it says: two nodes that each believe the other leads must not play
+    /// A request from outside has so many hops, whatever it says: two nodes that each believe the other leads must not play
     /// ball with it.
     /// </summary>
-    private const byte MaxHops = 1;
+    private const byte MaxHops = KvRequest.MostHops;
 
     private const FeatureBits Supported = FeatureBits.Streams;
 

@@ -1,6 +1,8 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using KvStore.Cluster;
 using KvStore.Node.Binary;
 using KvStore.Node.Config;
@@ -148,7 +150,7 @@ public sealed class NodeHost : IAsyncDisposable
         _threads.Start();
         _transport.Start(_store);
         _handle.Set(_store, nodes);
-        NodeLog.Serving(
+        NodeLog.Started(
             _log, $"{Endpoints.Http}", $"{Endpoints.Peer}", $"{Endpoints.Binary}", _store.Groups.Count,
             (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
@@ -246,6 +248,7 @@ public sealed class NodeHost : IAsyncDisposable
         Incarnation = identity.Incarnation,
         Uuid = identity.Uuid,
         Seed = (ulong)Random.Shared.NextInt64(),
+        Writer = BinaryPrimitives.ReadUInt128LittleEndian(RandomNumberGenerator.GetBytes(16)),
         Workers = Math.Clamp(Environment.ProcessorCount / 2, 1, 16),
         TickMs = _config.Raft.TickMs,
         HeartbeatMs = _config.Raft.HeartbeatMs,

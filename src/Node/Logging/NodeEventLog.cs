@@ -113,6 +113,12 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.PeerLost:
                 NodeLog.PeerLost(_log, e.Text);
                 break;
+            case NodeEventKind.Serving:
+                NodeLog.Serving(_log, e.Text);
+                break;
+            case NodeEventKind.NoLeader:
+                NodeLog.NoLeader(_log, e.Text);
+                break;
             case NodeEventKind.ClockOff:
                 NodeLog.ClockOff(_log, e.Text);
                 break;

@@ -15,8 +15,8 @@ internal static partial class NodeLog
     public static partial void LaterStart(ILogger log, ulong incarnation, string directory);
 
     [LoggerMessage(103, LogLevel.Information,
-        "serving: http {Http}, peer {Peer}, binary {Binary}, {Groups} groups, recovered in {RecoveryMs} ms")]
-    public static partial void Serving(ILogger log, string http, string peer, string binary, int groups, long recoveryMs);
+        "started: http {Http}, peer {Peer}, binary {Binary}, {Groups} groups, recovered in {RecoveryMs} ms")]
+    public static partial void Started(ILogger log, string http, string peer, string binary, int groups, long recoveryMs);
 
     [LoggerMessage(104, LogLevel.Information, "draining: {InFlight} requests in flight")]
     public static partial void Draining(ILogger log, int inFlight);
@@ -35,6 +35,9 @@ internal static partial class NodeLog
 
     [LoggerMessage(109, LogLevel.Warning, "{What} did not end within {LimitMs} ms; going on without it")]
     public static partial void StopTookTooLong(ILogger log, string what, int limitMs);
+
+    [LoggerMessage(110, LogLevel.Information, "{Text}")]
+    public static partial void Serving(ILogger log, string text);
 
     [LoggerMessage(200, LogLevel.Information, "connected to {Peer} at {Address}")]
     public static partial void PeerConnected(ILogger log, string peer, string address);
@@ -122,6 +125,9 @@ internal static partial class NodeLog
 
     [LoggerMessage(321, LogLevel.Warning, "{Text}")]
     public static partial void GroupsAhead(ILogger log, string text);
+
+    [LoggerMessage(322, LogLevel.Warning, "{Text}")]
+    public static partial void NoLeader(ILogger log, string text);
 
     [LoggerMessage(310, LogLevel.Debug, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void FirstStartOfGroup(ILogger log, GroupId group, ulong term, ulong index, string text);

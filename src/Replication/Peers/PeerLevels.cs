@@ -2,11 +2,15 @@ using KvStore.Protocol;
 
 namespace KvStore.Replication;
 
-/// <summary>What each other node has said of itself in the hello of its present process, and the newest epoch it sent with a message. Any thread.</summary>
+/// <summary>
+/// What each other node has said of itself in the hello of its present process, the newest epoch it sent with a message, and when it was heard
+/// last. Any thread.
+/// </summary>
 internal sealed class PeerLevels(int nodes)
 {
     private readonly Word?[] _words = new Word?[nodes];
     private readonly ulong[] _epochs = new ulong[nodes];
+    private readonly long[] _heardMs = new long[nodes];
 
     private sealed record Word(ulong Incarnation, ushort Level);
 
@@ -38,6 +42,11 @@ internal sealed class PeerLevels(int nodes)
             _ = Interlocked.CompareExchange(ref _words[peer.Value - 1], known with { Level = 0 }, known);
         }
     }
+
+    /// <summary>On the node's elapsed clock; 0, its start, for a peer never heard.</summary>
+    public long HeardMs(NodeId peer) => Volatile.Read(ref _heardMs[peer.Value - 1]);
+
+    public void Heard(NodeId peer, long nowMs) => Volatile.Write(ref _heardMs[peer.Value - 1], nowMs);
 
     public ulong EpochOf(NodeId peer) => Volatile.Read(ref _epochs[peer.Value - 1]);
 

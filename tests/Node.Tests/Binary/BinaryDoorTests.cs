@@ -54,8 +54,9 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
     [InlineData(255, 1, FeatureLevel.First)]
     [InlineData(0, 0, FeatureLevel.Max)]
     [InlineData(1, 1, FeatureLevel.Max)]
-    [InlineData(255, 1, FeatureLevel.Max)]
-    public async Task A_request_is_passed_on_once_at_most(byte hopsLeft, byte submitted, ushort level)
+    [InlineData(2, 2, FeatureLevel.Max)]
+    [InlineData(255, 2, FeatureLevel.Max)]
+    public async Task A_request_has_two_hops_at_most(byte hopsLeft, byte submitted, ushort level)
     {
         door.Reset();
         using Dialled dialled = await DialAsync();

@@ -5,7 +5,7 @@ namespace KvStore.Replication.Tests;
 /// <summary>What the answer to a forwarded write may say when an earlier attempt has vanished and could still execute.</summary>
 public sealed class ForwardingTests
 {
-    private static readonly KvRequest Put = new() { Operation = new Put("k"u8, default), TimeoutMs = 5000 };
+    private static readonly KvRequest Put = new() { Operation = new Put("k"u8, default), TimeoutMs = 5000, Id = new RequestId(5, 1, 0, 0) };
 
     public static TheoryData<ErrorCode> RefusalsOfThisAttempt => [ErrorCode.Overloaded, ErrorCode.InvalidRequest, ErrorCode.IdempotencyReused];
 

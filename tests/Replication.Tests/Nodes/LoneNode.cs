@@ -28,6 +28,7 @@ internal sealed class LoneNode : ITransport
             Incarnation = 1,
             Uuid = new Guid(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
             Seed = 1,
+            Writer = 77,
         };
         Options = adjust is null ? options : adjust(options);
         Store = Open();

@@ -272,6 +272,7 @@ public sealed class SimulatedCluster
             Incarnation = life,
             Uuid = uuid,
             Seed = seed ^ life,
+            Writer = new UInt128(seed, life << 16),
             Wal = _options.Wal,
         }), OnEvent)
         {

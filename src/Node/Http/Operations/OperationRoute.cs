@@ -62,7 +62,7 @@ internal abstract class OperationRoute(FrontDoor door)
     }
 
     /// <summary>Without hops a node that is not the right one says so instead of passing the request on.</summary>
-    protected static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? (byte)1 : (byte)0;
+    protected static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? KvRequest.MostHops : (byte)0;
 
     /// <summary>The body, or null when it was larger and that has been answered.</summary>
     protected async ValueTask<byte[]?> ReadBodyAsync(HttpContext context, string limitName, int limit)
