@@ -134,9 +134,9 @@ public sealed record KvRequest
     /// How often nodes may pass the request on. With 0 a node that does not lead answers WrongNode with its leader hint; with 1 it asks the
     /// leader; with 2 it also asks another node, which asks the leader, when it cannot reach that one itself.
     /// </summary>
-    public byte HopsLeft { get; init; } = MostHops;
+    public byte HopsLeft { get; init; } = 1;
 
-    /// <summary>What a client's request has, and no request more.</summary>
+    /// <summary>What a request through REST has, and no request has more.</summary>
     public const byte MostHops = 2;
 
     /// <summary>Routing epoch of the sender; 0 when it has none.</summary>

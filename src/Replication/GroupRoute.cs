@@ -40,6 +40,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         foreach (RequestItem item in _underWay)
         {
             item.GiveUpAttempt();
+            item.UnderWayAt = -1;
         }
 
         RequestItem[] items = [.. _waiting.Concat(_underWay).Where(item => !item.IsCompleted)];
@@ -142,6 +143,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
         // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
         left -= Math.Min(left / 10, ForwardMarginMs);
+        if (item.UnderWayAt >= 0)
+        {
+            // A read that was handed on and is back in the queue, because who was to prove it is leader no more.
+            TakeFromUnderWay(item.UnderWayAt).GiveUpAttempt();
+        }
+
         item.UnderWayAt = _underWay.Count;
         _underWay.Add(item);
         Loop.Forward(item, to, item.Request with
@@ -167,7 +174,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     {
         RequestItem item = attempt.Item;
         bool isUnderWay = item.EndAttempt(attempt);
-        if (isUnderWay)
+        if (isUnderWay && item.UnderWayAt >= 0)
         {
             TakeFromUnderWay(item.UnderWayAt);
         }
@@ -374,6 +381,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         RequestItem last = _underWay[^1];
         (_underWay[at], last.UnderWayAt) = (last, at);
         _underWay.RemoveAt(_underWay.Count - 1);
+        item.UnderWayAt = -1;
         return item;
     }
 

@@ -21,8 +21,8 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// <summary>The one attempt to have another node answer it that is under way.</summary>
     public ForwardReturn? Attempt { get; private set; }
 
-    /// <summary>Its place in its route's list of what other nodes were asked.</summary>
-    public int UnderWayAt { get; set; }
+    /// <summary>Its place in its route's list of what other nodes were asked; -1 when it is not in it.</summary>
+    public int UnderWayAt { get; set; } = -1;
 
     /// <summary>In an entry that this replica proposed and has not lost sight of.</summary>
     public bool IsInLog { get; set; }

@@ -121,7 +121,7 @@ public sealed class SilenceTests
     public void C4_a_strong_read_whose_proof_does_not_come_is_asked_of_a_third_node()
     {
         LoneNode node = Following(N1, out ulong term);
-        WaitingClient client = Submit(node, new KvRequest { Operation = new Get("key"u8), TimeoutMs = 15_000 });
+        WaitingClient client = Submit(node, new KvRequest { Operation = new Get("key"u8), TimeoutMs = 15_000, HopsLeft = KvRequest.MostHops });
         for (int i = 0; i < 30 && node.Forwarded.Count == 0; i++)
         {
             node.Pass(50);
@@ -393,7 +393,7 @@ public sealed class SilenceTests
         node.Turn();
     }
 
-    private static KvRequest Put(int timeoutMs) => new() { Operation = new Put("key"u8, "v"u8), TimeoutMs = timeoutMs, Id = Id };
+    private static KvRequest Put(int timeoutMs) => new() { Operation = new Put("key"u8, "v"u8), TimeoutMs = timeoutMs, Id = Id, HopsLeft = KvRequest.MostHops };
 
     private static KvReply Served(NodeId by) => new()
     {
