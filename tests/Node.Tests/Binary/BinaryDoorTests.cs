@@ -51,7 +51,7 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
     [Theory]
     [InlineData(0, 0, FeatureLevel.First)]
     [InlineData(1, 1, FeatureLevel.First)]
-    [InlineData(255, 1, FeatureLevel.First)]
+    [InlineData(255, 2, FeatureLevel.First)]
     [InlineData(0, 0, FeatureLevel.Max)]
     [InlineData(1, 1, FeatureLevel.Max)]
     [InlineData(2, 2, FeatureLevel.Max)]
