@@ -402,7 +402,7 @@ public sealed class ShardLoop
                 pulled.Replica.OnSnapshotPulled(pulled.By);
                 break;
             case SnapshotDamaged damaged:
-                damaged.Replica.ReplaceSnapshot();
+                (_groups.GetValueOrDefault(damaged.Group.Value) as Replica)?.ReplaceSnapshot();
                 break;
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);

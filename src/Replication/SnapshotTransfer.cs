@@ -46,10 +46,10 @@ internal sealed class SnapshotFetch(Replica replica, ShardLoop loop, string dire
     public NodeId Source => source;
 }
 
-/// <summary>The newest snapshot of this replica's group cannot be read any more: posted to its loop, which has another one taken.</summary>
-internal sealed class SnapshotDamaged(Replica replica) : InboxItem
+/// <summary>The newest snapshot of a group cannot be read any more: posted to its loop, which has another one taken.</summary>
+internal sealed class SnapshotDamaged(GroupId group) : InboxItem
 {
-    public Replica Replica => replica;
+    public GroupId Group => group;
 }
 
 /// <summary>The replica of this group has no more use for the snapshot it asked for.</summary>
@@ -174,10 +174,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             node.Report(new NodeEvent(
                 NodeEventKind.SnapshotDamaged, suspect.Group, 0, 0,
                 $"the snapshot {suspect.Path} of this node is damaged, and another one is taken: {damage.Message}"));
-            if (node.LocalReplica(suspect.Group) is { } replica)
-            {
-                node.LoopOf(suspect.Group).Post(new SnapshotDamaged(replica));
-            }
+            node.LoopOf(suspect.Group).Post(new SnapshotDamaged(suspect.Group));
         }
 
         return true;
