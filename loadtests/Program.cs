@@ -5,7 +5,7 @@ using KvStore.LoadTests.Servers;
 
 Command[] commands =
 [
-    RunCommand.Create(), BenchCommand.Create(), LevelsCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
+    RunCommand.Create(), BenchCommand.Create(), LevelsCommand.Create(), AllocationsCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
     ChaosCommand.Create(), ChaosCommand.CreateCheck(), CatchUpCommand.Create(),
 ];
 
