@@ -145,7 +145,19 @@ public sealed class SessionToken
 
         SessionPoint known = Find(group);
         SessionPoint merged = known.History == seen.History && known.Applied > seen.Applied ? known : seen;
-        return Bounded([.. _points.Where(p => p.Key != group), new(group, merged)], Overflow);
+        int others = _points.Length - (known.IsNone ? 0 : 1);
+        var points = new KeyValuePair<GroupId, SessionPoint>[others + 1];
+        int count = 0;
+        foreach (KeyValuePair<GroupId, SessionPoint> point in _points)
+        {
+            if (point.Key != group)
+            {
+                points[count++] = point;
+            }
+        }
+
+        points[count] = new(group, merged);
+        return Bounded(points, Overflow);
     }
 
     /// <summary>

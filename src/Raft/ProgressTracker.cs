@@ -31,7 +31,7 @@ internal sealed class ProgressTracker
     public JointConfig Voters { get; private set; }
 
     /// <summary>Progress of every member, learners and the leader itself included, in id order. Empty unless leader.</summary>
-    public IReadOnlyList<Progress> Members => _members;
+    public List<Progress> Members => _members;
 
     /// <summary>Everybody who receives the log, in id order.</summary>
     public IEnumerable<ReplicaId> MemberIds =>
@@ -48,7 +48,7 @@ internal sealed class ProgressTracker
     /// <summary>Whether the leader has heard from a quorum since the activity marks were cleared.</summary>
     public bool IsQuorumActive => Voters.CountVotes(_activityOf) == VoteResult.Won;
 
-    public ulong LowestVoterMatch => Voters.Voters().Select(_matchOf).DefaultIfEmpty().Min();
+    public ulong LowestVoterMatch => Voters.Lowest(_matchOf);
 
     public Progress? Find(ReplicaId id)
     {

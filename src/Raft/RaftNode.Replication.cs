@@ -15,10 +15,28 @@ public sealed partial class RaftNode
     public ulong LowestVoterMatch => _tracker.LowestVoterMatch;
 
     /// <summary>Replication progress per member, in id order (empty unless leader). For status pages and tests.</summary>
-    public IReadOnlyList<ProgressStatus> Progress =>
-        [.. _tracker.Members.Select(member => member.Id == Id
-            ? new ProgressStatus(Id, member.Match, LastIndex + 1, ProgressState.Replicate, RecentActive: true, member.IsLearner)
-            : new ProgressStatus(member.Id, member.Match, member.Next, member.State, member.RecentActive, member.IsLearner))];
+    public IReadOnlyList<ProgressStatus> Progress
+    {
+        get
+        {
+            List<Progress> members = _tracker.Members;
+            if (members.Count == 0)
+            {
+                return [];
+            }
+
+            var all = new ProgressStatus[members.Count];
+            for (int i = 0; i < all.Length; i++)
+            {
+                Progress member = members[i];
+                all[i] = member.Id == Id
+                    ? new ProgressStatus(Id, member.Match, LastIndex + 1, ProgressState.Replicate, RecentActive: true, member.IsLearner)
+                    : new ProgressStatus(member.Id, member.Match, member.Next, member.State, member.RecentActive, member.IsLearner);
+            }
+
+            return all;
+        }
+    }
 
     /// <summary>A frame to this peer was dropped or its connection broke: probe it again instead of streaming into a hole.</summary>
     public void ReportUnreachable(ReplicaId peer)
@@ -83,7 +101,13 @@ public sealed partial class RaftNode
 
         // Leaves before it is durable here: followers write while the leader does (thesis 10.2.1).
         _messages.Add(new AppendEntries(Id, peer.Id, Term, previous, previousTerm, _log.Commit, entries));
-        peer.OnSent(previous + (ulong)entries.Count, entries.Sum(entry => entry.ChargedBytes), entries.Count > 0);
+        long bytes = 0;
+        for (int i = 0; i < entries.Count; i++)
+        {
+            bytes += entries[i].ChargedBytes;
+        }
+
+        peer.OnSent(previous + (ulong)entries.Count, bytes, entries.Count > 0);
         return true;
     }
 

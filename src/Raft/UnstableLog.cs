@@ -12,6 +12,9 @@ internal sealed class UnstableLog(ulong offset)
     // Invariant: Offset <= _nextToHandOut <= LastIndex + 1. Entries in [Offset, _nextToHandOut) are being written.
     private ulong _nextToHandOut = offset;
 
+    // The last run that was asked for, while nothing of it was replaced: the log and every follower take the same one.
+    private Entry[] _run = [];
+
     /// <summary>First index that is not known to be durable.</summary>
     public ulong Offset { get; private set; } = offset;
 
@@ -40,18 +43,38 @@ internal sealed class UnstableLog(ulong offset)
         }
 
         _nextToHandOut = Math.Min(_nextToHandOut, first);
+        if (_run.Length > 0 && _run[^1].Index >= first)
+        {
+            _run = [];
+        }
+
         _entries.AddRange(entries);
     }
 
     public IReadOnlyList<Entry> HandOut()
     {
+        if (!HasEntriesToHandOut)
+        {
+            return [];
+        }
+
         IReadOnlyList<Entry> entries = From(_nextToHandOut, LastIndex + 1);
         _nextToHandOut = LastIndex + 1;
         return entries;
     }
 
-    public IReadOnlyList<Entry> From(ulong low, ulong highExclusive) =>
-        _entries.GetRange((int)(low - Offset), (int)(highExclusive - low));
+    /// <summary>Whoever gets it may keep it: it never changes.</summary>
+    public IReadOnlyList<Entry> From(ulong low, ulong highExclusive)
+    {
+        int count = (int)(highExclusive - low);
+        if (_run.Length == 0 || _run.Length != count || _run[0].Index != low)
+        {
+            _run = new Entry[count];
+            _entries.CopyTo((int)(low - Offset), _run, 0, count);
+        }
+
+        return _run;
+    }
 
     /// <summary>
     /// The log is durable up to (index, term). Nothing happens unless exactly that entry is still here. The caller has refused
@@ -66,6 +89,7 @@ internal sealed class UnstableLog(ulong offset)
         }
 
         _entries.RemoveRange(0, (int)(index - Offset + 1));
+        _run = [];
         Offset = index + 1;
         _nextToHandOut = Math.Max(_nextToHandOut, Offset);
     }
@@ -74,6 +98,7 @@ internal sealed class UnstableLog(ulong offset)
     public void Restart(ulong index)
     {
         _entries.Clear();
+        _run = [];
         Offset = index + 1;
         _nextToHandOut = Offset;
     }

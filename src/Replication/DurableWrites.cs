@@ -7,15 +7,38 @@ namespace KvStore.Replication;
 internal sealed class TurnWrite : InboxItem
 {
     private readonly List<Part> _parts = [];
+    private readonly ShardLoop _loop;
+    private List<SnapshotDeletion>? _deletions;
 
-    public TurnWrite(ShardLoop loop) => Submission = new WalSubmission(_ => loop.Post(this));
+    public TurnWrite(ShardLoop loop)
+    {
+        _loop = loop;
+        Submission = new WalSubmission(PostWhenDurable, this);
+    }
+
+    private static readonly Action<object> PostWhenDurable = static write => ((TurnWrite)write)._loop.Post((TurnWrite)write);
 
     public WalSubmission Submission { get; }
 
-    public IReadOnlyList<Part> Parts => _parts;
+    public List<Part> Parts => _parts;
 
     /// <summary>Snapshot files that nothing refers to once this is durable.</summary>
-    public List<SnapshotDeletion> Deletions { get; } = [];
+    public IReadOnlyList<SnapshotDeletion> Deletions => _deletions ?? [];
+
+    public void Delete(SnapshotDeletion deletion) => (_deletions ??= []).Add(deletion);
+
+    /// <summary>True: it is empty again, for everything in it has been told to those it concerns.</summary>
+    public bool TryReuse()
+    {
+        if (!Submission.TryReuse())
+        {
+            return false;
+        }
+
+        _parts.Clear();
+        _deletions = null;
+        return true;
+    }
 
     public Part Add(Replica replica, AppendSynced? synced)
     {
@@ -29,7 +52,12 @@ internal sealed class TurnWrite : InboxItem
     {
         public Replica Replica => replica;
         public AppendSynced? Synced => synced;
-        public List<Message> MessagesAfterSync { get; } = [];
+
+        /// <summary>None were given: the list of whoever gives the first ones is kept as it is.</summary>
+        public IReadOnlyList<Message> MessagesAfterSync { get; private set; } = [];
+
+        public void SendAfterSync(IReadOnlyList<Message> messages) =>
+            MessagesAfterSync = MessagesAfterSync.Count == 0 ? messages : [.. MessagesAfterSync, .. messages];
     }
 }
 
@@ -65,7 +93,7 @@ internal sealed class DurableWrites
         }
         else
         {
-            _newest.MessagesAfterSync.AddRange(ready.MessagesAfterSync);
+            _newest.SendAfterSync(ready.MessagesAfterSync);
         }
     }
 

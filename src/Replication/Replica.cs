@@ -311,11 +311,11 @@ internal sealed partial class Replica : GroupRoute
 
     public void SendAll(IReadOnlyList<Message> messages)
     {
-        foreach (Message message in messages)
+        for (int i = 0; i < messages.Count; i++)
         {
-            if (MayLeave(message))
+            if (MayLeave(messages[i]))
             {
-                Loop.Send(this, message);
+                Loop.Send(this, messages[i]);
             }
         }
     }

@@ -20,6 +20,9 @@ public sealed class ShardLoop
     private readonly LoopCounters _counters = new();
     private InboxItem? _taken;
     private TurnWrite? _write;
+
+    // Empty ones, for the next turns. A write is in one place at a time: filled here, at the log, back here.
+    private readonly Stack<TurnWrite> _spareWrites = new();
     private long _lastTickMs;
     private long _lastHeartbeatMs;
     private ulong _round;
@@ -360,9 +363,9 @@ public sealed class ShardLoop
     }
 
     internal void DeleteSnapshotWhenDurable(string directory, string file) =>
-        CurrentWrite().Deletions.Add(new SnapshotDeletion(directory, file));
+        CurrentWrite().Delete(new SnapshotDeletion(directory, file));
 
-    internal TurnWrite CurrentWrite() => _write ??= new TurnWrite(this);
+    internal TurnWrite CurrentWrite() => _write ??= _spareWrites.TryPop(out TurnWrite? spare) ? spare : new TurnWrite(this);
 
     private void DrainInbox()
     {
@@ -466,6 +469,8 @@ public sealed class ShardLoop
                 _counters.StrayMessages++;
             }
         }
+
+        Node.GiveBack(messages);
     }
 
     private void OnDurable(TurnWrite write)
@@ -479,7 +484,16 @@ public sealed class ShardLoop
             MarkDirty(part.Replica);
         }
 
-        write.Deletions.ForEach(Node.Snapshots.Add);
+        foreach (SnapshotDeletion deletion in write.Deletions)
+        {
+            Node.Snapshots.Add(deletion);
+        }
+
+        // Its parts may be remembered by their replicas; the write itself is by nobody from here on.
+        if (_spareWrites.Count < MaxSpareWrites && write.TryReuse())
+        {
+            _spareWrites.Push(write);
+        }
     }
 
     private void OnSnapshotWritten(SnapshotWritten snapshot)
@@ -657,7 +671,10 @@ public sealed class ShardLoop
         if (_write.Submission.IsEmpty)
         {
             // Files that no log ever referred to: their deletion waits for nothing.
-            _write.Deletions.ForEach(Node.Snapshots.Add);
+            foreach (SnapshotDeletion deletion in _write.Deletions)
+            {
+                Node.Snapshots.Add(deletion);
+            }
         }
         else if (Node.Log.TrySubmit(_write.Submission))
         {
@@ -710,6 +727,9 @@ public sealed class ShardLoop
     private const int MaxItemsPerTurn = 1024;
 
     private const int MaxTicksPerTurn = 2;
+
+    /// <summary>Writes kept for reuse; more are on their way only while the disk stands still.</summary>
+    private const int MaxSpareWrites = 16;
 
     /// <summary>Between two transfers of leadership for balance.</summary>
     private const int TransferIntervalMs = 250;

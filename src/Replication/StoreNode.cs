@@ -20,6 +20,7 @@ public sealed partial class StoreNode : IDisposable
     private readonly Action<NodeEvent> _events;
     private readonly long _startTimestamp;
     private readonly RequestRules _rules;
+    private readonly PeerMessagesPool _peerMessages = new();
     private long _inFlightBytes;
     private int _inFlight;
     private long _localReads;
@@ -163,6 +164,9 @@ public sealed partial class StoreNode : IDisposable
             };
         }
     }
+
+    /// <summary>The loop has looked at all of it.</summary>
+    internal void GiveBack(PeerMessages messages) => _peerMessages.GiveBack(messages);
 
     internal bool IsDraining => Volatile.Read(ref _draining);
 
@@ -345,9 +349,10 @@ public sealed partial class StoreNode : IDisposable
             return true;
         }
 
-        var messages = new List<PeerMessage>();
-        if (!PeerPayload.TryRead(ref reader, fields, kind, out PeerPayloadHead head, messages))
+        PeerMessages messages = _peerMessages.Take();
+        if (!PeerPayload.TryRead(ref reader, fields, kind, out PeerPayloadHead head, messages.Messages))
         {
+            _peerMessages.GiveBack(messages);
             return false;
         }
 
@@ -359,17 +364,14 @@ public sealed partial class StoreNode : IDisposable
 
         _peers.Heard(from, ElapsedMs());
         Interlocked.Add(ref _itemsSkipped, head.SkippedItems);
-
+        (messages.From, messages.Head, messages.Bytes) = (from, head, payload.Length);
         if (_loops.Count == 1)
         {
-            Deliver(_loops[0], new PeerMessages(from, head, payload.Length, messages));
+            Deliver(_loops[0], messages);
             return true;
         }
 
-        foreach (IGrouping<int, PeerMessage> part in messages.GroupBy(m => LoopOf(m.Group).Number))
-        {
-            Deliver(_loops[part.Key], new PeerMessages(from, head, payload.Length, [.. part]));
-        }
+        DeliverByLoop(messages);
 
         return true;
     }
@@ -531,10 +533,46 @@ public sealed partial class StoreNode : IDisposable
         return false;
     }
 
+    private void DeliverByLoop(PeerMessages all)
+    {
+        for (int number = 0; number < _loops.Count; number++)
+        {
+            int count = 0;
+            foreach (PeerMessage message in all.Messages)
+            {
+                count += LoopOf(message.Group).Number == number ? 1 : 0;
+            }
+
+            if (count == all.Messages.Count && count > 0)
+            {
+                Deliver(_loops[number], all);
+                return;
+            }
+
+            if (count > 0)
+            {
+                PeerMessages part = _peerMessages.Take();
+                (part.From, part.Head, part.Bytes) = (all.From, all.Head, all.Bytes);
+                foreach (PeerMessage message in all.Messages)
+                {
+                    if (LoopOf(message.Group).Number == number)
+                    {
+                        part.Messages.Add(message);
+                    }
+                }
+
+                Deliver(_loops[number], part);
+            }
+        }
+
+        _peerMessages.GiveBack(all);
+    }
+
     private void Deliver(ShardLoop loop, PeerMessages messages)
     {
         if (!loop.TryPostPeerMessages(messages))
         {
+            _peerMessages.GiveBack(messages);
             Interlocked.Increment(ref _payloadsDropped);
         }
     }

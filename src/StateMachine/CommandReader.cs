@@ -44,7 +44,7 @@ internal ref struct CommandReader
         Require(RequestIdCodec.TryRead(ref _reader, out RequestId? id));
         Require(_reader.TryReadBin(int.MaxValue, out ReadOnlySpan<byte> body));
         var operation = OperationTable.TryRead(code, _payload.Slice(_reader.Consumed - body.Length, body.Length)) as WriteOperation;
-        Invariant.Check(operation is not null, $"operation {code} in a command payload is a write that this build knows");
+        Invariant.Check(operation is not null, "an operation in a command payload is a write that this build knows");
         Invariant.Check(fields == CommandBatchWriter.Fields + operation.KeyCount, "a command names a virtual node for each key");
         for (int i = 0; i < operation.KeyCount; i++)
         {

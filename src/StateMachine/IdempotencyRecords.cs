@@ -11,7 +11,7 @@ internal sealed class IdempotencyRecords
 
     // Invariant: one element per record, at its expiry, and one per floor, at its expiry or earlier: a busy client raises its
     // floor with every write, and looking at it again when it seems due is cheaper than moving its element each time.
-    private readonly SortedSet<Expiry> _expiries = [];
+    private readonly ExpiryQueue _expiries = new();
     private int _items;
 
     public int RecordCount { get; private set; }
@@ -30,8 +30,8 @@ internal sealed class IdempotencyRecords
     /// <summary>The key must be new: a record is never replaced by another.</summary>
     public void Add(int virtualNode, RequestKey key, IdempotencyRecord record)
     {
-        OfOrNew(virtualNode).Add(key, record);
-        _expiries.Add(new Expiry(record.ExpiresMs, virtualNode, key, IsFloor: false));
+        int slot = _expiries.Add(new Expiry(record.ExpiresMs, virtualNode, key, IsFloor: false));
+        OfOrNew(virtualNode).Add(key, record, slot);
         RecordCount++;
         _items += record.Outcome.Items?.Length ?? 0;
         UserKeyCount += key.IsUserKey ? 1 : 0;
@@ -54,7 +54,7 @@ internal sealed class IdempotencyRecords
         expiresMs = Math.Max(expiresMs, old.ExpiresMs);
         while (records.TryGetFirst(client, out RequestKey key) && key.Sequence < below)
         {
-            expiresMs = Math.Max(expiresMs, Remove(virtualNode, records, key).ExpiresMs);
+            expiresMs = Math.Max(expiresMs, Remove(records, key).ExpiresMs);
         }
 
         records.SetFloor(client, new IdempotencyFloor(below, expiresMs));
@@ -80,7 +80,7 @@ internal sealed class IdempotencyRecords
             }
             else
             {
-                Remove(due.VirtualNode, records, due.Key);
+                Remove(records, due.Key);
             }
 
             if (records.IsEmpty)
@@ -92,7 +92,7 @@ internal sealed class IdempotencyRecords
 
     private void TrimFloor(Expiry due, VirtualNodeRecords records, ulong groupTimeMs)
     {
-        _expiries.Remove(due);
+        _expiries.RemoveMin();
         ulong expiresMs = records.FloorOf(due.Key.Client).ExpiresMs;
         if (expiresMs >= groupTimeMs)
         {
@@ -104,18 +104,18 @@ internal sealed class IdempotencyRecords
         FloorCount--;
     }
 
-    private IdempotencyRecord Remove(int virtualNode, VirtualNodeRecords records, RequestKey key)
+    private IdempotencyRecord Remove(VirtualNodeRecords records, RequestKey key)
     {
-        IdempotencyRecord removed = records.Remove(key);
-        _expiries.Remove(new Expiry(removed.ExpiresMs, virtualNode, key, IsFloor: false));
+        IdempotencyRecord removed = records.Remove(key, out int slot);
+        _expiries.Remove(slot);
         RecordCount--;
         _items -= removed.Outcome.Items?.Length ?? 0;
         UserKeyCount -= key.IsUserKey ? 1 : 0;
         return removed;
     }
 
-    private const int BytesPerRecord = 280;
-    private const int BytesPerFloor = 260;
+    private const int BytesPerRecord = 260;
+    private const int BytesPerFloor = 190;
 
     /// <summary>Of a batch: what came of one of its writes.</summary>
     private const int BytesPerItem = 40;
@@ -129,17 +129,5 @@ internal sealed class IdempotencyRecords
         }
 
         return records;
-    }
-
-    /// <summary>A total order, so that removal does not depend on the order in which things were added.</summary>
-    private readonly record struct Expiry(ulong ExpiresMs, int VirtualNode, RequestKey Key, bool IsFloor) : IComparable<Expiry>
-    {
-        public int CompareTo(Expiry other)
-        {
-            int order = ExpiresMs.CompareTo(other.ExpiresMs);
-            order = order != 0 ? order : VirtualNode.CompareTo(other.VirtualNode);
-            order = order != 0 ? order : Key.CompareTo(other.Key);
-            return order != 0 ? order : IsFloor.CompareTo(other.IsFloor);
-        }
     }
 }

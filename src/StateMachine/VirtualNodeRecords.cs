@@ -71,11 +71,14 @@ internal sealed class VirtualNodeRecords
     }
 
     /// <summary>The key must be new; <see cref="Dictionary{TKey, TValue}.Add"/> holds us to it.</summary>
-    public void Add(RequestKey key, IdempotencyRecord record)
+    /// <param name="key">Names the write.</param>
+    /// <param name="record">What came of it.</param>
+    /// <param name="slot">Where its expiry is kept; <see cref="Remove"/> gives it back.</param>
+    public void Add(RequestKey key, IdempotencyRecord record, int slot)
     {
         if (key.IsUserKey)
         {
-            _records.Add(key, new ChainedRecord { Record = record });
+            _records.Add(key, new ChainedRecord { Record = record, Slot = slot });
             return;
         }
 
@@ -94,12 +97,12 @@ internal sealed class VirtualNodeRecords
             previous = _records[new RequestKey(key.Client, next)].Previous;
         }
 
-        _records.Add(key, new ChainedRecord { Record = record, Previous = previous, Next = next });
+        _records.Add(key, new ChainedRecord { Record = record, Slot = slot, Previous = previous, Next = next });
         Link(key.Client, ref row, previous, key.Sequence);
         Link(key.Client, ref row, key.Sequence, next);
     }
 
-    public IdempotencyRecord Remove(RequestKey key)
+    public IdempotencyRecord Remove(RequestKey key, out int slot)
     {
         _records.Remove(key, out ChainedRecord removed);
         if (!key.IsUserKey)
@@ -109,6 +112,7 @@ internal sealed class VirtualNodeRecords
             RemoveIfEmpty(key.Client, row);
         }
 
+        slot = removed.Slot;
         return removed.Record;
     }
 
@@ -154,6 +158,7 @@ internal sealed class VirtualNodeRecords
     private struct ChainedRecord
     {
         public IdempotencyRecord Record;
+        public int Slot;
         public ulong Previous;
         public ulong Next;
     }

@@ -42,7 +42,7 @@ public static class HttpFrontDoor
         OpenApiDescription.Add(builder.Services, routes, door.NodeName);
 
         WebApplication app = builder.Build();
-        RequestBoundary boundary = new(door, logs.CreateLogger<RequestBoundary>());
+        RequestBoundary boundary = new(door, new KeyRoutes(routes), logs.CreateLogger<RequestBoundary>());
         app.Use(boundary.InvokeAsync);
         DocsPage.Use(app);
         app.UseRouting();
@@ -50,7 +50,7 @@ public static class HttpFrontDoor
         {
             if (route.Handler is { } handler)
             {
-                app.MapMethods(route.Pattern, MethodsOf(route), (HttpContext context) => handler(context, route)).ExcludeFromDescription();
+                app.MapMethods(route.Pattern, MethodsOf(route), context => handler(context, route).AsTask()).ExcludeFromDescription();
             }
         }
 

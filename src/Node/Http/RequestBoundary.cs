@@ -8,7 +8,7 @@ namespace KvStore.Node.Http;
 /// reads the request line and the headers (%00 in a path, 414, 431, 505): it has no body to write to before they are read, the
 /// listeners of its diagnostic event included.
 /// </summary>
-internal sealed partial class RequestBoundary(FrontDoor door, ILogger<RequestBoundary> log)
+internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, ILogger<RequestBoundary> log)
 {
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
@@ -19,6 +19,12 @@ internal sealed partial class RequestBoundary(FrontDoor door, ILogger<RequestBou
             if (KeyInUrl.HasDotSegment(KeyInUrl.PathOf(rawTarget)))
             {
                 await door.WriteProblemAsync(context, Problem.DotSegment());
+                return;
+            }
+
+            if (keys.Find(context.Request.Method, rawTarget) is { Handler: { } handler } route)
+            {
+                await handler(context, route);
                 return;
             }
 

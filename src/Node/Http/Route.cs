@@ -10,7 +10,7 @@ namespace KvStore.Node.Http;
 /// <param name="Summary">One line.</param>
 /// <param name="Handler">Is given the route it answers for. Null: the framework's own endpoint answers.</param>
 internal sealed record Route(
-    string Method, string Path, string OperationId, string Area, string Summary, Func<HttpContext, Route, Task>? Handler)
+    string Method, string Path, string OperationId, string Area, string Summary, Func<HttpContext, Route, ValueTask>? Handler)
 {
     /// <summary>Which options of <see cref="RequestOption"/> it takes.</summary>
     public RequestKinds Options { get; init; }

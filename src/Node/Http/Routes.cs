@@ -153,5 +153,5 @@ internal static class Routes
             .OrderBy(route => route.Code),
     ];
 
-    private static Func<HttpContext, Route, Task> Plain(Func<HttpContext, Task> handler) => (context, _) => handler(context);
+    private static Func<HttpContext, Route, ValueTask> Plain(Func<HttpContext, Task> handler) => (context, _) => new ValueTask(handler(context));
 }

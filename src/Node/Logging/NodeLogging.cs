@@ -17,7 +17,10 @@ internal static class NodeLogging
         var configuration = new LoggerConfiguration()
             .MinimumLevel.Is(settings.Level)
             .MinimumLevel.Override("Microsoft", (LogEventLevel)Math.Max((int)settings.Level, (int)LogEventLevel.Warning))
-            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal); // a port in use is one message, ours
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting", LogEventLevel.Fatal) // a port in use is one message, ours
+
+            // It would make an activity and a scope for every request, for lines that are never written: RequestBoundary logs what fails.
+            .MinimumLevel.Override("Microsoft.AspNetCore.Hosting.Diagnostics", LevelAlias.Off);
         return (settings.Format == LogFormat.Json
             ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
             : configuration.WriteTo.Console(outputTemplate: TextTemplate)).CreateLogger();

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Peers;
@@ -122,6 +123,7 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
         _stream.Dispose();
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ReadResult> ReadInTimeAsync(CancellationTokenSource late, CancellationToken cancellation)
     {
         try

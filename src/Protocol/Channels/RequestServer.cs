@@ -23,6 +23,7 @@ public sealed class RequestServer
     private readonly AnswerStreams _streams;
     private readonly IncomingFrame _incoming;
     private readonly Signal _room = new();
+    private readonly Func<bool> _mustNotRead;
 
     // Guards everything below, and what the outbound half has collected.
     private readonly Lock _gate = new();
@@ -43,6 +44,7 @@ public sealed class RequestServer
         _transport = transport;
         _handler = handler;
         _options = options;
+        _mustNotRead = MustNotRead;
         _outbound = new OutboundFrames(transport.Output, _gate);
         _streams = new AnswerStreams(servers, options, _gate, _outbound, EndStream);
         _incoming = new IncomingFrame(servers, options, OnFrameTimedOut, OnFrameGranted);
@@ -222,7 +224,7 @@ public sealed class RequestServer
         byte[] scratch = [];
         while (true)
         {
-            while (MustWait(MustNotRead))
+            while (MustWait(_mustNotRead))
             {
                 if (_incoming.HoldsMemory && HasRepliesToTake())
                 {

@@ -1,25 +1,75 @@
-using System.Threading.Channels;
+using System.Threading.Tasks.Sources;
 
 namespace KvStore.Protocol;
 
 /// <summary>
 /// Wakes one waiting loop; any number of Set before it looks count as one. The waiter continues on the pool, never on the
-/// thread that sets. After End a waiter is told to stop.
+/// thread that sets. After End a waiter is told to stop, once what was set before has been seen. Waiting allocates nothing: there is one
+/// waiter, and it waits again only when it was woken.
 /// </summary>
-internal sealed class Signal
+internal sealed class Signal : IValueTaskSource<bool>
 {
-    private readonly Channel<bool> _channel = Channel.CreateBounded<bool>(
-        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
+    private readonly Lock _gate = new();
+    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };
+    private bool _isSet;
+    private bool _isEnded;
+    private bool _isAwaited;
 
-    public void Set() => _channel.Writer.TryWrite(true);
+    public void Set()
+    {
+        lock (_gate)
+        {
+            if (_isEnded || !_isAwaited)
+            {
+                _isSet |= !_isEnded;
+                return;
+            }
 
-    public void End() => _channel.Writer.TryComplete();
+            _isAwaited = false;
+        }
+
+        _core.SetResult(true);
+    }
+
+    public void End()
+    {
+        lock (_gate)
+        {
+            _isEnded = true;
+            if (!_isAwaited)
+            {
+                return;
+            }
+
+            _isAwaited = false;
+        }
+
+        _core.SetResult(false);
+    }
 
     /// <summary>False: ended.</summary>
-    public async ValueTask<bool> WaitAsync()
+    public ValueTask<bool> WaitAsync()
     {
-        bool open = await _channel.Reader.WaitToReadAsync().ConfigureAwait(false);
-        _channel.Reader.TryRead(out _);
-        return open;
+        lock (_gate)
+        {
+            if (_isSet || _isEnded)
+            {
+                bool wasSet = _isSet;
+                _isSet = false;
+                return ValueTask.FromResult(wasSet);
+            }
+
+            _core.Reset();
+            _isAwaited = true;
+            return new ValueTask<bool>(this, _core.Version);
+        }
     }
+
+    bool IValueTaskSource<bool>.GetResult(short token) => _core.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => _core.GetStatus(token);
+
+    void IValueTaskSource<bool>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
 }

@@ -18,6 +18,13 @@ internal sealed class JointConfig(MajorityConfig incoming, MajorityConfig outgoi
     public ulong CommittedIndex(Func<ReplicaId, ulong> reached) =>
         Math.Min(Incoming.CommittedIndex(reached), Outgoing.CommittedIndex(reached));
 
+    /// <summary>The smallest value of any voter; 0 without voters.</summary>
+    public ulong Lowest(Func<ReplicaId, ulong> reached)
+    {
+        ulong lowest = Math.Min(Incoming.Lowest(reached), Outgoing.Lowest(reached));
+        return lowest == ulong.MaxValue ? 0 : lowest;
+    }
+
     public VoteResult CountVotes(Func<ReplicaId, bool?> vote)
     {
         VoteResult first = Incoming.CountVotes(vote);

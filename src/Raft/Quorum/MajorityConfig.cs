@@ -39,6 +39,18 @@ internal sealed class MajorityConfig
         return values[count - Majority(count)];
     }
 
+    /// <summary>The smallest value of any voter. No voters: everything is reached.</summary>
+    public ulong Lowest(Func<ReplicaId, ulong> reached)
+    {
+        ulong lowest = ulong.MaxValue;
+        foreach (ReplicaId voter in _voters)
+        {
+            lowest = Math.Min(lowest, reached(voter));
+        }
+
+        return lowest;
+    }
+
     /// <summary>Counts a ballot; null is a voter that has not answered. No voters: won, for the same reason as above.</summary>
     public VoteResult CountVotes(Func<ReplicaId, bool?> vote)
     {

@@ -15,6 +15,7 @@ internal sealed class PeerOutbox(NodeId to)
     private readonly Section _control = new();
     private readonly Section _appends = new();
     private readonly List<(GroupId Group, ReplicaId Replica)> _appendTargets = [];
+    private readonly ArrayBufferWriter<byte> _head = new(64);
     private ulong _round;
 
     public bool IsEmpty => _heartbeats.Count + _answers.Count + _control.Count + _appends.Count == 0;
@@ -49,9 +50,9 @@ internal sealed class PeerOutbox(NodeId to)
 
                 PeerPayload.WriteMessage(_appends.Items, from.Group, epoch, message);
                 _appends.Count++;
-                foreach (Entry entry in append.Entries)
+                for (int i = 0; i < append.Entries.Count; i++)
                 {
-                    _appends.Level = Math.Max(_appends.Level, entry.NeededLevel);
+                    _appends.Level = Math.Max(_appends.Level, append.Entries[i].NeededLevel);
                 }
 
                 _appendTargets.Add((from.Group, message.To));
@@ -109,8 +110,8 @@ internal sealed class PeerOutbox(NodeId to)
     private bool Send(
         StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null)
     {
-        var head = new ArrayBufferWriter<byte>(64);
-        var writer = new MessagePackWriter(head);
+        _head.ResetWrittenCount();
+        var writer = new MessagePackWriter(_head);
         writer.WriteArrayHeader(4 + extra.Length + (disk is null ? 0 : 1));
         writer.Write((uint)PeerPayload.Version);
         writer.Write((uint)kind);
@@ -129,9 +130,9 @@ internal sealed class PeerOutbox(NodeId to)
             end.Flush();
         }
 
-        byte[] payload = GC.AllocateUninitializedArray<byte>(head.WrittenCount + section.Items.WrittenCount);
-        head.WrittenSpan.CopyTo(payload);
-        section.Items.WrittenSpan.CopyTo(payload.AsSpan(head.WrittenCount));
+        byte[] payload = GC.AllocateUninitializedArray<byte>(_head.WrittenCount + section.Items.WrittenCount);
+        _head.WrittenSpan.CopyTo(payload);
+        section.Items.WrittenSpan.CopyTo(payload.AsSpan(_head.WrittenCount));
         ushort level = section.Level;
         section.Items.ResetWrittenCount();
         section.Count = 0;

@@ -58,6 +58,9 @@ internal static class PeerPayload
     private const int AnswerFields = 6;
     private const int MaxEntriesPerAppend = 1 << 16;
 
+    /// <summary>Items that room is made for before they are read.</summary>
+    private const int MaxRoomAhead = 64;
+
     /// <summary>What every item has: the group, its sender's routing epoch, and the envelope of the message.</summary>
     private readonly record struct Address(GroupId Group, ulong Epoch, ReplicaId From, ReplicaId To, ulong Term);
 
@@ -86,9 +89,9 @@ internal static class PeerPayload
                 writer.Write(append.PrevTerm);
                 writer.Write(append.Commit);
                 writer.WriteArrayHeader(append.Entries.Count);
-                foreach (Entry entry in append.Entries)
+                for (int i = 0; i < append.Entries.Count; i++)
                 {
-                    WriteEntry(ref writer, entry);
+                    WriteEntry(ref writer, append.Entries[i]);
                 }
 
                 break;
@@ -213,6 +216,8 @@ internal static class PeerPayload
             return false;
         }
 
+        // Most payloads have one item. What is said here is not believed beyond a few: the bytes must be there.
+        messages.EnsureCapacity(Math.Min(items, MaxRoomAhead));
         int skipped = 0;
         ulong newestEpoch = 0;
         for (int i = 0; i < items; i++)

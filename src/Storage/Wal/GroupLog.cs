@@ -98,27 +98,30 @@ public sealed class GroupLog : ILogReader
         while (_inFlight.TryPeek(out WalItem? item) && ReferenceEquals(item.Submission, submission))
         {
             _inFlight.Dequeue();
-            if (item.Snapshot is not null)
+            if (item.Cut is { } cut)
             {
-                Snapshot = item.Snapshot;
-                SnapshotFile = item.SnapshotFile;
-                Cut(item.Start, item.LastIndex);
+                Snapshot = cut.Snapshot;
+                SnapshotFile = cut.SnapshotFile;
+                Cut(cut.Start, cut.LastIndex);
             }
             else if (item.IsRewrite)
             {
                 Move(item.Entries!, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
             }
-            else if (item.HardState is { } state)
+            else if (item.Replica is { } replica)
             {
-                DurableHardState = state;
+                if (replica.IsVacant)
+                {
+                    Vacate();
+                }
             }
-            else if (item.Replica is { IsVacant: true })
+            else
             {
-                Vacate();
-            }
-            else if (item.Entries is not null)
-            {
-                Take(item.Entries, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
+                DurableHardState = item.HardState ?? DurableHardState;
+                if (item.Entries is not null)
+                {
+                    Take(item.Entries, submission.Segment!, submission.BatchOffset + item.FirstEntryAt);
+                }
             }
         }
     }
@@ -135,7 +138,7 @@ public sealed class GroupLog : ILogReader
             _purgeCursor = FirstIndex;
         }
 
-        if (_inFlight.Any(item => item.IsRewrite || item.Snapshot is not null))
+        if (_inFlight.Any(item => item.IsRewrite || item.Cut is not null))
         {
             return 0;
         }
@@ -176,6 +179,9 @@ public sealed class GroupLog : ILogReader
 
         return run;
     }
+
+    /// <summary>Nothing of the item's submission is in flight here any more.</summary>
+    internal bool HasTaken(WalItem item) => !_inFlight.TryPeek(out WalItem? next) || !ReferenceEquals(next.Submission, item.Submission);
 
     internal void Track(WalItem item) => _inFlight.Enqueue(item);
 
@@ -299,8 +305,9 @@ public sealed class GroupLog : ILogReader
     private void Take(IReadOnlyList<Entry> entries, Segment segment, long offset)
     {
         CutAfter(entries[0].Index - 1);
-        foreach (Entry entry in entries)
+        for (int i = 0; i < entries.Count; i++)
         {
+            Entry entry = entries[i];
             Add(new EntrySlot
             {
                 Segment = segment,

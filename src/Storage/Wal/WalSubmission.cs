@@ -9,18 +9,27 @@ namespace KvStore.Storage;
 /// </summary>
 public sealed class WalSubmission
 {
-    private readonly Action<WalSubmission> _durable;
+    private readonly Action<object> _durable;
+    private readonly object _owner;
     private readonly List<WalItem> _items = [];
 
-    /// <summary>Called by <see cref="WriteAheadLog.Complete"/> on the log's thread once everything in it is durable.</summary>
-    public WalSubmission(Action<WalSubmission> durable) => _durable = durable;
+    /// <param name="durable">Called by <see cref="WriteAheadLog.Complete"/> on the log's thread once everything in it is durable.</param>
+    /// <param name="owner">What it is called with: one delegate serves all submissions.</param>
+    public WalSubmission(Action<object> durable, object owner) => (_durable, _owner) = (durable, owner);
+
+    /// <summary>The same, called with the submission itself.</summary>
+    public WalSubmission(Action<WalSubmission> durable)
+    {
+        _durable = submission => durable((WalSubmission)submission);
+        _owner = this;
+    }
 
     public bool IsEmpty => _items.Count == 0;
 
     /// <summary>Bytes it takes in a batch.</summary>
     public long Bytes { get; private set; }
 
-    internal IReadOnlyList<WalItem> Items => _items;
+    internal List<WalItem> Items => _items;
 
     internal int RecordCount { get; private set; }
 
@@ -54,16 +63,10 @@ public sealed class WalSubmission
         }
 
         Introduce(log);
-        if (hardState is { } state)
-        {
-            Add(new WalItem(this, log) { HardState = state }, ItemFormat.HardStateBytes, 1);
-        }
-
-        if (entries.Count > 0)
-        {
-            Add(new WalItem(this, log) { Entries = entries }, BatchWriter.EntriesBytes(entries), 1);
-            EntryCount += entries.Count;
-        }
+        Add(new WalItem(this, log) { HardState = hardState, Entries = entries.Count > 0 ? entries : null },
+            (hardState is null ? 0 : ItemFormat.HardStateBytes) + (entries.Count > 0 ? BatchWriter.EntriesBytes(entries) : 0),
+            (hardState is null ? 0 : 1) + (entries.Count > 0 ? 1 : 0));
+        EntryCount += entries.Count;
     }
 
     /// <summary>
@@ -78,7 +81,7 @@ public sealed class WalSubmission
         // leader leaves nothing before it, and its own metadata say what is at its index.
         LogStart start = keepFrom == snapshot.Index + 1 ? LogStart.After(snapshot) : log.StartBefore(keepFrom);
         Introduce(log);
-        Add(new WalItem(this, log) { Snapshot = snapshot, SnapshotFile = snapshotFile, Start = start },
+        Add(new WalItem(this, log) { Cut = new WalCut(snapshot, snapshotFile, start) },
             ItemFormat.MarkBytes(snapshot, snapshotFile) + ItemFormat.CompactBytes, 2);
     }
 
@@ -106,13 +109,38 @@ public sealed class WalSubmission
     public void Vacate(GroupLog log, ulong epoch) =>
         Add(new WalItem(this, log) { Replica = new ReplicaRecord(ReplicaId.None, epoch) }, ItemFormat.ReplicaBytes, 1);
 
+    /// <summary>
+    /// True: it is empty again, for the owner who got it back. False when a log in it has not been told (<see cref="GroupLog.OnDurable"/>) and
+    /// still refers to it.
+    /// </summary>
+    public bool TryReuse()
+    {
+        if (Segment is null || !_items.TrueForAll(static item => item.Log.HasTaken(item)))
+        {
+            return false;
+        }
+
+        _items.Clear();
+        if (_items.Capacity > MaxKeptItems)
+        {
+            _items.Capacity = 0;
+        }
+
+        (Bytes, RecordCount, EntryCount, RewrittenCount, RewrittenBytes) = (0, 0, 0, 0, 0);
+        (Segment, BatchOffset) = (null, 0);
+        return true;
+    }
+
     internal void Placed(Segment segment, long batchOffset)
     {
         Segment = segment;
         BatchOffset = batchOffset;
     }
 
-    internal void Durable() => _durable(this);
+    /// <summary>A list that one large turn made longer is not kept.</summary>
+    private const int MaxKeptItems = 256;
+
+    internal void Durable() => _durable(_owner);
 
     /// <summary>The first record of a group says where its log starts: recovery never meets entries of an unknown log.</summary>
     private void Introduce(GroupLog log)
@@ -125,7 +153,7 @@ public sealed class WalSubmission
                 Add(new WalItem(this, log) { Replica = replica }, ItemFormat.ReplicaBytes, 1);
             }
 
-            Add(new WalItem(this, log) { Snapshot = log.Snapshot, Start = LogStart.After(log.Snapshot) },
+            Add(new WalItem(this, log) { Cut = new WalCut(log.Snapshot, null, LogStart.After(log.Snapshot)) },
                 ItemFormat.MarkBytes(log.Snapshot, null) + ItemFormat.CompactBytes, 2);
         }
     }
@@ -139,7 +167,10 @@ public sealed class WalSubmission
     }
 }
 
-/// <summary>One group's part of a submission: exactly one of hard state, entries, a replica that comes or goes, or a snapshot with the cut it allows.</summary>
+/// <summary>
+/// One group's part of a submission: a hard state, entries, or both, the hard state first; or a replica that comes or goes; or a snapshot
+/// with the cut it allows.
+/// </summary>
 internal sealed class WalItem(WalSubmission submission, GroupLog log)
 {
     public WalSubmission Submission => submission;
@@ -155,16 +186,22 @@ internal sealed class WalItem(WalSubmission submission, GroupLog log)
 
     public ReplicaRecord? Replica { get; init; }
 
-    public SnapshotMetadata? Snapshot { get; init; }
-
-    public string? SnapshotFile { get; init; }
-
-    /// <summary>With a snapshot: where the log starts after the cut. The log's thread corrects it when a later cut came first.</summary>
-    public LogStart Start { get; set; }
-
-    /// <summary>With a snapshot: where the log ends after the cut. The log's thread decides: it knows what came before.</summary>
-    public ulong LastIndex { get; set; }
+    public WalCut? Cut { get; init; }
 
     /// <summary>With entries: where the first of them starts in the batch. Noted by the log's thread.</summary>
     public int FirstEntryAt { get; set; }
+}
+
+/// <summary>A snapshot that stands for the log up to its index, and the cut it allows.</summary>
+internal sealed class WalCut(SnapshotMetadata snapshot, string? snapshotFile, LogStart start)
+{
+    public SnapshotMetadata Snapshot => snapshot;
+
+    public string? SnapshotFile => snapshotFile;
+
+    /// <summary>Where the log starts after the cut. The log's thread corrects it when a later cut came first.</summary>
+    public LogStart Start { get; set; } = start;
+
+    /// <summary>Where the log ends after the cut. The log's thread decides: it knows what came before.</summary>
+    public ulong LastIndex { get; set; }
 }

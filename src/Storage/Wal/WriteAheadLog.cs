@@ -328,21 +328,7 @@ public sealed class WriteAheadLog : IDisposable
     public void Write()
     {
         Invariant.Check(_stage == Stage.Gathered, "a batch is gathered before it is written");
-        OrFail(() =>
-        {
-            if (_rollFirst)
-            {
-                Roll();
-            }
-
-            long offset = _offset;
-            WriteBatch(_segments.Active, _batch, BatchFlags.None);
-            foreach (WalSubmission submission in _gathered)
-            {
-                submission.Placed(_segments.Active, offset);
-                _segments.Active.AddLive(submission.EntryCount + submission.RewrittenCount);
-            }
-        });
+        OrFail(static log => log.WriteGathered());
         _stage = Stage.Written;
     }
 
@@ -350,11 +336,11 @@ public sealed class WriteAheadLog : IDisposable
     public void Sync()
     {
         Invariant.Check(_stage == Stage.Written, "a batch is written before it is synced");
-        OrFail(() =>
+        OrFail(static log =>
         {
-            _segments.Active.File.Sync();
-            _syncedLsn = _lastLsn;
-            _position.Write(_segments.Active.Number, _syncedLsn);
+            log._segments.Active.File.Sync();
+            log._syncedLsn = log._lastLsn;
+            log._position.Write(log._segments.Active.Number, log._syncedLsn);
         });
         Volatile.Write(ref _syncs, _syncs + 1);
         _stage = Stage.Synced;
@@ -386,7 +372,7 @@ public sealed class WriteAheadLog : IDisposable
         Volatile.Write(ref _rewrittenBytes, _rewrittenBytes + rewrittenBytes);
         if (_freeBelow > 0)
         {
-            OrFail(() => _segments.FreeBelow(_freeBelow));
+            OrFail(static log => log._segments.FreeBelow(log._freeBelow));
             _freeBelow = 0;
             PublishExtent();
         }
@@ -396,6 +382,22 @@ public sealed class WriteAheadLog : IDisposable
     {
         _segments.Dispose();
         _position?.Dispose();
+    }
+
+    private void WriteGathered()
+    {
+        if (_rollFirst)
+        {
+            Roll();
+        }
+
+        long offset = _offset;
+        WriteBatch(_segments.Active, _batch, BatchFlags.None);
+        foreach (WalSubmission submission in _gathered)
+        {
+            submission.Placed(_segments.Active, offset);
+            _segments.Active.AddLive(submission.EntryCount + submission.RewrittenCount);
+        }
     }
 
     private void TakeQueue()
@@ -432,10 +434,12 @@ public sealed class WriteAheadLog : IDisposable
         {
             EncodeReplica(tail, replica);
         }
-        else if (item.HardState is { } state)
+        else if (item.Cut is { } cut)
         {
-            tail.HardState = state;
-            _batch.HardState(tail.Group, state);
+            cut.LastIndex = tail.Compact(cut.Snapshot, cut.SnapshotFile, cut.Start);
+            cut.Start = tail.Start;
+            _batch.Mark(tail.Group, cut.Snapshot, cut.SnapshotFile);
+            _batch.Compact(tail.Group, cut.Start, cut.LastIndex);
         }
         else if (item.IsRewrite)
         {
@@ -443,22 +447,29 @@ public sealed class WriteAheadLog : IDisposable
             Invariant.Check(again.All(entry => tail.Holds(entry.Index, entry.Term)), "what is written again is in the log at its place");
             item.FirstEntryAt = _batch.Entries(tail.Group, tail.Term(again[0].Index - 1), again, ItemKind.Rewritten);
         }
-        else if (item.Entries is { } entries)
+        else
+        {
+            EncodeAppend(tail, item);
+        }
+    }
+
+    private void EncodeAppend(GroupTail tail, WalItem item)
+    {
+        if (item.HardState is { } state)
+        {
+            tail.HardState = state;
+            _batch.HardState(tail.Group, state);
+        }
+
+        if (item.Entries is { } entries)
         {
             ulong first = entries[0].Index;
             Invariant.Check(first > tail.Start.Index && first <= tail.LastIndex + 1, "entries continue the log or replace its tail");
             item.FirstEntryAt = _batch.Entries(tail.Group, tail.Term(first - 1), entries);
-            foreach (Entry entry in entries)
+            for (int i = 0; i < entries.Count; i++)
             {
-                tail.Append(entry.Index, entry.Term);
+                tail.Append(entries[i].Index, entries[i].Term);
             }
-        }
-        else
-        {
-            item.LastIndex = tail.Compact(item.Snapshot!, item.SnapshotFile, item.Start);
-            item.Start = tail.Start;
-            _batch.Mark(tail.Group, item.Snapshot!, item.SnapshotFile);
-            _batch.Compact(tail.Group, item.Start, item.LastIndex);
         }
     }
 
@@ -643,12 +654,12 @@ public sealed class WriteAheadLog : IDisposable
         }
     }
 
-    private void OrFail(Action step)
+    private void OrFail(Action<WriteAheadLog> step)
     {
         RefuseAfterFailure();
         try
         {
-            step();
+            step(this);
         }
         catch (StorageException)
         {

@@ -26,7 +26,7 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
             ],
         });
 
-    private async Task DeleteAsync(HttpContext context, Route route)
+    private async ValueTask DeleteAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         Problem? problem = Read(context, route, out byte[] key, out RequestOptions options);

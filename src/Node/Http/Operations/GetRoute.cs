@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Unicode;
 using KvStore.Protocol;
@@ -36,7 +37,8 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
             ],
         });
 
-    private async Task GetAsync(HttpContext context, Route route)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask GetAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         Problem? problem = Read(context, route, out byte[] key, out RequestOptions options);

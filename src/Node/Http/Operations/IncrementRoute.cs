@@ -36,7 +36,7 @@ internal sealed class IncrementRoute(FrontDoor door) : OperationRoute(door)
         },
     ];
 
-    private async Task IncrementAsync(HttpContext context, Route route)
+    private async ValueTask IncrementAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         Problem? problem = Read(context, route, out byte[] key, out RequestOptions options);

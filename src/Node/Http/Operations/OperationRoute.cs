@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using KvStore.Protocol;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -38,6 +39,7 @@ internal abstract class OperationRoute(FrontDoor door)
 
     /// <summary>Sends a write with everything that is said about writes in general; a failure is answered here.</summary>
     /// <returns>Null when it failed.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     protected async ValueTask<KvReply?> WriteAsync(HttpContext context, WriteOperation operation, RequestOptions options, long started)
     {
         KvReply reply = await door.SubmitAsync(new KvRequest
@@ -112,7 +114,8 @@ internal abstract class OperationRoute(FrontDoor door)
 internal abstract class ValueRoute(FrontDoor door) : OperationRoute(door)
 {
     /// <summary>Reads the value, sends what it becomes, and answers 201 or 204.</summary>
-    protected async Task WriteValueAsync(HttpContext context, Route route)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    protected async ValueTask WriteValueAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         HttpRequest http = context.Request;

@@ -47,7 +47,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
         },
     ];
 
-    private async Task RunAsync(HttpContext context, Route route)
+    private async ValueTask RunAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         Problem? problem = RequestOptions.Read(context.Request, route.Options, Noun, Door.Config, out RequestOptions options);
