@@ -46,7 +46,7 @@ internal static class ProblemWriter
         json.WriteString("detail", problem.Detail);
         json.WriteString("code", problem.Code.ToString());
         json.WriteBoolean("retryable", document.Entry.Retryable);
-        json.WriteString("outcome", TextOf(problem.Outcome != Outcome.None ? problem.Outcome : document.Entry.Outcome));
+        json.WriteString("outcome", NameOf(problem.Outcome != Outcome.None ? problem.Outcome : document.Entry.Outcome));
         WriteNumberOrNull(json, "group", problem.Group?.Value);
         json.WriteString("leader", document.Leader);
         WriteNumberOrNull(json, "retryAfterMs", document.RetryAfterMs > 0 ? document.RetryAfterMs : null);
@@ -72,7 +72,7 @@ internal static class ProblemWriter
 
     private static string TraceIdOf(HttpContext context) => Activity.Current?.TraceId.ToHexString() ?? context.TraceIdentifier;
 
-    private static string? TextOf(Outcome outcome) => outcome switch
+    internal static string? NameOf(Outcome outcome) => outcome switch
     {
         Outcome.NotApplied => "not-applied",
         Outcome.Unknown => "unknown",

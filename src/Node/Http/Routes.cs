@@ -20,6 +20,7 @@ internal static class Routes
         return
         [
             .. operations.SelectMany(operation => operation.Routes),
+            new BatchEndpoint(door).Route,
 
             new(HttpMethods.Get, "/v1/locate/{key}", "LocateKey", Area.Topology,
                 "Where a key lives: slot, group, leader, replicas", Plain(topology.LocateAsync))

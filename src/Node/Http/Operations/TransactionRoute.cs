@@ -9,10 +9,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
 {
     private const string Json = "application/json";
 
-    private readonly Lazy<Dictionary<string, OperationRoute>> _operations =
-        new(() => Http.Routes.OperationsOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name));
-
-    private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
+    private readonly Lazy<OperationItems> _items = new(() => new OperationItems(door));
 
     public override byte Code => Transaction.OperationCode;
 
@@ -70,13 +67,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
         Transaction transaction;
         try
         {
-            using JsonDocument document = JsonDocument.Parse(body, Strictly);
-            transaction = Read(new OperationJson(document.RootElement, ""));
-        }
-        catch (JsonException e)
-        {
-            await Door.WriteProblemAsync(context, Problem.Invalid($"The body is not the JSON of a transaction: {e.Message}"));
-            return;
+            transaction = OperationItems.Read(body, Read);
         }
         catch (JsonShapeException e)
         {
@@ -102,21 +93,12 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
                 return read;
             }),
         ];
-        Operation[] then = [.. body.List("then").Select(Item)];
-        Operation[] otherwise = [.. body.List("else").Select(Item)];
+        Operation[] then = [.. body.List("then").Select(_items.Value.Read)];
+        Operation[] otherwise = [.. body.List("else").Select(_items.Value.Read)];
         body.End();
         return conditions.Length + then.Length + otherwise.Length is > 0 and <= Limits.MaxBatchItems
             ? new Transaction(conditions, then, otherwise)
             : throw new JsonShapeException($"A transaction has 1 to {Limits.MaxBatchItems} conditions and operations in all.");
-    }
-
-    private Operation Item(OperationJson item)
-    {
-        string name = item.Operation;
-        Operation operation = _operations.Value.GetValueOrDefault(name)?.OfJson(item)
-            ?? throw item.Wrong("op", $"is \"{name}\"; a transaction knows put, append, delete, incr and get");
-        item.End();
-        return operation;
     }
 
     private static void Write(Utf8JsonWriter json, Transaction transaction, TransactionResult result)
@@ -129,45 +111,15 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
         {
             json.WriteStartObject();
             json.WriteString("op", OperationTable.Find(operations[i].Code)!.Name);
-            Write(json, result.Items[i]);
+            if (result.Items[i].Code == ErrorCode.Superseded)
+            {
+                json.WriteString("code", nameof(ErrorCode.Superseded));
+            }
+
+            OperationItems.Write(json, result.Items[i]);
             json.WriteEndObject();
         }
 
         json.WriteEndArray();
-    }
-
-    private static void Write(Utf8JsonWriter json, ItemResult item)
-    {
-        switch (item.Result)
-        {
-            case Found found:
-                json.WriteBoolean("found", true);
-                OperationJson.WriteValue(json, found.Value.Span);
-                json.WriteString("contentType", found.ContentType ?? "application/octet-stream");
-                break;
-            case Written written:
-                json.WriteBoolean("created", written.Created);
-                break;
-            case Deleted deleted:
-                json.WriteBoolean("existed", deleted.Existed);
-                break;
-            case Counted counted:
-                json.WriteNumber("value", counted.Number);
-                break;
-            default:
-                json.WriteBoolean("found", item.Code == ErrorCode.Superseded);
-                break;
-        }
-
-        if (item.Code == ErrorCode.Superseded)
-        {
-            json.WriteString("code", nameof(ErrorCode.Superseded));
-        }
-
-        if (item.Result is { } result)
-        {
-            json.WriteString("etag", ETag.Of(result.Revision));
-            json.WriteString("revision", result.Revision.ToString());
-        }
     }
 }

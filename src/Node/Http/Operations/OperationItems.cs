@@ -1,0 +1,73 @@
+using System.Text.Json;
+using KvStore.Protocol;
+
+namespace KvStore.Node.Http;
+
+/// <summary>Lists of operations in JSON bodies, and what became of each; an operation's own spelling is at its route.</summary>
+internal sealed class OperationItems(FrontDoor door)
+{
+    private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
+
+    private readonly Dictionary<string, OperationRoute> _operations =
+        Routes.OperationsOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name);
+
+    /// <summary>The whole body, by what <paramref name="read"/> takes from it; members that nobody took are refused.</summary>
+    /// <exception cref="JsonShapeException">The body is not JSON, or not of this shape.</exception>
+    public static T Read<T>(byte[] body, Func<OperationJson, T> read)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body, Strictly);
+            OperationJson root = new(document.RootElement, "");
+            T result = read(root);
+            root.End();
+            return result;
+        }
+        catch (JsonException e)
+        {
+            throw new JsonShapeException($"The body is not the JSON that is asked for: {e.Message}");
+        }
+    }
+
+    /// <summary>One of them.</summary>
+    /// <exception cref="JsonShapeException">A member is missing, too much, or not what it must be.</exception>
+    public Operation Read(OperationJson item)
+    {
+        string name = item.Operation;
+        Operation operation = _operations.GetValueOrDefault(name)?.OfJson(item)
+            ?? throw item.Wrong("op", $"is \"{name}\"; known here are put, append, delete, incr and get");
+        item.End();
+        return operation;
+    }
+
+    /// <summary>The members that say what became of one.</summary>
+    public static void Write(Utf8JsonWriter json, ItemResult item)
+    {
+        switch (item.Result)
+        {
+            case Found found:
+                json.WriteBoolean("found", true);
+                OperationJson.WriteValue(json, found.Value.Span);
+                json.WriteString("contentType", found.ContentType ?? "application/octet-stream");
+                break;
+            case Written written:
+                json.WriteBoolean("created", written.Created);
+                break;
+            case Deleted deleted:
+                json.WriteBoolean("existed", deleted.Existed);
+                break;
+            case Counted counted:
+                json.WriteNumber("value", counted.Number);
+                break;
+            case var _ when item.Code is ErrorCode.KeyNotFound or ErrorCode.Superseded:
+                json.WriteBoolean("found", item.Code == ErrorCode.Superseded);
+                break;
+        }
+
+        if (item.Result is { Revision: not 0 } result)
+        {
+            json.WriteString("etag", ETag.Of(result.Revision));
+            json.WriteString("revision", result.Revision.ToString());
+        }
+    }
+}
