@@ -4,6 +4,9 @@ using KvStore.Node.Hosting;
 using KvStore.Replication;
 using KvStore.Storage;
 
+using var signals = new StopSignals();
+OwnerOnly.Apply();
+
 try
 {
     var options = StartOptions.Parse(args);
@@ -24,7 +27,7 @@ try
         return ExitCode.Stopped;
     }
 
-    return await new NodeProcess(configuration, options).RunAsync();
+    return await new NodeProcess(configuration, options, signals).RunAsync();
 }
 catch (Exception e) when (e is ConfigurationException or IdentityException or CorruptStorageException)
 {

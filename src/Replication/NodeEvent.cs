@@ -34,4 +34,6 @@ public enum NodeEventKind
 
     /// <summary>Groups have had no leader for long. Said again and again while it lasts.</summary>
     NoLeader,
+    DiskShort,
+    DiskEnough,
 }

@@ -35,7 +35,17 @@ public readonly record struct NodeCounters(
 /// <param name="Memory">What it holds, in bytes.</param>
 /// <param name="MemoryLimitBytes">What it plans with; <see cref="long.MaxValue"/> when nobody said.</param>
 /// <param name="IsMemoryShort">Writes that grow are refused for want of memory.</param>
-public sealed record RoomStatus(MemoryUse Memory, long MemoryLimitBytes, bool IsMemoryShort);
+public sealed record RoomStatus(MemoryUse Memory, long MemoryLimitBytes, bool IsMemoryShort)
+{
+    /// <summary>As last looked at, twice a second.</summary>
+    public long DiskFreeBytes { get; init; } = long.MaxValue;
+
+    /// <summary>Writes that grow are refused for want of disk.</summary>
+    public bool IsDiskShort { get; init; }
+
+    /// <summary>The log has no room for entries: they are neither proposed nor taken.</summary>
+    public bool TakesNoEntries { get; init; }
+}
 
 /// <param name="Taken">Of this node's own groups.</param>
 /// <param name="Installed">Fetched from other nodes.</param>

@@ -13,6 +13,16 @@ internal sealed partial class Replica
     private KvReply? LackOfRoom(RequestItem item, WriteOperation write)
     {
         StoreNode node = Loop.Node;
+        if (node.RoomOnDisk.TakesNoEntries)
+        {
+            return Replies.DiskFull(node.NameOf(node.Self));
+        }
+
+        if (node.RoomOnDisk.IsShort && !write.OnlyRemoves)
+        {
+            return Replies.DiskShort(node.NameOf(node.Self));
+        }
+
         return node.Memory.Admits(write, leavesRecord: item.Id is { Sequence: 0 }) ? null : Replies.MemoryShort(node.NameOf(node.Self));
     }
 

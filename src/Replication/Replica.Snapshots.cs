@@ -19,6 +19,10 @@ internal sealed partial class Replica
     private Installation? _installation;
     private readonly Dictionary<NodeId, CatchUp> _catchUps = [];
     private long _snapshotsInstalled;
+    private long _noSnapshotBeforeMs;
+
+    // What the table held when the newest snapshot of it was taken, or installed.
+    private long _dataAtSnapshot;
 
     /// <summary>A follower that has begun to fetch a snapshot here, until it has what this replica's own snapshot covers.</summary>
     private sealed class CatchUp
@@ -68,6 +72,13 @@ internal sealed partial class Replica
         Loop.Counters.SnapshotsTaken++;
         Loop.Report(NodeEventKind.SnapshotTaken, Group, metadata.Term, metadata.Index, $"wrote snapshot {file}");
         Adopt(metadata, file, FirstIndexToKeep(metadata.Index));
+    }
+
+    /// <summary>There was no room for it.</summary>
+    public void OnSnapshotAbandoned()
+    {
+        _snapshotRunning = false;
+        _noSnapshotBeforeMs = Loop.NowMs + AbandonedPauseMs;
     }
 
     /// <summary>
@@ -183,6 +194,7 @@ internal sealed partial class Replica
         Volatile.Write(ref _machine, restored);
         old.Table.Retire();
         _appliedBytesSinceSnapshot = 0;
+        _dataAtSnapshot = restored.Table.DataBytes;
         _installation = null;
         _snapshotsInstalled++;
         Loop.Counters.SnapshotsInstalled++;
@@ -221,7 +233,7 @@ internal sealed partial class Replica
 
     private void MaybeSnapshot()
     {
-        if (_snapshotRunning || _installation is not null)
+        if (_snapshotRunning || _installation is not null || Loop.NowMs < _noSnapshotBeforeMs)
         {
             return;
         }
@@ -229,7 +241,7 @@ internal sealed partial class Replica
         StoreNodeOptions options = Loop.Node.Options;
         ulong entries = _machine.AppliedIndex - _lastSnapshotIndex;
         long bytesLimit = Math.Max(options.SnapshotMinLogBytes, Loop.TableBytesPerGroup / 2);
-        if (_snapshotDamaged || entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted)))
+        if (_snapshotDamaged || entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted || WouldMakeRoom)))
         {
             StartSnapshot();
         }
@@ -268,7 +280,7 @@ internal sealed partial class Replica
         {
             Adopt(_log.Snapshot, file, FirstIndexToKeep(_lastSnapshotIndex, trailing: 0));
         }
-        else if (FirstIndexToKeep(_machine.AppliedIndex, trailing: 0) > old)
+        else if (FirstIndexToKeep(_machine.AppliedIndex, trailing: 0) > old && Loop.NowMs >= _noSnapshotBeforeMs)
         {
             StartSnapshot();
         }
@@ -278,8 +290,21 @@ internal sealed partial class Replica
     private bool IsFirstSnapshotWanted =>
         _log.SnapshotFile is null && IsLeader && _raft.Progress.Any(p => p.State == ProgressState.Snapshot);
 
+    /// <summary>The disk is short, and a snapshot now would be much smaller than the one it replaces, or let much of the log go.</summary>
+    private bool WouldMakeRoom
+    {
+        get
+        {
+            long segmentBytes = Loop.Node.Options.Wal.SegmentBytes;
+            return Loop.Node.RoomOnDisk.IsShort
+                && (_appliedBytesSinceSnapshot >= segmentBytes / 4
+                    || _dataAtSnapshot - Table.DataBytes >= Math.Max(segmentBytes / 4, _dataAtSnapshot / 8));
+        }
+    }
+
     private void StartSnapshot()
     {
+        _dataAtSnapshot = Table.DataBytes;
         _snapshotRunning = true;
         _snapshotDamaged = false;
         _appliedBytesSinceSnapshot = 0;
@@ -339,6 +364,9 @@ internal sealed partial class Replica
 
     /// <summary>Entries by which the log must be able to shrink before it is worth writing down.</summary>
     private const ulong CompactionStride = 1024;
+
+    /// <summary>After a snapshot that the disk had no room for, and before the next.</summary>
+    private const int AbandonedPauseMs = 5000;
 
     /// <summary>Ticks between two reminders of a snapshot that is wanted.</summary>
     private const int ReminderTicks = 10;

@@ -68,6 +68,7 @@ internal sealed partial class Replica : GroupRoute
         _view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, NodeId.None);
         _leaderlessSinceMs = loop.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
+        _dataAtSnapshot = machine.Table.DataBytes;
         _lastReadContext = options.Incarnation << ShardLoop.RoundCounterBits;
         if (PreferredLeader == Id)
         {
@@ -185,6 +186,12 @@ internal sealed partial class Replica : GroupRoute
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
+            if (message.Message is AppendEntries { Entries.Count: > 0 } && Loop.Node.RoomOnDisk.TakesNoEntries)
+            {
+                // Not acknowledged, so it comes again at the leader's heartbeats, which are answered.
+                return;
+            }
+
             if (WhatMayBeTaken(message.Message) is { } taken)
             {
                 long refused = _raft.RefusedTerms;

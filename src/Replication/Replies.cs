@@ -29,6 +29,13 @@ internal static class Replies
     /// <summary>Of a read: it was not executed, and nobody will see this.</summary>
     public static KvReply Unwanted { get; } = new() { Code = ErrorCode.Timeout, Detail = "Whoever asked has left; it was not read." };
 
+    public static KvReply DiskShort(string node) => Refused(
+        ErrorCode.DiskFull,
+        $"The disk of {node} is nearly full; nothing was written. Delete something or give it a larger one; reads and deletes go on.");
+
+    public static KvReply DiskFull(string node) => Refused(
+        ErrorCode.DiskFull, $"The disk of {node} is full and takes no writes; nothing was written. Make room on it; reads go on.");
+
     public static KvReply Draining() => Refused(ErrorCode.Draining, "This node is stopping; ask another node.", retryAfterMs: 1000);
 
     public static KvReply NoLeader(GroupId group, NodeId hint) => Refused(

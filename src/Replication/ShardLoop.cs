@@ -410,6 +410,9 @@ public sealed class ShardLoop
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;
+            case SnapshotAbandoned abandoned:
+                (_groups.GetValueOrDefault(abandoned.Group.Value) as Replica)?.OnSnapshotAbandoned();
+                break;
             case PlacementChanged:
                 FollowPlacement();
                 break;
@@ -561,6 +564,11 @@ public sealed class ShardLoop
             _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
             _counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes);
             Node.Memory.Observe();
+            if (Number == 0)
+            {
+                Node.WatchRoomOnDisk(TickNumber);
+            }
+
             foreach (GroupRoute route in _groups.Values)
             {
                 route.OnTick(NowMs);

@@ -98,11 +98,15 @@ public sealed class SnapshotQueue : IDisposable
     {
         _transfer.DeleteIdle();
         InboxItem? item = TakeNext();
-        while (item is SnapshotJob or StateHashJob)
+        while (item is SnapshotJob or StateHashJob or DiskCheck)
         {
             if (item is SnapshotJob job)
             {
                 _toWrite.Enqueue(job);
+            }
+            else if (item is DiskCheck)
+            {
+                _node.MeasureRoomOnDisk();
             }
             else
             {
@@ -143,7 +147,7 @@ public sealed class SnapshotQueue : IDisposable
             case SnapshotPiece piece:
                 Interlocked.Decrement(ref _queuedPieces);
                 Interlocked.Add(ref _bytesReceived, piece.Bytes.Length);
-                _transfer.OnPiece(piece);
+                _transfer.OnPieceIfRoom(piece);
                 return true;
             case SnapshotFetch fetch:
                 _transfer.Begin(fetch);
@@ -199,19 +203,33 @@ public sealed class SnapshotQueue : IDisposable
             return false;
         }
 
-        _writer ??= new SnapshotWriter(_files, job.Directory, job.Header, job.Rows, job.Sections);
-        if (_writer.Step(maxBytes))
+        try
         {
-            string file = _writer.Finish();
-            _writer.Dispose();
-            _writer = null;
-            _toWrite.Dequeue();
-            _transfer.Needed($"{job.Directory}/{file}");
-            job.Rows.Dispose();
-            job.Loop.Post(new SnapshotWritten(job.Replica, job.Header, file, fetched: false));
+            _writer ??= new SnapshotWriter(_files, job.Directory, job.Header, job.Rows, job.Sections);
+            if (_writer.Step(maxBytes))
+            {
+                string file = _writer.Finish();
+                EndWriting(job);
+                _transfer.Needed($"{job.Directory}/{file}");
+                job.Loop.Post(new SnapshotWritten(job.Replica, job.Header, file, fetched: false));
+            }
+        }
+        catch (StorageException failure) when (failure.IsFull)
+        {
+            // What was written of it goes. Its replica tries again, perhaps when there is room.
+            EndWriting(job);
+            job.Loop.Post(new SnapshotAbandoned(job.Replica.Group));
         }
 
         return true;
+    }
+
+    private void EndWriting(SnapshotJob job)
+    {
+        _writer?.Dispose();
+        _writer = null;
+        _toWrite.Dequeue();
+        job.Rows.Dispose();
     }
 
     private bool HashStep(int maxBytes)

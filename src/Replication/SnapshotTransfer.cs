@@ -249,6 +249,19 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         _damaged.Remove(path);
     }
 
+    /// <summary>A piece that the disk has no room for ends the fetch; the replica's next reminder begins another.</summary>
+    public void OnPieceIfRoom(SnapshotPiece piece)
+    {
+        try
+        {
+            OnPiece(piece);
+        }
+        catch (StorageException failure) when (failure.IsFull)
+        {
+            End(piece.Group);
+        }
+    }
+
     public void OnPiece(SnapshotPiece piece)
     {
         if (!_incoming.TryGetValue(piece.Group, out Incoming? incoming) || piece.TotalBytes == 0 || piece.Index < incoming.Fetch.MinIndex)

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Storage;
 
 namespace KvStore.Replication;
 
@@ -76,7 +77,17 @@ public sealed partial class StoreNode
             return;
         }
 
-        Options.MarkFolder!(level);
+        try
+        {
+            Options.MarkFolder!(level);
+        }
+        catch (StorageException failure) when (failure.IsFull)
+        {
+            // Whoever needs the mark asks again.
+            Volatile.Write(ref _folderLevelAsked, _folderLevel);
+            return;
+        }
+
         Log.OpensForFirstBuilds = false;
         Volatile.Write(ref _folderLevel, level);
     }

@@ -23,9 +23,51 @@ public sealed partial class StoreNode
     }
 
     /// <summary>What this node has room for now.</summary>
-    public RoomStatus Room => new(MemoryUse, Memory.LimitBytes, Memory.IsShort);
+    public RoomStatus Room => new(MemoryUse, Memory.LimitBytes, Memory.IsShort)
+    {
+        DiskFreeBytes = RoomOnDisk.FreeBytes,
+        IsDiskShort = RoomOnDisk.IsShort,
+        TakesNoEntries = RoomOnDisk.TakesNoEntries,
+    };
 
     internal MemoryRoom Memory { get; }
+
+    internal DiskRoom RoomOnDisk { get; }
+
+    /// <summary>On the snapshot thread.</summary>
+    internal void MeasureRoomOnDisk()
+    {
+        long free = _files.SpaceOf(Options.Directory).FreeBytes;
+        long largest = Replicas.Values.Select(replica => replica.Table.DataBytes).DefaultIfEmpty().Max();
+        RoomOnDisk.Observe(new DiskUse(free, Log.SpareBytes, Log.RoomBytes, largest));
+        if (Log.WantsRoom && free >= Options.Wal.SegmentBytes)
+        {
+            Log.ProvideRoom();
+        }
+    }
+
+    /// <summary>Once a tick of the first loop.</summary>
+    internal void WatchRoomOnDisk(long tick)
+    {
+        if (tick % Math.Max(1, DiskCheckMs / Options.TickMs) == 0)
+        {
+            Snapshots.Add(new DiskCheck());
+        }
+    }
+
+    private void OnGrowthChanged(DiskUse use)
+    {
+        string now = $"{use.Free:N0} bytes are free, the largest group's snapshot takes about {use.LargestSnapshot:N0}";
+        Report(RoomOnDisk.IsShort
+            ? new NodeEvent(NodeEventKind.DiskShort, default, 0, 0, $"the disk is short, {now}: writes that grow are refused, deletes and reads go on")
+            : new NodeEvent(NodeEventKind.DiskEnough, default, 0, 0, $"the disk has room again, {now}"));
+    }
+
+    private void OnEntriesChanged(DiskUse use) => Report(RoomOnDisk.TakesNoEntries
+        ? new NodeEvent(NodeEventKind.DiskShort, default, 0, 0, $"the disk is full, {use.Free:N0} bytes are free and {use.LogRoom:N0} left in the log: no entries are taken, votes and reads go on")
+        : new NodeEvent(NodeEventKind.DiskEnough, default, 0, 0, $"the disk is full no more, {use.Free:N0} bytes are free: entries are taken again"));
+
+    private const int DiskCheckMs = 500;
 
     private void OnMemoryChanged(bool isShort, MemoryUse use)
     {

@@ -32,9 +32,11 @@ public sealed partial class StoreNode : IDisposable
 
     private StoreNode(StoreNodeOptions options, IFileSystem files, ITransport transport, TimeProvider time, Action<NodeEvent> events)
     {
-        options = options.WithinMemory();
+        DurableDirectory.Create(files, options.Directory);
+        options = options.WithinMemory().WithinDisk(files.SpaceOf(options.Directory).TotalBytes);
         (Options, Transport, _time, _events, _files, _routing) = (options, transport, time, events, files, options.Routing);
         Memory = new MemoryRoom(options.MemoryBytes, () => MemoryUse, OnMemoryChanged);
+        RoomOnDisk = new DiskRoom(options.Wal.SegmentBytes, OnGrowthChanged, OnEntriesChanged);
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
         Walls = new WallClocks(options.NodeNames.Count, options.Self.Value);

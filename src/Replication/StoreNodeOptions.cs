@@ -118,6 +118,29 @@ public sealed record StoreNodeOptions
         },
     };
 
+    /// <summary>
+    /// The same with files that fit onto the disk: three segments and the reserve are a fifth of it at most, the log that is kept for others and
+    /// the one that waits for compaction an eighth each. A disk of a gigabyte or more has what the options say.
+    /// </summary>
+    internal StoreNodeOptions WithinDisk(long totalBytes)
+    {
+        long segmentBytes = Math.Min(Wal.SegmentBytes, Math.Max(MinSegmentBytes, 1L << BitOperations.Log2((ulong)Math.Max(1, totalBytes / 16))));
+        return this with
+        {
+            SnapshotMinLogBytes = Math.Min(SnapshotMinLogBytes, Math.Max(segmentBytes / 4, totalBytes / 64)),
+            MaxTrailingLogBytes = Math.Min(MaxTrailingLogBytes, Math.Max(segmentBytes, totalBytes / 16)),
+            MaxCatchUpLogBytes = Math.Min(MaxCatchUpLogBytes, Math.Max(segmentBytes, totalBytes / 8)),
+            Wal = Wal with
+            {
+                SegmentBytes = segmentBytes,
+                PurgeTriggerBytes = Math.Min(Wal.PurgeTriggerBytes, Math.Max(4 * segmentBytes, totalBytes / 8)),
+            },
+        };
+    }
+
+    /// <summary>The largest entries still fit.</summary>
+    private const long MinSegmentBytes = 8L << 20;
+
     /// <summary>Chunks of the tables: a hundred size classes may each have one that is nearly empty.</summary>
     internal int TableChunkBytes => (int)Math.Clamp((long)BitOperations.RoundUpToPowerOf2((ulong)(MemoryBytes / Workers / 2048 + 1)), 128 << 10, 1 << 20);
 

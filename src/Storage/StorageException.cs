@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace KvStore.Storage;
 
 /// <summary>The disk failed or holds what it must not hold. The node stops; nothing is retried.</summary>
@@ -18,7 +20,7 @@ public class StorageException : Exception
     }
 
     public StorageException(string what, string path, long offset, int errno = 0, Exception? inner = null)
-        : base(errno == 0 ? $"{what}: {path} at offset {offset}" : $"{what}: {path} at offset {offset} (errno {errno})", inner)
+        : base(errno == 0 ? $"{what}: {path} at offset {offset}" : $"{what}: {path} at offset {offset} (errno {errno}: {Marshal.GetPInvokeErrorMessage(errno)})", inner)
     {
         Path = path;
         Offset = offset;
@@ -30,6 +32,12 @@ public class StorageException : Exception
 
     /// <summary>The operating system's error number, 0 when the failure is not one of its calls.</summary>
     public int Errno { get; }
+
+    /// <summary>There is no room on the disk, or none left for this user: nothing was lost, and there may be room again.</summary>
+    public bool IsFull => Errno is NoSpace or QuotaExceeded;
+
+    private const int NoSpace = 28;
+    private const int QuotaExceeded = 122;
 }
 
 /// <summary>Bytes that were durable are damaged: the node refuses to start rather than forget what it acknowledged.</summary>

@@ -103,7 +103,7 @@ public sealed class FrameTests
     [Fact]
     public void An_unknown_kind_is_a_protocol_error()
     {
-        foreach (byte kind in new byte[] { 0, 13, 255 })
+        foreach (byte kind in new byte[] { 0, 15, 255 })
         {
             var buffer = new ReadOnlySequence<byte>(FrameOf((FrameKind)kind, FrameFlags.None, 0, []));
             Assert.Equal(DecodeResult.Malformed, FrameReader.TryRead(ref buffer, MaxPayload, out _, out var error));

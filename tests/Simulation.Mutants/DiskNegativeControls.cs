@@ -11,6 +11,10 @@ public sealed class DiskNegativeControls(ITestOutputHelper output)
         Hunt.Catches(output, "torn-tail-swallowed", ["damage-noticed", "durable-before-send", "nothing-missing"]);
 
     [Fact]
+    public void B2_a_full_disk_that_ends_the_node_is_caught() =>
+        Hunt.Catches(output, "full-disk-is-final", ["full-disk-survived"], plan: drawn => drawn with { FullDisks = 1 });
+
+    [Fact]
     public void A_position_that_is_not_read_is_caught() =>
         Hunt.Catches(output, "position-ignored", ["damage-noticed", "durable-before-send", "nothing-missing"]);
 

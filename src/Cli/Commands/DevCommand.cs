@@ -16,6 +16,7 @@ internal static class DevCommand
         var command = new Command("dev", "Starts three nodes in this process and prints where they are.") { data, port };
         command.SetAction(async (parsed, _) =>
         {
+            using var signals = new StopSignals();
             string folder = Path.GetFullPath(parsed.GetValue(data)!);
             string file = Path.Combine(folder, "cluster.json");
             Directory.CreateDirectory(folder);
@@ -23,7 +24,7 @@ internal static class DevCommand
             try
             {
                 StartOptions start = StartOptions.Parse(["--config", file, "--data", folder]);
-                return await new NodeProcess(Configuration.Load(file, new Hashtable(), start.Overrides, start.Node), start).RunAsync();
+                return await new NodeProcess(Configuration.Load(file, new Hashtable(), start.Overrides, start.Node), start, signals).RunAsync();
             }
             catch (ConfigurationException e)
             {

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Net;
 using KvStore.Node.Http;
 using KvStore.Node.Logging;
+using KvStore.Node.Peers;
 using KvStore.Protocol;
 using KvStore.Replication;
 using Microsoft.AspNetCore.Connections;
@@ -89,7 +90,10 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         }
 
         StoreCalls? store = door.Store;
-        if (Refusal(received, store) is { } refusal)
+        var (proof, unproved) = received.Client is null
+            ? default
+            : await SecretRule.ApplyAsync(connection.Transport, received, door.Config.Security.ClusterSecret, door.NodeName, deadline.Token);
+        if ((unproved ?? Refusal(received, store)) is { } refusal)
         {
             _meter.Refused();
             if (_refused[refusal.Reason].TryEnter(out long leftOut))
@@ -97,7 +101,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
                 LogRefused(log, connection.RemoteEndPoint, refusal.Reason, refusal.Detail, leftOut);
             }
 
-            await Handshake.RefuseAsync(connection.Transport.Output, refusal, deadline.Token);
+            await Handshake.RefuseAsync(connection.Transport.Output, refusal, proof, deadline.Token);
             return null;
         }
 
@@ -108,7 +112,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
             Features = Supported & hello.Features,
             Epoch = store.Routing().Epoch,
         };
-        await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, deadline.Token);
+        await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, proof, deadline.Token);
         return ack.Features;
     }
 
@@ -132,7 +136,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         {
             return new HelloRefused(
                 HelloRefusal.WrongCluster,
-                $"{door.NodeName} belongs to cluster '{door.Config.ClusterId}', the client wants '{hello.ClusterId}'");
+                $"{door.NodeName} belongs to cluster '{door.Config.ClusterId}', the client wants '{Excerpt.Of(hello.ClusterId)}'");
         }
 
         return store is null ? new HelloRefused(HelloRefusal.Starting, $"{door.NodeName} is reading its log; try again in a moment") : null;

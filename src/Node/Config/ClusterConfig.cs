@@ -76,6 +76,9 @@ public sealed record SecuritySettings
 {
     /// <summary>Allows addresses other machines can reach although nothing authenticates them yet.</summary>
     public bool Insecure { get; init; }
+
+    /// <summary>What the nodes prove to each other that they know; null: nothing, which is possible on loopback only.</summary>
+    public ClusterSecret? ClusterSecret { get; init; }
 }
 
 public enum LogFormat

@@ -21,6 +21,11 @@ internal sealed class ClusterFile
 
     public static ClusterFile Read(string file)
     {
+        if (Directory.Exists(file))
+        {
+            throw new ConfigurationException($"cannot read {file}: it is a directory; name the file with --config FILE");
+        }
+
         byte[] bytes;
         try
         {
@@ -95,7 +100,7 @@ internal sealed class ClusterFile
         {
             (SettingKind.Number, JsonValueKind.Number) => value.GetRawText(),
             (SettingKind.Flag, JsonValueKind.True or JsonValueKind.False) => value.GetRawText(),
-            (SettingKind.Text or SettingKind.Choice, JsonValueKind.String) => value.GetString()!,
+            (SettingKind.Text or SettingKind.Choice or SettingKind.FilePath, JsonValueKind.String) => value.GetString()!,
             _ => null,
         };
         return text is not null && setting.Reject(text) is null

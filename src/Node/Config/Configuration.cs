@@ -39,9 +39,15 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
             values[path] = new EffectiveValue(path, value, file);
         }
 
+        ClusterSecret? secret = null;
         foreach (var name in environment.Keys.Cast<string>().Order(StringComparer.Ordinal))
         {
-            if (name.StartsWith(EnvironmentPrefix, StringComparison.OrdinalIgnoreCase))
+            if (name.Equals(SecretFile.Variable, StringComparison.OrdinalIgnoreCase))
+            {
+                // No setting like the others: it is not shown, and has no place in a file that others read or in a list of processes.
+                secret = SecretFile.Parse(Encoding.UTF8.GetBytes((string)environment[name]!), $"environment variable {name}");
+            }
+            else if (name.StartsWith(EnvironmentPrefix, StringComparison.OrdinalIgnoreCase))
             {
                 var path = name[EnvironmentPrefix.Length..].Replace("__", ".", StringComparison.Ordinal);
                 Override(path, (string)environment[name]!, $"environment variable {name}");
@@ -59,6 +65,14 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         }
 
         var cluster = Build(path => values[path].Value, parsed.Nodes, nodesHere: onlyNode is null ? Math.Max(1, parsed.Nodes.Count) : 1);
+        if (values[SecretFile.Setting].Value is { Length: > 0 } secretFile)
+        {
+            secret = secret is null
+                ? SecretFile.Read(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, secretFile))
+                : throw new ConfigurationException($"both {SecretFile.Variable} and {SecretFile.Setting} are given; keep one of them");
+        }
+
+        cluster = cluster with { Security = cluster.Security with { ClusterSecret = secret } };
         Check(cluster, file);
         return new Configuration(cluster, [.. SettingTable.All.Select(setting => values[setting.Path])], file);
 

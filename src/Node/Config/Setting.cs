@@ -9,6 +9,9 @@ public enum SettingKind
     Number,
     Flag,
     Choice,
+
+    /// <summary>Of a file; empty means none. Not a secret itself.</summary>
+    FilePath,
 }
 
 /// <summary>
@@ -17,6 +20,8 @@ public enum SettingKind
 /// </summary>
 public sealed record Setting(string Path, SettingKind Kind, string? Default, string Description)
 {
+    private const int MaxPathLength = 4096;
+
     public long Min { get; init; }
     public long Max { get; init; } = long.MaxValue;
     public bool PowerOfTwo { get; init; }
@@ -28,6 +33,7 @@ public sealed record Setting(string Path, SettingKind Kind, string? Default, str
         SettingKind.Number => RejectNumber(value),
         SettingKind.Flag => value is "true" or "false" ? null : "true or false",
         SettingKind.Choice => Choices.Contains(value) ? null : "one of " + string.Join(", ", Choices),
+        SettingKind.FilePath => value.Length <= MaxPathLength && !value.Any(char.IsControl) ? null : "the path of a file",
         _ => Names.IsValid(value) ? null : Names.Rule,
     };
 

@@ -37,6 +37,9 @@ public static class SettingTable
 
         new("security.insecure", Flag, "false", "Listen on addresses other machines can reach although nothing authenticates them yet."),
 
+        new("security.clusterSecretFile", FilePath, "",
+            "File with the secret that nodes prove to each other, 16 to 1,024 bytes, relative to this file; empty: the environment variable KVSTORE__Security__ClusterSecret, or the file cluster-secret in the data folder if there is one."),
+
         new("log.level", Choice, "information", "Least important log lines shown.")
             { Choices = ["verbose", "debug", "information", "warning", "error", "fatal"] },
         new("log.format", Choice, "text", "Log lines for people or one JSON object per line.") { Choices = ["text", "json"] },

@@ -76,14 +76,8 @@ public sealed record StartOptions
 
             string Value()
             {
-                if (equals >= 0)
-                {
-                    return argument[(equals + 1)..];
-                }
-
-                return i + 1 < arguments.Count
-                    ? arguments[++i]
-                    : throw new ConfigurationException($"--{name} needs a value; --help shows the form");
+                var value = equals >= 0 ? argument[(equals + 1)..] : i + 1 < arguments.Count ? arguments[++i] : string.Empty;
+                return value.Length > 0 ? value : throw new ConfigurationException($"--{name} needs a value; --help shows the form");
             }
         }
 

@@ -95,20 +95,20 @@ public sealed class NodeHost : IAsyncDisposable
         {
             await _door.StartAsync(cancellation).ConfigureAwait(false);
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or SocketException)
         {
-            throw PortTaken($"http {http} or binary {binary}", e);
+            throw CannotListen($"http {http} or binary {binary}", e);
         }
 
-        _peerPort = new Socket(peer.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
+            _peerPort = new Socket(peer.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             _peerPort.Bind(peer);
             _peerPort.Listen(PeerBacklog);
         }
         catch (SocketException e)
         {
-            throw PortTaken($"peer {peer}", e);
+            throw CannotListen($"peer {peer}", e);
         }
 
         // In the order in which the front door was told to listen: http, then binary.
@@ -132,7 +132,7 @@ public sealed class NodeHost : IAsyncDisposable
         SayWhoWeAre(identity);
 
         var routing = RoutingFile.Open(_files, _directory, identity, PlanPlacement);
-        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel);
+        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel, _config.Security.ClusterSecret);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
             nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, refused => OnRefusedByCluster(identity, refused));
@@ -221,7 +221,8 @@ public sealed class NodeHost : IAsyncDisposable
         try
         {
             DurableDirectory.Create(_files, _directory);
-            _lock = _files.TryLock($"{_directory}/LOCK");
+            CloseToOthers();
+            _lock = _files.TryLock(_directory);
         }
         catch (StorageException e)
         {
@@ -231,8 +232,25 @@ public sealed class NodeHost : IAsyncDisposable
         if (_lock is null)
         {
             throw new ConfigurationException(
-                $"{_directory} is in use by another process (it holds {_directory}/LOCK); "
+                $"{_directory} is in use by another process (it holds the lock on the folder and on {_directory}/LOCK); "
                 + "stop that process or choose another data directory with --data DIR");
+        }
+    }
+
+    /// <summary>A folder that an earlier build made is open to every user of the machine. What is in it is out of reach then, too.</summary>
+    private void CloseToOthers()
+    {
+        const UnixFileMode owner = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        try
+        {
+            if (!OperatingSystem.IsWindows() && Directory.Exists(_directory) && File.GetUnixFileMode(_directory) != owner)
+            {
+                File.SetUnixFileMode(_directory, owner);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            NodeLog.FolderOpen(_log, _directory, e.Message);
         }
     }
 
@@ -294,6 +312,7 @@ public sealed class NodeHost : IAsyncDisposable
     {
         NodeLog.Draining(_log, store.InFlight);
         _door?.Services.GetRequiredService<BinaryDoor>().GoAway(GoAwayReason.Draining, DrainLimitMs);
+        _door?.Services.GetRequiredService<FrontDoor>().BeginDrain();
         store.BeginDrain(handOver);
         var until = Environment.TickCount64 + DrainLimitMs;
         while (!store.IsDrained && Environment.TickCount64 < until && !_failed.Task.IsCompleted)
@@ -343,7 +362,17 @@ public sealed class NodeHost : IAsyncDisposable
         }
     }
 
-    private ConfigurationException PortTaken(string which, Exception e) => new(
-        $"node {Name} cannot listen on {which}: {e.Message.TrimEnd('.')}; "
-        + "stop the program that uses the port, or change the address in the configuration", e);
+    private ConfigurationException CannotListen(string which, Exception e)
+    {
+        var (cause, remedy) = (e as SocketException ?? e.InnerException as SocketException)?.SocketErrorCode switch
+        {
+            SocketError.AddressNotAvailable => (
+                "that is not an address of this machine", "correct it in the configuration, or say in \"listen\" which of its addresses to use"),
+            SocketError.AccessDenied => ("this user may not use the port", "choose one above 1023, or give the user the right"),
+            SocketError.AddressFamilyNotSupported => ("this machine has no IPv6", "use an IPv4 address in the configuration"),
+            SocketError.TooManyOpenSockets => ("the process has no file descriptors left", "raise its limit (ulimit -n)"),
+            _ => (e.Message.TrimEnd('.'), "stop the program that uses the port, or change the address in the configuration"),
+        };
+        return new ConfigurationException($"node {Name} cannot listen on {which}: {cause}; {remedy}", e);
+    }
 }

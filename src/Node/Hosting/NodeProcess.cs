@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using KvStore.Node.Config;
 using KvStore.Node.Logging;
@@ -6,28 +5,27 @@ using KvStore.Node.Logging;
 namespace KvStore.Node.Hosting;
 
 /// <summary>The nodes of this process, one or all of the file: starts them, shows where they are, and stops them on a signal.</summary>
-internal sealed class NodeProcess(Configuration configuration, StartOptions options)
+internal sealed class NodeProcess(Configuration configuration, StartOptions options, StopSignals signals)
 {
     private const int ReadyLimitMs = 10_000;
     private const int ReadyPollMs = 50;
 
-    private readonly ClusterConfig _cluster = configuration.Cluster;
-    private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private volatile bool _serving;
+    private ClusterConfig _cluster = configuration.Cluster;
 
     public async Task<int> RunAsync()
     {
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         await using var logger = NodeLogging.Create(_cluster.Log);
 
-        var nodes = NamesToRun()
+        var names = NamesToRun().ToList();
+        PrepareRunFolder();
+        FindSecret();
+        var nodes = names
             .Select(name => new NodeHost(_cluster, name, options.DataDirectory, NodeLogging.ForNode(logger, name)))
             .ToList();
         try
         {
             await StartAsync(nodes).ConfigureAwait(false);
-            _serving = true;
+            signals.BeginServing();
             await ReadyAsync(nodes).ConfigureAwait(false);
             ShowWhereTheyAre(nodes);
             return await UntilStopAsync(nodes).ConfigureAwait(false);
@@ -58,6 +56,38 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
                 $"{configuration.File}: port 0 is possible only when all nodes run in one process; give every address a port");
     }
 
+    // Whether it can be written is found out before anything else is touched.
+    private void PrepareRunFolder() => InRunFolder(() =>
+    {
+        Directory.CreateDirectory(RunFolder);
+        File.Create(Path.Combine(RunFolder, $".{Environment.ProcessId}"), 1, FileOptions.DeleteOnClose).Dispose();
+    });
+
+    /// <summary>Given, or in the data folder. A process that runs all nodes makes one there: nobody has to be told.</summary>
+    private void FindSecret()
+    {
+        var file = SecretFile.DefaultIn(options.DataDirectory);
+        if (_cluster.Security.ClusterSecret is not null)
+        {
+            return;
+        }
+
+        if (options.Node is null || File.Exists(file))
+        {
+            var secret = options.Node is null ? SecretFile.ReadOrCreate(file) : SecretFile.Read(file);
+            _cluster = _cluster with { Security = _cluster.Security with { ClusterSecret = secret } };
+        }
+        else if (_cluster.Nodes.SelectMany(node => node.Addresses).FirstOrDefault(address => !address.ListensOnLoopback) is { } open)
+        {
+            throw new ConfigurationException(
+                $"{open.Listened} can be reached by other machines, and any of them could pass for a node: the cluster has no secret. "
+                + $"Write one (openssl rand -hex 32 > cluster-secret), give every node the same, and name it in {SecretFile.Setting} "
+                + $"or put it into {SecretFile.Variable}");
+        }
+    }
+
+    private string RunFolder => Path.Combine(options.DataDirectory, ".run");
+
     private async Task StartAsync(List<NodeHost> nodes)
     {
         foreach (var node in nodes)
@@ -72,10 +102,8 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
     }
 
     // For scripts and tests: with port 0 nobody could find us otherwise.
-    private void WriteEndpoints(List<NodeHost> nodes)
+    private void WriteEndpoints(List<NodeHost> nodes) => InRunFolder(() =>
     {
-        var folder = Path.Combine(options.DataDirectory, ".run");
-        Directory.CreateDirectory(folder);
         foreach (var node in nodes)
         {
             var text = JsonSerializer.Serialize(new
@@ -86,7 +114,22 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
                 peer = $"{node.Endpoints.Peer}",
                 binary = $"{node.Endpoints.Binary}",
             });
-            File.WriteAllText(Path.Combine(folder, $"{node.Name}.json"), text + "\n");
+            File.WriteAllText(Path.Combine(RunFolder, $"{node.Name}.json"), text + "\n");
+        }
+    });
+
+    private void InRunFolder(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            var cause = File.Exists(RunFolder) || File.Exists(options.DataDirectory) ? "not a directory" : e.Message.TrimEnd('.');
+            throw new ConfigurationException(
+                $"cannot use the data directory: cannot write {RunFolder}, where this process says its addresses: {cause}; "
+                + "give this user the right to, or choose another folder with --data DIR", e);
         }
     }
 
@@ -94,7 +137,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
     {
         var until = Environment.TickCount64 + ReadyLimitMs;
         while (!AllGroupsAreLed(nodes) && Environment.TickCount64 < until
-            && !_stopAsked.Task.IsCompleted && !nodes.Exists(node => node.Failed.IsCompleted))
+            && !signals.Asked.IsCompleted && !nodes.Exists(node => node.Failed.IsCompleted))
         {
             await Task.Delay(ReadyPollMs).ConfigureAwait(false);
         }
@@ -108,7 +151,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
 
     private void ShowWhereTheyAre(List<NodeHost> nodes)
     {
-        if (options.Node is null && _cluster.Log.Format == LogFormat.Text && !_stopAsked.Task.IsCompleted)
+        if (options.Node is null && _cluster.Log.Format == LogFormat.Text && !signals.Asked.IsCompleted)
         {
             Console.Out.Write(Banner.Of(_cluster, nodes, Path.GetFullPath(options.DataDirectory)));
         }
@@ -120,8 +163,8 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         var exitCode = ExitCode.Stopped;
         while (nodes.Count > 0)
         {
-            var first = await Task.WhenAny([_stopAsked.Task, .. nodes.Select(node => node.Failed)]).ConfigureAwait(false);
-            if (first == _stopAsked.Task)
+            var first = await Task.WhenAny([signals.Asked, .. nodes.Select(node => node.Failed)]).ConfigureAwait(false);
+            if (first == signals.Asked)
             {
                 break;
             }
@@ -134,8 +177,4 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
 
         return exitCode;
     }
-
-    // The first signal stops in order; a second one is left to the system, which ends the process. So is one that comes while
-    // the log is still being recovered: there is nothing to drain yet, and every moment is a good one to crash.
-    private void OnSignal(PosixSignalContext context) => context.Cancel = _serving && _stopAsked.TrySetResult();
 }

@@ -14,6 +14,9 @@ internal sealed class NodeThreads : IDisposable
     /// <summary>One step, then this pause: at most about 100 MiB/s of snapshots, so that they never starve the log.</summary>
     private const int SnapshotPauseMs = 10;
 
+    /// <summary>A batch that waits for room on the disk is tried again so often.</summary>
+    private const int RoomPollMs = 100;
+
     private readonly List<LoopThread> _workers = [];
     private readonly LoopThread _log;
     private readonly LoopThread _snapshots;
@@ -61,12 +64,16 @@ internal sealed class NodeThreads : IDisposable
 
     private static int LogTurn(WriteAheadLog log)
     {
-        if (!log.Gather())
+        if (!log.IsWaitingForRoom && !log.Gather())
         {
             return Timeout.Infinite;
         }
 
-        log.Write();
+        if (!log.Write())
+        {
+            return RoomPollMs;
+        }
+
         log.Sync();
         log.Complete();
         return 0;

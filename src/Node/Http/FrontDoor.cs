@@ -6,11 +6,12 @@ using Microsoft.Extensions.ObjectPool;
 namespace KvStore.Node.Http;
 
 /// <summary>What the handlers of one node share: its configuration, the way to its store, and how answers are written.</summary>
-internal sealed class FrontDoor
+internal sealed class FrontDoor : IDisposable
 {
     /// <summary>Completions kept for reuse; more requests in flight than this allocate theirs.</summary>
     private const int RetainedCompletions = 4096;
 
+    private readonly CancellationTokenSource _draining = new();
     private readonly Func<StoreCalls?> _store;
     private readonly NodeDirectory _configuredNodes;
     private readonly KvHeaders _headers;
@@ -95,12 +96,23 @@ internal sealed class FrontDoor
     public SessionPoint SessionPointOf(ReadOnlySpan<byte> key, in RequestOptions options) =>
         options.Session is { } session && Store is { } store ? session.Find(store.Routing().GroupOf(key)) : default;
 
+    /// <summary>Cancelled when the node takes nothing new any more.</summary>
+    public CancellationToken Draining => _draining.Token;
+
+    /// <summary>Requests whose bodies are still on their way are answered at once: the store would not take them.</summary>
+    public void BeginDrain() => _draining.Cancel();
+
+    public Problem Stopping() =>
+        new(ErrorCode.Draining, $"Node {NodeName} is stopping; ask another node.") { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
+
     public Problem Starting() => new(ErrorCode.Starting, StartingDetail) { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
 
     public void SetHeaders(HttpResponse response, KvReply reply, SessionToken? session, long started) =>
         _headers.Set(response, reply, session, Nodes, Store?.Routing().Epoch ?? 0, started);
 
     public Task WriteProblemAsync(HttpContext context, Problem problem) => ProblemWriter.WriteAsync(context, problem, Nodes);
+
+    public void Dispose() => _draining.Dispose();
 
     private string StartingDetail => $"Node {NodeName} is reading its log; try again in a moment or ask another node.";
 }

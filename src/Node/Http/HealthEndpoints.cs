@@ -40,9 +40,11 @@ internal sealed class HealthEndpoints(FrontDoor door)
     private static HealthReport Report(string status, StoreCalls store)
     {
         IReadOnlyList<GroupStatus> groups = store.Groups();
+        RoomStatus room = store.Room();
         long lead = groups.Count == 0 ? 0 : groups.Max(group => group.ClockLeadSeconds);
         return new HealthReport(
-            status, groups.Count, groups.Count(group => group.Leader.IsNone), Memory: store.Room().IsMemoryShort ? "short" : "enough",
+            status, groups.Count, groups.Count(group => group.Leader.IsNone),
+            Memory: room.IsMemoryShort ? "short" : "enough", Disk: room.TakesNoEntries ? "full" : room.IsDiskShort ? "short" : "enough",
             Clock: lead >= WarnOfLeadSeconds ? $"groups are up to {lead} s ahead of the slowest wall clock of their nodes" : null);
     }
 

@@ -25,6 +25,7 @@ public static class HttpFrontDoor
         });
         builder.Services.AddSingleton(logs);
         builder.Services.AddSingleton(binary);
+        builder.Services.AddSingleton(door);
         builder.Services.AddSingleton<IHostLifetime, HostedElsewhere>();
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore();

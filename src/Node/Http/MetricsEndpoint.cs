@@ -89,6 +89,9 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
     {
         text.Gauge("kvstore_memory_limit_bytes", "Memory this node plans with.", room.MemoryLimitBytes);
         text.Gauge("kvstore_memory_short", "1 while writes that grow are refused for want of memory.", room.IsMemoryShort ? 1 : 0);
+        text.Gauge("kvstore_disk_free_bytes", "Room on the disk, as last looked at.", room.DiskFreeBytes);
+        text.Gauge("kvstore_disk_short", "1 while writes that grow are refused for want of disk.", room.IsDiskShort ? 1 : 0);
+        text.Gauge("kvstore_disk_takes_no_entries", "1 while the log has no room for entries.", room.TakesNoEntries ? 1 : 0);
         text.Gauge("kvstore_memory_table_bytes", "Tables and their leaves.", room.Memory.Tables);
         text.Gauge("kvstore_memory_record_bytes", "Idempotency records and floors.", room.Memory.Records);
         text.Gauge("kvstore_memory_log_bytes", "Log entries kept in memory.", room.Memory.Log);

@@ -92,6 +92,7 @@ internal sealed record Problem(ErrorCode Code, string Detail)
 internal sealed record ProblemType(string Urn, string Title)
 {
     public static readonly ProblemType UnknownRoute = new("urn:kvstore:problem:unknown-route", "No such route");
+    public static readonly ProblemType UnknownHost = new("urn:kvstore:problem:unknown-host", "Not a name of this node");
     public static readonly ProblemType MethodNotAllowed = new("urn:kvstore:problem:method-not-allowed", "Method not allowed");
     public static readonly ProblemType UnsupportedMediaType = new("urn:kvstore:problem:unsupported-media-type", "Unsupported media type");
 

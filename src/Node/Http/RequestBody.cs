@@ -9,14 +9,26 @@ namespace KvStore.Node.Http;
 internal static class RequestBody
 {
     /// <summary>Null when the body is larger than the limit; a declared length over it is refused before anything is read.</summary>
-    public static ValueTask<byte[]?> ReadAsync(HttpRequest request, int limitBytes, CancellationToken cancellationToken) =>
-        request.ContentLength switch
+    /// <exception cref="BadHttpRequestException">The body is not one: it ends early, or says a length of a chunk that cannot be.</exception>
+    public static async ValueTask<byte[]?> ReadAsync(HttpRequest request, int limitBytes, CancellationToken cancellationToken)
+    {
+        try
         {
-            null => ReadChunkedAsync(request.BodyReader, limitBytes, cancellationToken),
-            0 => ValueTask.FromResult<byte[]?>([]),
-            long length when length > limitBytes => ValueTask.FromResult<byte[]?>(null),
-            long length => ReadExactlyAsync(request.BodyReader, (int)length, cancellationToken),
-        };
+            return request.ContentLength switch
+            {
+                null => await ReadChunkedAsync(request.BodyReader, limitBytes, cancellationToken),
+                0 => [],
+                long length when length > limitBytes => null,
+                long length => await ReadExactlyAsync(request.BodyReader, (int)length, cancellationToken),
+            };
+        }
+        catch (Exception error) when (error is ArithmeticException or ArgumentException or InvalidDataException
+            or IOException { InnerException: ArithmeticException })
+        {
+            // What the server's parser throws at sizes that fit into none of its numbers.
+            throw new BadHttpRequestException("The body says a length that cannot be.", error);
+        }
+    }
 
     private static async ValueTask<byte[]?> ReadExactlyAsync(PipeReader reader, int length, CancellationToken cancellationToken)
     {

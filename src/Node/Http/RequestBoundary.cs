@@ -1,3 +1,4 @@
+using KvStore.Node.Logging;
 using KvStore.Protocol;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -10,6 +11,12 @@ namespace KvStore.Node.Http;
 /// </summary>
 internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, ILogger<RequestBoundary> log)
 {
+    /// <summary>A client that knows how to make a handler fail must not fill the log: one line of it, with how many were left out.</summary>
+    private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
+
+    private readonly LogThrottle _failures = new(TimeProvider.System, LineInterval);
+    private readonly SiteGuard _site = new(door.Config);
+
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
         try
@@ -19,6 +26,12 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
             if (KeyInUrl.HasDotSegment(KeyInUrl.PathOf(rawTarget)))
             {
                 await door.WriteProblemAsync(context, Problem.DotSegment());
+                return;
+            }
+
+            if (_site.Judge(context.Request) is { } refused)
+            {
+                await door.WriteProblemAsync(context, refused);
                 return;
             }
 
@@ -41,13 +54,24 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
             context.Response.Headers.Connection = "close";
             await door.WriteProblemAsync(context, Problem.Invalid(bad.Message) with { Status = bad.StatusCode });
         }
+        catch (OperationCanceledException) when (
+            door.Draining.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested && !context.Response.HasStarted)
+        {
+            // A body that was still coming: nothing has been asked of the store yet.
+            context.Response.Headers.Connection = "close";
+            await door.WriteProblemAsync(context, door.Stopping());
+        }
         catch (Exception) when (context.RequestAborted.IsCancellationRequested)
         {
             // The client has gone: nobody is left to tell.
         }
         catch (Exception error)
         {
-            LogFailure(log, error, context.Request.Method, context.Request.Path);
+            if (_failures.TryEnter(out long leftOut))
+            {
+                LogFailure(log, error, Excerpt.Of(context.Request.Method), Excerpt.Of($"{context.Request.Path}"), leftOut);
+            }
+
             if (context.Response.HasStarted)
             {
                 context.Abort();
@@ -60,6 +84,6 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
         }
     }
 
-    [LoggerMessage(EventId = 3001, Level = LogLevel.Error, Message = "{Method} {Path} failed")]
-    private static partial void LogFailure(ILogger log, Exception error, string method, string path);
+    [LoggerMessage(EventId = 3001, Level = LogLevel.Error, Message = "{Method} {Path} failed (since the last such line: {LeftOut} more)")]
+    private static partial void LogFailure(ILogger log, Exception error, string method, string path, long leftOut);
 }

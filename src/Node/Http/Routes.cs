@@ -11,7 +11,7 @@ internal static class Routes
 
     public static IReadOnlyList<Route> Of(FrontDoor door, BinaryDoor binary)
     {
-        IReadOnlyList<OperationRoute> operations = OperationsOf(door);
+        IReadOnlyList<OperationRoute> operations = OperationRoute.AllOf(door);
         TopologyEndpoints topology = new(door);
         HealthEndpoints health = new(door);
         MetricsEndpoint metrics = new(door, binary);
@@ -19,7 +19,7 @@ internal static class Routes
         ExplainEndpoint explain = new(door);
         return
         [
-            .. operations.SelectMany(operation => operation.Routes),
+            .. operations.SelectMany(operation => operation.Offered),
             new BatchEndpoint(door).Route,
 
             new(HttpMethods.Get, "/v1/locate/{key}", "LocateKey", Area.Topology,
@@ -146,13 +146,5 @@ internal static class Routes
     /// The REST side of every operation that has one, in the order of <see cref="OperationTable"/>: found by its type, so that an
     /// operation's route is one file.
     /// </summary>
-    internal static IReadOnlyList<OperationRoute> OperationsOf(FrontDoor door) =>
-    [
-        .. typeof(OperationRoute).Assembly.GetTypes()
-            .Where(type => type.IsSubclassOf(typeof(OperationRoute)) && !type.IsAbstract)
-            .Select(type => (OperationRoute)Activator.CreateInstance(type, door)!)
-            .OrderBy(route => route.Code),
-    ];
-
     private static Func<HttpContext, Route, ValueTask> Plain(Func<HttpContext, Task> handler) => (context, _) => new ValueTask(handler(context));
 }

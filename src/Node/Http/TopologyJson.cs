@@ -51,12 +51,14 @@ internal sealed record KeyLocation(
 /// <param name="Groups">Local groups; null when the question has nothing to do with them.</param>
 /// <param name="GroupsWithoutLeader">Those of them that know no leader now.</param>
 /// <param name="Clock">What is wrong with the time that groups here count by; null when nothing is. The node is ready all the same.</param>
+/// <param name="Disk">"enough", "short" while writes that grow are refused, "full" while all are.</param>
 /// <param name="Memory">"enough", or "short" while writes that grow are refused; the node is ready all the same.</param>
 internal sealed record HealthReport(
     string Status,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Groups = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? GroupsWithoutLeader = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Memory = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Disk = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Clock = null);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]

@@ -92,10 +92,10 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.AboveLevel:
                 NodeLog.AboveLevel(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
-            case NodeEventKind.MemoryShort:
+            case NodeEventKind.MemoryShort or NodeEventKind.DiskShort:
                 NodeLog.RoomIsShort(_log, e.Text);
                 break;
-            case NodeEventKind.MemoryEnough:
+            case NodeEventKind.MemoryEnough or NodeEventKind.DiskEnough:
                 NodeLog.RoomIsEnough(_log, e.Text);
                 break;
             case NodeEventKind.SnapshotDamaged:

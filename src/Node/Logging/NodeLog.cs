@@ -39,6 +39,9 @@ internal static partial class NodeLog
     [LoggerMessage(110, LogLevel.Information, "{Text}")]
     public static partial void Serving(ILogger log, string text);
 
+    [LoggerMessage(112, LogLevel.Warning, "{Directory} is open to other users of this machine, and this one may not change that: {Reason}")]
+    public static partial void FolderOpen(ILogger log, string directory, string reason);
+
     [LoggerMessage(200, LogLevel.Information, "connected to {Peer} at {Address}")]
     public static partial void PeerConnected(ILogger log, string peer, string address);
 

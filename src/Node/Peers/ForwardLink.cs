@@ -9,7 +9,7 @@ namespace KvStore.Node.Peers;
 /// Requests of our clients that another node has to answer: one multiplexed connection to its binary port, dialled when first
 /// needed and again after it broke. The same protocol and the same request handler as for a client.
 /// </summary>
-internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDisposable
+internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSecret? secret = null) : IAsyncDisposable
 {
     /// <summary>Requests that may wait for a connection; one more is given back as not sent.</summary>
     private const int MaxWaiting = 4096;
@@ -135,7 +135,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello) : IAsyncDi
         {
             await socket.ConnectAsync(peer.Binary.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
-            var answer = await Handshake.DialAsync(connection, hello, timeout.Token).ConfigureAwait(false);
+            var answer = await Handshake.DialAsync(connection, hello, secret, timeout.Token).ConfigureAwait(false);
             if (answer.Ack?.NodeName == peer.Id)
             {
                 channel = RequestChannel.Start(connection, new RequestChannelOptions { PeerLevel = answer.Ack.Level });

@@ -8,10 +8,15 @@ namespace KvStore.Node.Peers;
 /// Decides about hellos. A node is let in when it is the one it claims to be, of the same cluster and layout, and not a
 /// forgetful copy of a node we knew.
 /// </summary>
-internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing, ushort level = FeatureLevel.Max)
+internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing, ushort level = FeatureLevel.Max, ClusterSecret? secret = null)
 {
     private readonly Lock _bookGate = new();
     private readonly byte[] _layoutHash = SHA256.HashData([.. self.Layout.Hash(), .. RoutingFile.Hash(routing)]);
+
+    /// <summary>What the nodes of the cluster know; null where it has no secret.</summary>
+    public ClusterSecret? Secret => secret;
+
+    public string Self => self.Name;
 
     public PeerHello HelloTo(string peer) => new()
     {
@@ -54,30 +59,30 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         {
             return Refuse(HelloRefusal.ProtocolVersion,
                 $"{self.Name} speaks protocol {ProtocolVersion.Min} to {ProtocolVersion.Max}, "
-                + $"{hello.NodeName} {hello.ProtocolMin} to {hello.ProtocolMax}; upgrade the older one");
+                + $"{Excerpt.Of(hello.NodeName)} {hello.ProtocolMin} to {hello.ProtocolMax}; upgrade the older one");
         }
 
         if (hello.ClusterId != self.Layout.ClusterId)
         {
-            return Refuse(HelloRefusal.WrongCluster, $"{self.Name} belongs to cluster {self.Layout.ClusterId}, not {hello.ClusterId}; "
+            return Refuse(HelloRefusal.WrongCluster, $"{self.Name} belongs to cluster {self.Layout.ClusterId}, not {Excerpt.Of(hello.ClusterId)}; "
                 + "check clusterId and the peer addresses");
         }
 
         if (hello.ExpectedPeer != self.Name)
         {
-            return Refuse(HelloRefusal.WrongNode, $"this is {self.Name}, not {hello.ExpectedPeer}; check the peer addresses");
+            return Refuse(HelloRefusal.WrongNode, $"this is {self.Name}, not {Excerpt.Of(hello.ExpectedPeer)}; check the peer addresses");
         }
 
         if (!hello.LayoutHash.Span.SequenceEqual(_layoutHash))
         {
             return Refuse(HelloRefusal.LayoutMismatch,
-                $"{hello.NodeName} was first started with other virtualNodes, groups, replicationFactor, node names, zones or weights than "
+                $"{Excerpt.Of(hello.NodeName)} was first started with other virtualNodes, groups, replicationFactor, node names, zones or weights than "
                 + $"{self.Name}; give all nodes the same cluster.json from their first start on");
         }
 
         if (place < 0 || place >= names.Count || names[place] != hello.NodeName || hello.NodeId == self.Number)
         {
-            return Refuse(HelloRefusal.UnknownNode, $"{hello.NodeName} with number {hello.NodeId} is not another node of this cluster");
+            return Refuse(HelloRefusal.UnknownNode, $"{Excerpt.Of(hello.NodeName)} with number {hello.NodeId} is not another node of this cluster");
         }
 
         lock (_bookGate)
@@ -95,7 +100,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
     {
         if (ack.ClusterId != self.Layout.ClusterId || ack.NodeId != peer)
         {
-            return Refuse(HelloRefusal.WrongNode, $"{ack.NodeName} of cluster {ack.ClusterId} with number {ack.NodeId} answers there; "
+            return Refuse(HelloRefusal.WrongNode, $"{Excerpt.Of(ack.NodeName)} of cluster {Excerpt.Of(ack.ClusterId)} with number {ack.NodeId} answers there; "
                 + "check the peer addresses");
         }
 

@@ -49,6 +49,9 @@ internal sealed class PeerLink
 
     public NodeId Peer { get; }
 
+    /// <summary>What both sides have to know; null where the cluster has no secret.</summary>
+    public ClusterSecret? Secret { get; init; }
+
     /// <summary>The connection is gone and did not come back within a heartbeat interval.</summary>
     public required Action<NodeId> Lost { get; init; }
 
@@ -184,7 +187,7 @@ internal sealed class PeerLink
         {
             await socket.ConnectAsync(_address.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
-            var answer = await Handshake.DialAsync(connection, _hello, timeout.Token).ConfigureAwait(false);
+            var answer = await Handshake.DialAsync(connection, _hello, Secret, timeout.Token).ConfigureAwait(false);
             if (Accepts(answer))
             {
                 return (connection, answer.Ack!);
@@ -211,7 +214,7 @@ internal sealed class PeerLink
 
         if (answer.Ack is { } ack && ack.NodeName != _hello.ExpectedPeer)
         {
-            Unreachable($"{ack.NodeName} answers there");
+            Unreachable($"{Excerpt.Of(ack.NodeName)} answers there");
             return false;
         }
 

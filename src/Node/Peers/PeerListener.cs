@@ -128,9 +128,12 @@ internal sealed class PeerListener(
         timeout.CancelAfter(HelloTimeoutMs);
         var received = await Handshake.ReceiveAsync(connection.Input, timeout.Token).ConfigureAwait(false);
         var hello = received.Peer ?? throw new PeerProtocolException(received.Failure ?? "a client does not belong on the peer port");
-        if ((gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level)) is not { } refused)
+
+        // The secret first: nothing that a stranger says is looked at, let alone written down.
+        var (proof, unproved) = await SecretRule.ApplyAsync(connection, received, gate.Secret, gate.Self, timeout.Token).ConfigureAwait(false);
+        if ((unproved ?? gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level)) is not { } refused)
         {
-            await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), timeout.Token).ConfigureAwait(false);
+            await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), proof, timeout.Token).ConfigureAwait(false);
             return hello;
         }
 
@@ -141,7 +144,7 @@ internal sealed class PeerListener(
             NodeLog.PeerRefused(log, remote, refused.Detail, leftOut);
         }
 
-        await Handshake.RefuseAsync(connection.Output, refused, timeout.Token).ConfigureAwait(false);
+        await Handshake.RefuseAsync(connection.Output, refused, proof, timeout.Token).ConfigureAwait(false);
         return null;
     }
 

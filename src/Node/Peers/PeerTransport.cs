@@ -47,11 +47,12 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
             {
                 _links[peer] = new PeerLink(peer, nodes[i].Peer, gate.HelloTo(nodes[i].Id), heartbeatMs, _meter, log)
                 {
+                    Secret = gate.Secret,
                     Lost = OnLost,
                     Answered = OnAnswered,
                     Judge = Judge,
                 };
-                _forwards[peer] = new ForwardLink(nodes[i], gate.ClientHello());
+                _forwards[peer] = new ForwardLink(nodes[i], gate.ClientHello(), gate.Secret);
             }
         }
     }

@@ -38,6 +38,14 @@ public enum FrameKind : byte
 
     /// <summary>A <see cref="Protocol.GoAway"/>: the node takes no new requests on this connection. Sequence 0.</summary>
     GoAway = 12,
+
+    // From here on in the handshake of two nodes that have a cluster secret, and nowhere else.
+
+    /// <summary>The random number of the side that accepted, to a hello that had one.</summary>
+    HelloChallenge = 13,
+
+    /// <summary>A <see cref="ClusterSecret"/>'s proof: of the side that dialled, after the challenge; of the other, after its answer.</summary>
+    HelloProof = 14,
 }
 
 /// <summary>Bits a receiver may ignore when it does not know them.</summary>
@@ -111,7 +119,7 @@ public readonly record struct FrameHeader(FrameKind Kind, FrameFlags Flags, int 
         }
 
         var kind = (FrameKind)source[3];
-        if (kind is < FrameKind.Hello or > FrameKind.GoAway)
+        if (kind is < FrameKind.Hello or > FrameKind.HelloProof)
         {
             return FrameError.UnknownKind;
         }

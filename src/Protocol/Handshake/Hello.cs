@@ -42,7 +42,7 @@ public sealed record PeerHello
 
     public FeatureBits Features { get; init; }
 
-    /// <summary>Reserved for authentication; empty.</summary>
+    /// <summary>A random number where the cluster has a secret, otherwise empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
 
     /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
@@ -66,7 +66,7 @@ public sealed record ClientHello
 
     public FeatureBits Features { get; init; }
 
-    /// <summary>Reserved for authentication; empty.</summary>
+    /// <summary>Of a node that forwards and has a cluster secret a random number, otherwise empty.</summary>
     public ReadOnlyMemory<byte> Credentials { get; init; }
 
     /// <summary>Highest feature level of this process; a hello without one comes from a build of the first.</summary>
@@ -135,7 +135,7 @@ public sealed record HelloRefused(HelloRefusal Reason, string Detail)
 {
     /// <summary>
     /// A sentence repeats what it refuses, and that a stranger chose: what is longer is cut, so that a refusal always fits into its frame, and
-    /// control characters are replaced, so that it is one line wherever it is shown.
+    /// characters that end a line or direct a terminal are replaced, so that it is one line wherever it is shown.
     /// </summary>
     public const int MaxDetailLength = 1000;
 
@@ -143,15 +143,10 @@ public sealed record HelloRefused(HelloRefusal Reason, string Detail)
 
     private static string OneLine(string text)
     {
-        if (text.Length <= MaxDetailLength && !text.Any(char.IsControl))
-        {
-            return text;
-        }
-
         int length = Math.Min(text.Length, MaxDetailLength);
 
         // Half a pair is no text, and could not be sent.
         length -= length < text.Length && char.IsHighSurrogate(text[length - 1]) ? 1 : 0;
-        return string.Concat(text.Take(length).Select(c => char.IsControl(c) ? '?' : c));
+        return string.Concat(text[..length].EnumerateRunes().Select(rune => Excerpt.IsPlain(rune) ? rune.ToString() : "?"));
     }
 }

@@ -21,6 +21,7 @@ internal static class SmallFile
 {
     private const int HeaderBytes = 16;
     private const int MaxBytes = 1 << 20;
+    private const int SpareBytes = 4096;
 
     /// <summary>A file's content and the version that says how to read it.</summary>
     internal sealed record Content(ushort Version, byte[] Payload);
@@ -81,20 +82,53 @@ internal static class SmallFile
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(body.Length), Crc32C.Append(0, body));
 
         var path = $"{directory}/{name}";
+        var spare = $"{path}.spare";
         var temporary = $"{path}.tmp";
         if (files.Exists(temporary))
         {
             files.Delete(temporary); // left by a crash before the rename
         }
 
-        using (var file = files.Create(temporary))
+        if (files.Exists(spare))
         {
+            files.Rename(spare, temporary);
+        }
+
+        using (var file = files.Exists(temporary) ? files.Open(temporary) : files.Create(temporary))
+        {
+            // Into blocks that are there already, so that a disk without room does not keep a node from starting.
             file.Write(bytes, 0);
+            file.Allocate(bytes.Length);
             file.Sync();
         }
 
         files.Rename(temporary, path);
         files.SyncDirectory(directory);
+        ProvideSpare(files, spare);
+    }
+
+    /// <summary>The next content has its block already. When there is no room for it, it may find some itself.</summary>
+    private static void ProvideSpare(IFileSystem files, string spare)
+    {
+        IFile? file = null;
+        try
+        {
+            file = files.Create(spare);
+            file.Allocate(SpareBytes);
+        }
+        catch (StorageException failure) when (failure.IsFull && file is not null)
+        {
+            file.Dispose();
+            files.Delete(spare);
+        }
+        catch (StorageException failure) when (failure.IsFull)
+        {
+            // Not even a name.
+        }
+        finally
+        {
+            file?.Dispose();
+        }
     }
 
     private static string Range(ushort min, ushort max) => min == max ? $"{min}" : $"{min} to {max}";

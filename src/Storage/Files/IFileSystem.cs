@@ -30,9 +30,17 @@ public interface IFileSystem
 
     void SyncDirectory(string path);
 
-    /// <summary>Takes an exclusive lock that ends with the process, or answers null when somebody else holds it.</summary>
-    IDisposable? TryLock(string path);
+    /// <summary>Of the disk that holds a path, which exists: all of it, and what this process may still take.</summary>
+    DiskSpace SpaceOf(string path);
+
+    /// <summary>
+    /// Takes an exclusive lock on an existing directory that ends with the process, or answers null when somebody else holds it.
+    /// </summary>
+    IDisposable? TryLock(string directory);
 }
+
+/// <summary>Bytes; <see cref="long.MaxValue"/> where there is no limit.</summary>
+public readonly record struct DiskSpace(long TotalBytes, long FreeBytes);
 
 /// <summary>An open file. Reads may come from any thread; writes and syncs from one at a time.</summary>
 public interface IFile : IDisposable

@@ -75,7 +75,55 @@ public sealed partial class OsFileSystem : IFileSystem
         }
     }
 
-    public IDisposable? TryLock(string path)
+    public DiskSpace SpaceOf(string path) => Run("cannot see how much room there is", path, () =>
+    {
+        // Any directory will do on Unix, it need not be where the disk is mounted.
+        var disk = new DriveInfo(path);
+        return new DiskSpace(disk.TotalSize, disk.AvailableFreeSpace);
+    });
+
+    public IDisposable? TryLock(string directory)
+    {
+        // The directory itself: a file in it can be removed, and whoever comes next makes and locks another one.
+        int descriptor = open(directory, OpenReadOnly | OpenDirectory | OpenCloseOnExec);
+        if (descriptor < 0)
+        {
+            throw new StorageException("cannot lock", directory, 0, Marshal.GetLastPInvokeError());
+        }
+
+        var held = new SafeFileHandle(descriptor, ownsHandle: true);
+        int errno;
+        while ((errno = flock(descriptor, LockExclusive | LockOrFail) == 0 ? 0 : Marshal.GetLastPInvokeError()) == Interrupted)
+        {
+            // a signal is not an answer
+        }
+
+        // A network file system may have no locks for what is open for reading only, which a directory always is: there the file is all.
+        if (errno is not (0 or BadDescriptor or NotSupported or NoLocks))
+        {
+            held.Dispose();
+            return errno == WouldBlock ? null : throw new StorageException("cannot lock", directory, 0, errno);
+        }
+
+        try
+        {
+            if (TryLockFile($"{directory}/LOCK") is { } file)
+            {
+                return new DirectoryLock(held, file);
+            }
+        }
+        catch
+        {
+            held.Dispose();
+            throw;
+        }
+
+        held.Dispose();
+        return null;
+    }
+
+    /// <summary>What builds of before lock: they and we keep each other out by it.</summary>
+    private static SafeFileHandle? TryLockFile(string path)
     {
         try
         {
@@ -92,9 +140,13 @@ public sealed partial class OsFileSystem : IFileSystem
         }
     }
 
+    private const int LockExclusive = 2;
+    private const int LockOrFail = 4;
     private const int Interrupted = 4;
     private const int WouldBlock = 11;
+    private const int BadDescriptor = 9;
     private const int InvalidArgument = 22;
+    private const int NoLocks = 37;
     private const int NotSupported = 95;
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
@@ -102,6 +154,9 @@ public sealed partial class OsFileSystem : IFileSystem
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int close(int descriptor);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int flock(int descriptor, int operation);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fsync(int descriptor);
@@ -152,6 +207,15 @@ public sealed partial class OsFileSystem : IFileSystem
 
     /// <summary>On Unix the runtime keeps the system's error number in HResult; codes of its own have the top bit set.</summary>
     private static int Errno(Exception failure) => failure.HResult is > 0 and < 4096 ? failure.HResult : 0;
+
+    private sealed class DirectoryLock(SafeFileHandle directory, SafeFileHandle file) : IDisposable
+    {
+        public void Dispose()
+        {
+            file.Dispose();
+            directory.Dispose();
+        }
+    }
 
     private sealed class OsFile(string path, SafeFileHandle handle) : IFile
     {

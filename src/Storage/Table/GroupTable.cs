@@ -25,6 +25,9 @@ public sealed partial class GroupTable
 
     private const int IndexBytesPerKey = 20;
 
+    /// <summary>Of a row in a snapshot, beside key and value.</summary>
+    private const int RowBytes = 32;
+
     private readonly SlabArena _arena;
     // The ordinals of all nodes but the last, by their distance from the first. The last stands apart: it may be far from the others, and
     // an array up to it would be mostly holes.
@@ -41,6 +44,7 @@ public sealed partial class GroupTable
     private ulong _batchRevision;
     private long _batchKeyCount;
     private long _keyCount;
+    private long _dataBytes;
     private bool _isRetired;
 
     public GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes)
@@ -81,6 +85,9 @@ public sealed partial class GroupTable
 
     /// <summary>Keys as of the last published batch, those counted that have expired but are not deleted yet; any thread.</summary>
     public long KeyCount => Volatile.Read(ref _keyCount);
+
+    /// <summary>What a snapshot of the newest versions takes, about; any thread.</summary>
+    public long DataBytes => Volatile.Read(ref _dataBytes);
 
     /// <summary>
     /// Bytes of the leaves and of what points to them, about: they are not in the arena. A pair has 16 bytes, and a leaf that is half full
@@ -129,6 +136,7 @@ public sealed partial class GroupTable
             else
             {
                 created = head.Meta(header).CreateRevision;
+                AddData(-RowSize(header));
             }
         }
         else
@@ -136,6 +144,7 @@ public sealed partial class GroupTable
             _batchKeyCount++;
         }
 
+        AddData(RowBytes + key.Length + value.Length);
         SlabReference version = Store(key, value, new RecordMeta(revision, created, expiresAt, value.Length), old, tombstone: false);
         if (place.Exists)
         {
@@ -168,6 +177,7 @@ public sealed partial class GroupTable
             return false;
         }
 
+        AddData(-RowSize(header));
         SlabReference tombstone = Store(key, default, new RecordMeta(revision, revision, 0, 0), old, tombstone: true);
         tree.Swing(place, tombstone);
         _successors.Add(new Successor(ordinal, tombstone));
@@ -317,6 +327,7 @@ public sealed partial class GroupTable
                 RecordMeta meta = rows.Meta;
                 builder.Add(rows.Key, rows.Value, meta);
                 revision = Math.Max(revision, meta.ModRevision);
+                table.AddData(RowBytes + rows.Key.Length + rows.Value.Length);
                 count++;
             }
 
@@ -344,6 +355,10 @@ public sealed partial class GroupTable
     internal VirtualNodeTree TreeOf(int virtualNode) => _trees[OrdinalOf(virtualNode)];
 
     internal void Release(ReadPoint at) => _snapshots.Remove(at.Revision);
+
+    private static int RowSize(RecordHeader header) => RowBytes + header.KeyLength + header.ValueLength;
+
+    private void AddData(int bytes) => Volatile.Write(ref _dataBytes, _dataBytes + bytes);
 
     private static void CheckSizes(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
     {

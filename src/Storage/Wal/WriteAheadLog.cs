@@ -13,8 +13,8 @@ namespace KvStore.Storage;
 /// else here to the log's thread. The only numbers both sides change are the live entries of a <see cref="Segment"/> and
 /// the cache's sum.
 ///
-/// Any failure of the disk is final: the log refuses everything afterwards, and the node stops. A sync is never tried a
-/// second time, because after a failed one the system may have dropped the pages it could not write.
+/// A disk without room is waited for (<see cref="Write"/>). Any other failure of it is final: the log refuses everything afterwards, and
+/// the node stops. A sync is never tried a second time, because after a failed one the system may have dropped the pages it could not write.
 /// </summary>
 public sealed class WriteAheadLog : IDisposable
 {
@@ -76,6 +76,14 @@ public sealed class WriteAheadLog : IDisposable
     private ulong _purgeBelow;
     private readonly long _recoveredEntries;
 
+    // Room: said by the log's thread; asked for by any.
+    private long _roomBytes;
+    private long _spareBytes;
+    private bool _wantsRoom;
+    private bool _isWaitingForRoom;
+    private bool _roomAsked;
+    private ulong _spareTriedIn;
+
     private WriteAheadLog(
         IFileSystem files, string directory, LogIdentity identity, WalOptions options, IReadOnlyDictionary<uint, string> snapshots,
         bool opensForFirstBuilds)
@@ -131,7 +139,8 @@ public sealed class WriteAheadLog : IDisposable
             files.SyncDirectory(directory);
 
             // What nobody needs goes first: the new segment may need its room.
-            found.Obsolete.ForEach(files.Delete);
+            _segments.FindReserve();
+            found.Obsolete.ForEach(_segments.DeleteOrReserve);
             _segments.DeleteSpares();
             _position = DurablePosition.Open(files, directory, _identitySeed);
             foreach (GroupLog log in _groups.Values)
@@ -208,6 +217,25 @@ public sealed class WriteAheadLog : IDisposable
     /// <summary>Bytes of submissions that are not in a batch yet. Any thread.</summary>
     public long QueuedBytes => Volatile.Read(ref _queuedBytes);
 
+    /// <summary>Bytes that can be written whatever becomes of the disk: the rest of the newest segment and the spares. Any thread.</summary>
+    public long RoomBytes => Volatile.Read(ref _roomBytes);
+
+    /// <summary>Of them the spares, which the disk no more counts as free. Any thread.</summary>
+    public long SpareBytes => Volatile.Read(ref _spareBytes);
+
+    /// <summary>A batch waits for a segment that the disk has no room for. Any thread.</summary>
+    public bool IsWaitingForRoom => Volatile.Read(ref _isWaitingForRoom);
+
+    /// <summary>There is no reserve for the next start, or no spare although the newest segment is half full. Any thread.</summary>
+    public bool WantsRoom => Volatile.Read(ref _wantsRoom);
+
+    /// <summary>There may be room for what is wanted. Any thread.</summary>
+    public void ProvideRoom()
+    {
+        Volatile.Write(ref _roomAsked, true);
+        Wake?.Invoke();
+    }
+
     /// <summary>
     /// Groups that recovery has met, and whose replica their log is; default when the log does not say. A group that is not in it
     /// never had a replica here that wrote anything.
@@ -280,6 +308,13 @@ public sealed class WriteAheadLog : IDisposable
     {
         Invariant.Check(_stage == Stage.Idle, "one batch is in flight at a time");
         RefuseAfterFailure();
+        if (Volatile.Read(ref _roomAsked))
+        {
+            Volatile.Write(ref _roomAsked, false);
+            OrFail(static log => _ = log._segments.ProvideReserve() && log.IsHalfFull && log._segments.ProvideSpare());
+            PublishRoom();
+        }
+
         TakeQueue();
         if (_pending.Count == 0)
         {
@@ -324,12 +359,17 @@ public sealed class WriteAheadLog : IDisposable
         return true;
     }
 
-    /// <summary>Writes the batch, into a new segment when the present one has no room for it.</summary>
-    public void Write()
+    /// <summary>
+    /// Writes the batch, into a new segment when the present one has no room for it. False: the disk has none for a new one either. Nothing is
+    /// lost and nobody is told anything: the batch stays gathered, and this is called again after a while.
+    /// </summary>
+    public bool Write()
     {
         Invariant.Check(_stage == Stage.Gathered, "a batch is gathered before it is written");
         OrFail(static log => log.WriteGathered());
-        _stage = Stage.Written;
+        Volatile.Write(ref _isWaitingForRoom, _rollFirst);
+        _stage = _rollFirst ? Stage.Gathered : Stage.Written;
+        return !_rollFirst;
     }
 
     /// <summary>Makes the batch durable, and says so in a second place before anybody is told. A failure is final.</summary>
@@ -376,6 +416,15 @@ public sealed class WriteAheadLog : IDisposable
             _freeBelow = 0;
             PublishExtent();
         }
+
+        if (IsHalfFull && _segments.SpareBytes == 0 && _spareTriedIn != _segments.Active.Number)
+        {
+            // Long before it is needed: that there is no room for it is then known in time.
+            _spareTriedIn = _segments.Active.Number;
+            OrFail(static log => log._segments.ProvideSpare());
+        }
+
+        PublishRoom();
     }
 
     public void Dispose()
@@ -384,13 +433,15 @@ public sealed class WriteAheadLog : IDisposable
         _position?.Dispose();
     }
 
+    // Nothing is written while there is no room for the segment it needs: it is still to be rolled to then.
     private void WriteGathered()
     {
-        if (_rollFirst)
+        if (_rollFirst && !TryRoll())
         {
-            Roll();
+            return;
         }
 
+        _rollFirst = false;
         long offset = _offset;
         WriteBatch(_segments.Active, _batch, BatchFlags.None);
         foreach (WalSubmission submission in _gathered)
@@ -518,12 +569,21 @@ public sealed class WriteAheadLog : IDisposable
     /// entries keep old segments. Those are moved by their owners, who know what else could be done about them: the new
     /// segment only moves the line behind which they should (<see cref="PurgeBelow"/>).
     /// </summary>
-    private void Roll()
+    private bool TryRoll()
     {
         ulong number = _segments.Active.Number + 1;
         ulong oldestLive = _segments.OldestLive(number);
         long needed = SegmentHeader.Bytes + BatchFormat.RoundToBlock(_checkpoint.Length) + BatchFormat.RoundToBlock(_batch.Length);
-        Segment next = _segments.Prepare(number, Math.Max(_options.SegmentBytes, needed));
+        Segment next;
+        try
+        {
+            next = _segments.Prepare(number, Math.Max(_options.SegmentBytes, needed));
+        }
+        catch (StorageException failure) when (failure.IsFull)
+        {
+            return false;
+        }
+
         Invariant.Check(_lastLsn == _syncedLsn, "a segment is left when everything in it is durable");
         WriteSegmentHeader(next, _syncedLsn, oldestLive, _syncedLsn + 1);
         _offset = SegmentHeader.Bytes;
@@ -535,6 +595,7 @@ public sealed class WriteAheadLog : IDisposable
         // The retired segments go when a batch behind the checkpoint is durable: it is the checkpoint's witness.
         _freeBelow = oldestLive;
         PublishExtent();
+        return true;
     }
 
     /// <summary>
@@ -546,7 +607,7 @@ public sealed class WriteAheadLog : IDisposable
     private void StartFresh(Recovery found)
     {
         ulong number = found.Segments.Count == 0 ? 1 : found.Segments[^1].Number + 1;
-        Segment fresh = _segments.Prepare(number, _options.SegmentBytes);
+        Segment fresh = _segments.PrepareAtStart(number, _options.SegmentBytes);
         _lastLsn = _syncedLsn = found.WitnessedLsn;
         _offset = SegmentHeader.Bytes;
 
@@ -577,6 +638,7 @@ public sealed class WriteAheadLog : IDisposable
         _position.Write(number, _syncedLsn);
         _position.Sync();
         _segments.FreeBelow(_segments.OldestLive(number));
+        _segments.ProvideReserve();
         PublishExtent();
     }
 
@@ -639,8 +701,18 @@ public sealed class WriteAheadLog : IDisposable
         segment.File.Write(block, 0);
     }
 
+    private bool IsHalfFull => _offset > _segments.Active.Length / 2;
+
+    private void PublishRoom()
+    {
+        Volatile.Write(ref _spareBytes, _segments.SpareBytes);
+        Volatile.Write(ref _roomBytes, _segments.Active.Length - _offset + _segments.SpareBytes);
+        Volatile.Write(ref _wantsRoom, !_segments.HasReserve || (IsHalfFull && _segments.SpareBytes == 0));
+    }
+
     private void PublishExtent()
     {
+        PublishRoom();
         Volatile.Write(ref _liveSegments, _segments.Count);
         Volatile.Write(ref _liveBytes, _segments.Bytes);
         Volatile.Write(ref _purgeBelow, _segments.FirstWithin(_options.PurgeTriggerBytes));

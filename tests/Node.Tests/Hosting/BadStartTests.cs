@@ -199,6 +199,50 @@ public class BadStartTests
         Assert.Equal(before, Snapshot(cluster, "wal"));
     }
 
+    [Theory]
+    [InlineData("--data", "", "--data needs")]
+    [InlineData("--config", "", "--config needs")]
+    [InlineData("--config", ".", "is a directory")]
+    [InlineData("--data", "cluster.json", "not a directory")]
+    [InlineData("--data", "/proc/none", "cannot use the data directory")]
+    public async Task B8_a_path_that_cannot_be_is_named_with_its_remedy(string option, string value, string expected)
+    {
+        using var cluster = new TestCluster();
+        await RefusedAsync(cluster, [option, value], expected);
+    }
+
+    [Fact]
+    public async Task B8_a_run_folder_that_cannot_be_written_is_named_before_anything_is_touched()
+    {
+        using var cluster = new TestCluster();
+        Directory.CreateDirectory(cluster.Data);
+        File.WriteAllText(Path.Combine(cluster.Data, ".run"), "in the way");
+        await RefusedAsync(cluster, [], ".run", "not a directory", "--data");
+        Assert.False(Directory.Exists(Path.Combine(cluster.Data, "n1")));
+    }
+
+    [Theory]
+    [InlineData("http")]
+    [InlineData("peer")]
+    [InlineData("binary")]
+    public async Task B8_an_address_that_the_machine_does_not_have_is_named(string which)
+    {
+        using var cluster = new TestCluster();
+        cluster.Replace($"\"{which}\":\"127.0.0.1:0\"", $"\"{which}\":\"192.0.2.1:17499\"");
+        cluster.Replace("\"raft\":", "\"security\":{\"insecure\":true},\"raft\":");
+        await RefusedAsync(cluster, [], which, "192.0.2.1:17499", "is not an address of this machine");
+    }
+
+    [Fact]
+    public async Task D8_without_its_LOCK_file_a_folder_is_locked_all_the_same()
+    {
+        using var cluster = new TestCluster();
+        await using var first = await StartedAsync(cluster);
+        File.Delete(Path.Combine(cluster.Data, "n1", "LOCK"));
+        await RefusedAsync(cluster, [], "n1", "in use by another process");
+        Assert.False(first.Failed.IsCompleted);
+    }
+
     private static string[] Segments(TestCluster cluster) =>
         [.. Directory.EnumerateFiles(Path.Combine(cluster.Data, "n1", "wal"), "wal-*").Order(StringComparer.Ordinal)];
 

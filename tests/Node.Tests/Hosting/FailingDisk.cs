@@ -26,7 +26,9 @@ internal sealed class FailingDisk : IFileSystem
 
     public void SyncDirectory(string path) => _disk.SyncDirectory(path);
 
-    public IDisposable? TryLock(string path) => _disk.TryLock(path);
+    public DiskSpace SpaceOf(string path) => _disk.SpaceOf(path);
+
+    public IDisposable? TryLock(string directory) => _disk.TryLock(directory);
 
     private sealed class File(FailingDisk disk, IFile file) : IFile
     {

@@ -58,6 +58,8 @@ internal sealed class HangingDisk : IFileSystem
         _disk.SyncDirectory(path);
     }
 
+    public DiskSpace SpaceOf(string path) => _disk.SpaceOf(path);
+
     public IDisposable? TryLock(string path) => _disk.TryLock(path);
 
     private void Wait()

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using KvStore.Node.Config;
 using KvStore.Node.Hosting;
+using KvStore.Protocol;
 using KvStore.Storage;
 
 namespace KvStore.Node.Tests.Hosting;
@@ -15,11 +16,12 @@ internal sealed class SeparateNodes : IAsyncDisposable
     private readonly TestCluster _folder;
     private readonly Dictionary<string, NodeHost> _running = [];
 
-    public SeparateNodes()
+    public SeparateNodes(ClusterSecret? secret = null)
     {
         int[] ports = FreePorts(12);
         _folder = new TestCluster(nodes: 3, port: place => ports[place - 3]);
         Config = Configuration.Load(_folder.File, new System.Collections.Hashtable(), []).Cluster;
+        Config = Config with { Security = Config.Security with { ClusterSecret = secret } };
     }
 
     public ClusterConfig Config { get; }

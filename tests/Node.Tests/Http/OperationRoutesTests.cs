@@ -15,8 +15,8 @@ public sealed class OperationRoutesTests
     {
         var anywhere = new IPEndPoint(IPAddress.Loopback, 0);
         FrontDoor door = new(new FrontDoorOptions(new ClusterConfig { ClusterId = "test", Nodes = [] }, "n1", anywhere, anywhere), () => null);
-        IReadOnlyList<OperationRoute> routes = Routes.OperationsOf(door);
+        IReadOnlyList<OperationRoute> routes = OperationRoute.AllOf(door);
         Assert.Equal(OperationTable.All.Select(row => row.Code), routes.Select(route => route.Code).Concat(BinaryOnly).Order());
-        Assert.All(routes, route => Assert.NotEmpty(route.Routes));
+        Assert.All(routes, route => Assert.NotEmpty(route.Offered));
     }
 }

@@ -179,6 +179,9 @@ public sealed class ScriptedDoor : IAsyncLifetime
         await _app!.DisposeAsync();
     }
 
+    /// <summary>As a node that stops does.</summary>
+    public void BeginDrain() => _app!.Services.GetRequiredService<FrontDoor>().BeginDrain();
+
     /// <summary>Back to a node that has everything; fixtures are shared by the tests of a class.</summary>
     public void Reset()
     {

@@ -65,6 +65,14 @@ internal sealed class NodeProcess : IDisposable
         return (_process.ExitCode, Stopwatch.GetElapsedTime(started));
     }
 
+    /// <summary>Any other signal, by its name; the exit code.</summary>
+    public async Task<int> SignalAsync(string signal)
+    {
+        using Process kill = Process.Start("kill", [$"-{signal}", $"{_process.Id}"]);
+        await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(20));
+        return _process.ExitCode;
+    }
+
     /// <summary>kill -9.</summary>
     public async Task KillAsync()
     {

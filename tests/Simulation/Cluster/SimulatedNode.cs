@@ -233,22 +233,29 @@ public sealed class SimulatedNode
                 return;
             }
 
-            LogStep(store, "wal-write", 5, 50, () =>
-            {
-                store.Log.Write();
-                LogStep(store, "wal-sync", 20, 1_000, SyncExtraMicros, () => WhenDiskGoesOn(store, () =>
-                {
-                    store.Log.Sync();
-                    LogStep(store, "wal-complete", 1, 20, () =>
-                    {
-                        store.Log.Complete();
-                        _logScheduled = false;
-                        ScheduleLog(store);
-                    });
-                }));
-            });
+            ScheduleWrite(store, 5, 50);
         });
     }
+
+    private void ScheduleWrite(StoreNode store, long minMicros, long maxMicros) => LogStep(store, "wal-write", minMicros, maxMicros, () =>
+    {
+        if (!store.Log.Write())
+        {
+            ScheduleWrite(store, RoomPollMicros, RoomPollMicros);
+            return;
+        }
+
+        LogStep(store, "wal-sync", 20, 1_000, SyncExtraMicros, () => WhenDiskGoesOn(store, () =>
+        {
+            store.Log.Sync();
+            LogStep(store, "wal-complete", 1, 20, () =>
+            {
+                store.Log.Complete();
+                _logScheduled = false;
+                ScheduleLog(store);
+            });
+        }));
+    });
 
     private void LogStep(StoreNode store, string name, long minMicros, long maxMicros, Action step) =>
         LogStep(store, name, minMicros, maxMicros, extraMicros: 0, step);
@@ -287,6 +294,10 @@ public sealed class SimulatedNode
             {
                 run();
             }
+            catch (StorageException full) when (full.IsFull)
+            {
+                throw new SafetyViolationException("full-disk-survived", $"n{Id} would stop because its disk is full: {full.Message}");
+            }
             catch (StorageException failure)
             {
                 // A failed disk stops the node: it is never asked again by the same process.
@@ -314,4 +325,5 @@ public sealed class SimulatedNode
     private const long DiskLookMicros = 10_000;
 
     private const int SnapshotStepBytes = 16 * 1024;
+    private const long RoomPollMicros = 100_000;
 }

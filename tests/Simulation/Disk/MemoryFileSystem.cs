@@ -192,7 +192,14 @@ public sealed class MemoryFileSystem : IFileSystem
         }
     }
 
-    public IDisposable? TryLock(string path) => _locks.Add(path) ? new Unlock(this, path) : null;
+    /// <summary>Somebody else takes what is free: what files give back from now on is all there is.</summary>
+    public void FillUp() => CapacityBytes = _allocated;
+
+    public DiskSpace SpaceOf(string path) => CapacityBytes == long.MaxValue
+        ? new DiskSpace(long.MaxValue, long.MaxValue)
+        : new DiskSpace(CapacityBytes, Math.Max(0, CapacityBytes - _allocated));
+
+    public IDisposable? TryLock(string directory) => _locks.Add(directory) ? new Unlock(this, directory) : null;
 
     /// <summary>Power cut: what was synced stays, the rest goes by the mode. All handles and locks end.</summary>
     public void Crash(CrashMode mode = CrashMode.Random)
@@ -462,7 +469,7 @@ public sealed class MemoryFileSystem : IFileSystem
         private void Reserve(long length, string what, long offset)
         {
             long growth = Math.Max(0, length - file.Length);
-            if (growth > disk.CapacityBytes - disk._allocated)
+            if (growth > 0 && growth > disk.CapacityBytes - disk._allocated)
             {
                 disk.Counters.Faults++;
                 throw new StorageException(what, path, offset, ErrorNoSpace);

@@ -106,14 +106,14 @@ public sealed class OsFileSystemTests : IDisposable
     [Fact]
     public void A_lock_has_one_holder()
     {
-        string path = $"{_directory}/LOCK";
+        string path = _directory;
         IDisposable? first = _files.TryLock(path);
         Assert.NotNull(first);
         Assert.Null(_files.TryLock(path));
         first.Dispose();
         using IDisposable? second = _files.TryLock(path);
         Assert.NotNull(second);
-        Assert.Throws<StorageException>(() => _files.TryLock($"{_directory}/none/LOCK"));
+        Assert.Throws<StorageException>(() => _files.TryLock($"{_directory}/none"));
     }
 
     [Fact]

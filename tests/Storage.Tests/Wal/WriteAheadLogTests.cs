@@ -122,7 +122,7 @@ public sealed class WriteAheadLogTests
     public void The_steps_of_a_batch_come_in_their_order()
     {
         LogBench bench = new(6, LogBench.Small, groups: 1);
-        Assert.Throws<InvariantViolationException>(bench.Log.Write);
+        Assert.Throws<InvariantViolationException>(() => bench.Log.Write());
         Assert.Throws<InvariantViolationException>(bench.Log.Sync);
         Assert.Throws<InvariantViolationException>(bench.Log.Complete);
         bench.AppendWritten(0, 1, 10);
@@ -196,7 +196,7 @@ public sealed class WriteAheadLogTests
         }
 
         Assert.Equal(1, bench.Log.Counters.LiveSegments);
-        Assert.InRange(bench.Disk.ListFiles(LogBench.Directory).Count, 1, 3);
+        Assert.InRange(bench.Disk.ListFiles(LogBench.Directory).Count, 1, 4); // with the position and the reserve
     }
 
     [Fact]

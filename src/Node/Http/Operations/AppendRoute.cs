@@ -11,7 +11,7 @@ internal sealed class AppendRoute(FrontDoor door) : ValueRoute(door)
 
     public override Operation OfJson(OperationJson item) => new Append(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
 
-    public override IEnumerable<Route> Routes =>
+    public override IEnumerable<Route> Offered =>
     [
         new(HttpMethods.Post, "/v1/append/{key}", "AppendValue", Area.Data, "Add bytes to the end of a value", WriteValueAsync)
         {

@@ -59,7 +59,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
         ],
     };
 
-    private async Task RunAsync(HttpContext context, Route route)
+    private async ValueTask RunAsync(HttpContext context, Route route)
     {
         long started = Stopwatch.GetTimestamp();
         Problem? problem = RequestOptions.Read(context.Request, route.Options, "a batch", door.Config, out RequestOptions options)

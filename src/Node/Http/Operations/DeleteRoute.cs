@@ -12,7 +12,7 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
 
     public override Operation OfJson(OperationJson item) => new Delete(item.Key, item.Condition);
 
-    public override IEnumerable<Route> Routes => KeyPaths.Of("DeleteValue", (path, form, id) =>
+    public override IEnumerable<Route> Offered => KeyPaths.Of("DeleteValue", (path, form, id) =>
         new Route(HttpMethods.Delete, path, id, Area.Data, "Delete a key", DeleteAsync)
         {
             Options = RequestKinds.Write | RequestKinds.Match | RequestKinds.Remove,

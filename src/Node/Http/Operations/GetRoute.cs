@@ -18,7 +18,7 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
 
     public override Operation OfJson(OperationJson item) => new Get(item.Key);
 
-    public override IEnumerable<Route> Routes => KeyPaths.Of("GetValue", (path, form, id) =>
+    public override IEnumerable<Route> Offered => KeyPaths.Of("GetValue", (path, form, id) =>
         new Route(HttpMethods.Get, path, id, Area.Data, "Read a value", GetAsync)
         {
             Options = RequestKinds.Read | RequestKinds.Match | RequestKinds.Create,

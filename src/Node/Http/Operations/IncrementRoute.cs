@@ -19,7 +19,7 @@ internal sealed class IncrementRoute(FrontDoor door) : OperationRoute(door)
 
     public override Operation OfJson(OperationJson item) => new Increment(item.Key, item.Number("delta", 1), item.Number("initial", 0), item.Condition);
 
-    public override IEnumerable<Route> Routes =>
+    public override IEnumerable<Route> Offered =>
     [
         new(HttpMethods.Post, "/v1/incr/{key}", "IncrementCounter", Area.Data, "Add to a counter", IncrementAsync)
         {

@@ -9,7 +9,7 @@ internal sealed class OperationItems(FrontDoor door)
     private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
 
     private readonly Dictionary<string, OperationRoute> _operations =
-        Routes.OperationsOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name);
+        OperationRoute.AllOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name);
 
     /// <summary>The whole body, by what <paramref name="read"/> takes from it; members that nobody took are refused.</summary>
     /// <exception cref="JsonShapeException">The body is not JSON, or not of this shape.</exception>

@@ -7,17 +7,26 @@ namespace KvStore.Node.Http;
 
 /// <summary>
 /// How REST asks for one operation: its routes, and what a request becomes. One class per operation, found by its type
-/// (<see cref="Routes"/>); what all of them share is here. Values travel as they are, never through JSON.
+/// (<see cref="AllOf"/>); what all of them share is here. Values travel as they are, never through JSON.
 /// </summary>
 internal abstract class OperationRoute(FrontDoor door)
 {
     /// <summary>/v1/kv/, /v1/b64/ and /v1/incr/ alike.</summary>
     private const int PrefixSegments = 2;
 
+    /// <summary>One of each, by number. They are found by their type, so there is no list to forget one in.</summary>
+    public static IReadOnlyList<OperationRoute> AllOf(FrontDoor door) =>
+    [
+        .. typeof(OperationRoute).Assembly.GetTypes()
+            .Where(type => type.IsSubclassOf(typeof(OperationRoute)) && !type.IsAbstract)
+            .Select(type => (OperationRoute)Activator.CreateInstance(type, door)!)
+            .OrderBy(route => route.Code),
+    ];
+
     /// <summary>Of the operation.</summary>
     public abstract byte Code { get; }
 
-    public abstract IEnumerable<Route> Routes { get; }
+    public abstract IEnumerable<Route> Offered { get; }
 
     /// <summary>What messages call it: "an increment".</summary>
     protected abstract string Noun { get; }
@@ -69,7 +78,8 @@ internal abstract class OperationRoute(FrontDoor door)
     /// <summary>The body, or null when it was larger and that has been answered.</summary>
     protected async ValueTask<byte[]?> ReadBodyAsync(HttpContext context, string limitName, int limit)
     {
-        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, context.RequestAborted);
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, door.Draining);
+        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, end.Token);
         if (body is null)
         {
             // The rest of the body is not worth reading: the connection ends with this answer.

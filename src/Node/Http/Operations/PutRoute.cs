@@ -11,7 +11,7 @@ internal sealed class PutRoute(FrontDoor door) : ValueRoute(door)
 
     public override Operation OfJson(OperationJson item) => new Put(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
 
-    public override IEnumerable<Route> Routes => KeyPaths.Of("PutValue", (path, form, id) =>
+    public override IEnumerable<Route> Offered => KeyPaths.Of("PutValue", (path, form, id) =>
         new Route(HttpMethods.Put, path, id, Area.Data, "Write a value", WriteValueAsync)
         {
             Options = RequestKinds.Write | RequestKinds.Match | RequestKinds.Create,

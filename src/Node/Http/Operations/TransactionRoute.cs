@@ -15,7 +15,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
 
     protected override string Noun => "a transaction";
 
-    public override IEnumerable<Route> Routes =>
+    public override IEnumerable<Route> Offered =>
     [
         new(HttpMethods.Post, "/v1/txn", "RunTransaction", Area.Data, "Compare, then write and read, as one", RunAsync)
         {

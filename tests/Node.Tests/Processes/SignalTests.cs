@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using System.Runtime.Versioning;
+using KvStore.Node.Tests.Hosting;
+
+namespace KvStore.Node.Tests.Processes;
+
+/// <summary>Signals at any moment of a process's life, and what its files look like to other users of the machine.</summary>
+[UnsupportedOSPlatform("windows")]
+public sealed class SignalTests
+{
+    /// <summary>In the last thing that a process says when it starts.</summary>
+    private const string Serving = "Ctrl-C";
+
+    [Fact]
+    public async Task D7_folders_and_files_are_for_the_owner_alone()
+    {
+        using var cluster = new TestCluster();
+        using var node = await NodeProcess.StartAsync(cluster.File, cluster.Data, Serving);
+        foreach (string path in Directory.EnumerateFileSystemEntries(cluster.Data, "*", SearchOption.AllDirectories).Append(cluster.Data))
+        {
+            UnixFileMode others = File.GetUnixFileMode(path)
+                & ~(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            Assert.True(others == 0, $"{path}: {others}");
+        }
+    }
+
+    [Fact]
+    public async Task D7_a_folder_of_an_earlier_build_is_closed_to_others()
+    {
+        using var cluster = new TestCluster();
+        string folder = Path.Combine(cluster.Data, "n1");
+        Directory.CreateDirectory(folder);
+        File.SetUnixFileMode(folder, (UnixFileMode)0b111_101_101);
+        using var node = await NodeProcess.StartAsync(cluster.File, cluster.Data, Serving);
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(folder));
+    }
+
+    [Theory]
+    [InlineData("HUP", 0)]
+    [InlineData("TERM", 0)]
+    [InlineData("QUIT", 131)]
+    public async Task B9_a_signal_ends_a_node_that_serves(string signal, int exitCode)
+    {
+        using var cluster = new TestCluster();
+        using var node = await NodeProcess.StartAsync(cluster.File, cluster.Data, Serving);
+        Assert.Equal(exitCode, await node.SignalAsync(signal));
+        Assert.Equal(signal != "QUIT", node.Output.Contains("stopped in", StringComparison.Ordinal));
+    }
+
+    /// <summary>As the first process of a container: what nobody handles, the kernel drops for it.</summary>
+    [Theory]
+    [InlineData(150)]
+    [InlineData(250)]
+    [InlineData(400)]
+    [InlineData(800)]
+    public async Task B9_as_process_1_a_signal_in_the_first_second_ends_the_node(int afterMs)
+    {
+        if (Environment.UserName != "root")
+        {
+            return; // a namespace of processes needs rights
+        }
+
+        using var cluster = new TestCluster();
+        ProcessStartInfo start = new("unshare") { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (string argument in new[]
+        {
+            "--pid", "--fork", "--kill-child", "dotnet", Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"),
+            "--config", cluster.File, "--data", cluster.Data,
+        })
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        using Process outside = Process.Start(start)!;
+        _ = outside.StandardOutput.ReadToEndAsync();
+        _ = outside.StandardError.ReadToEndAsync();
+        try
+        {
+            int inside = 0;
+            await RunningCluster.UntilAsync("the first process runs managed code", () => Task.FromResult(
+                int.TryParse(File.ReadAllText($"/proc/{outside.Id}/task/{outside.Id}/children").Trim(), out inside)
+                && File.Exists($"/proc/{inside}/status") && CatchesTermination(inside)));
+            await Task.Delay(afterMs);
+            Process.Start("kill", ["-TERM", $"{inside}"]).Dispose();
+            await outside.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(20));
+            Assert.Equal(0, outside.ExitCode);
+        }
+        finally
+        {
+            if (!outside.HasExited)
+            {
+                outside.Kill(entireProcessTree: true);
+            }
+        }
+    }
+
+    private static bool CatchesTermination(int process)
+    {
+        string line = File.ReadLines($"/proc/{process}/status").First(line => line.StartsWith("SigCgt:", StringComparison.Ordinal));
+        return (Convert.ToUInt64(line[7..].Trim(), 16) & (1ul << 14)) != 0;
+    }
+}
