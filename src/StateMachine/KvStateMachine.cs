@@ -92,8 +92,14 @@ public sealed class KvStateMachine
     /// <param name="copy">The write.</param>
     /// <param name="virtualNode">Of its first key.</param>
     /// <param name="id">Its id.</param>
-    public CommandResult? Recall(WriteOperation copy, int virtualNode, RequestId id) =>
-        Known(copy, virtualNode, new RequestKey(id.Client, id.Sequence), id.Digest);
+    public CommandResult? Recall(WriteOperation copy, int virtualNode, RequestId id)
+    {
+        // Only the reads of a transaction look at the table again, and its keys lie in one slot.
+        _execution.Reads.Clear();
+        _execution.VirtualNodes.Clear();
+        _execution.VirtualNodes.AddRange(Enumerable.Repeat(virtualNode, copy.KeyCount));
+        return Known(copy, virtualNode, new RequestKey(id.Client, id.Sequence), id.Digest);
+    }
 
     /// <summary>
     /// Applies the next entry, whatever its kind, and publishes its rows as one batch. Appends one result per request of the

@@ -5,8 +5,11 @@ namespace KvStore.Client.Routing;
 /// <summary>Which node is asked next.</summary>
 internal sealed class ReplicaChoice(KvClientOptions options)
 {
-    /// <summary>What differs by less is noise: following it would leave a replica idle that is as good as the others.</summary>
-    private const double ClearlyBetter = 2;
+    /// <summary>
+    /// What differs by less is noise, or the short wait of a follower for what its session has just written: following it would send every read
+    /// to the leader, and leave replicas idle that are as good.
+    /// </summary>
+    private const double ClearlyBetter = 4;
 
     private int _turn;
 

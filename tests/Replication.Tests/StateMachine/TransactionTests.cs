@@ -74,6 +74,20 @@ public sealed class TransactionTests
         Assert.Equal("3", _machine.Value("{t}b"));
     }
 
+    [Fact]
+    public void What_is_recalled_without_an_entry_shows_what_was_read_as_well()
+    {
+        _machine.Apply(Put("{t}a", "1"));
+        KvRequest request = Txn([KeyCondition.Exists(Bytes("{t}a"))], [PutOf("{t}b", "2"), GetOf("{t}a"), GetOf("{t}b")], [], Id(1, 1));
+        _machine.Apply(request);
+        _machine.Apply(Delete("k"));
+        CommandResult recalled = _machine.State.Recall((WriteOperation)request.Operation, VirtualNodeOf(request.Key.Span), request.Id!.Value)!.Value;
+        Assert.Equal(("1", "2"), (ValueOf(recalled.Items![1]), ValueOf(recalled.Items![2])));
+        _machine.Apply(Put("{t}a", "3"));
+        recalled = _machine.State.Recall((WriteOperation)request.Operation, VirtualNodeOf(request.Key.Span), request.Id!.Value)!.Value;
+        Assert.Equal(ErrorCode.Superseded, recalled.Items![1].Code);
+    }
+
     [Theory]
     [InlineData("v", null, "v", null, true)]
     [InlineData("v", "text/plain", "v", null, true)]
