@@ -66,10 +66,10 @@ internal sealed class NodeProcess : IDisposable
     }
 
     /// <summary>Any other signal, by its name; the exit code.</summary>
-    public async Task<int> SignalAsync(string signal)
+    public async Task<int> SignalAsync(string signal, TimeSpan? limit = null)
     {
         using Process kill = Process.Start("kill", [$"-{signal}", $"{_process.Id}"]);
-        await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(20));
+        await _process.WaitForExitAsync().WaitAsync(limit ?? TimeSpan.FromSeconds(20));
         return _process.ExitCode;
     }
 
