@@ -69,6 +69,7 @@ while (($# > 0)); do
   esac
   shift
 done
+[[ $out == /* ]] || out=$PWD/$out
 
 if [[ -n $against ]]; then
   git rev-parse -q --verify "$against^{commit}" >/dev/null || fail "the history has no $against"
@@ -102,7 +103,7 @@ fresh_cluster() {
 
 # Three etcd processes on loopback with its defaults: a sync on a majority before the answer, as ours.
 bench_etcd() {
-  local dir=$PWD/$out/etcd i nodes= peers=e1=http://127.0.0.1:7411,e2=http://127.0.0.1:7412,e3=http://127.0.0.1:7413
+  local dir=$out/etcd i nodes= peers=e1=http://127.0.0.1:7411,e2=http://127.0.0.1:7412,e3=http://127.0.0.1:7413
   rm -rf "$dir"
   mkdir -p "$dir/.run"
   for i in 1 2 3; do
@@ -122,7 +123,7 @@ bench_etcd() {
 }
 
 bench_redis() {
-  local dir=$PWD/$out/redis
+  local dir=$out/redis
   rm -rf "$dir"
   mkdir -p "$dir"
   redis-server --port 7421 --dir "$dir" --appendonly yes --appendfsync always --save "" >"$dir/redis.log" 2>&1 &
@@ -184,8 +185,8 @@ bench_against() {
   program_of
   for ((pair = 1; pair <= pairs; pair++)); do
     for side in A B; do
-      KV_PROGRAM=$PWD/$out/against/tree/KvStore.Node.dll
-      [[ $side == B ]] || KV_PROGRAM=$PWD/$out/against/$against/KvStore.Node.dll
+      KV_PROGRAM=$out/against/tree/KvStore.Node.dll
+      [[ $side == B ]] || KV_PROGRAM=$out/against/$against/KvStore.Node.dll
       export KV_PROGRAM
       scripts/cluster.sh wipe
       others=$(load_of_others)

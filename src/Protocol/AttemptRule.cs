@@ -73,8 +73,8 @@ public readonly record struct AttemptState
 public readonly record struct AttemptVerdict(Outcome Proves, NextStep Next, ErrorCode Code = ErrorCode.None, NodeId Leader = default, int AfterMs = 0);
 
 /// <summary>
-/// What an answer or its absence proves of a request, and where to go next. The one place that decides it, for a node that passes a
-/// request on and for a client. Pure. A request has one attempt at a time; a write without an id is never sent again once an attempt of
+/// What an answer or its absence proves of a request, for nodes and clients, and where a node that passes a request on goes next; a client,
+/// which has a budget of tries and no node to answer for, chooses its way itself. Pure. A request has one attempt at a time; a write without an id is never sent again once an attempt of
 /// it may have been applied. The table of all cases is in docs/wire-protocol.md.
 /// </summary>
 public static class AttemptRule

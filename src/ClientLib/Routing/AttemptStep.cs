@@ -23,13 +23,17 @@ internal enum StepKind
 /// <param name="Pause">At least so long, milliseconds.</param>
 internal readonly record struct Step(StepKind Kind, bool Free = false, NodeId Leader = default, int Pause = 0);
 
-/// <summary>What the end of an attempt proves, and where to go from there. A function of its arguments and of nothing else.</summary>
+/// <summary>
+/// Where a client goes when an attempt has ended; what the end proves is <see cref="AttemptRule"/>'s to say. A function of its arguments
+/// and of nothing else.
+/// </summary>
 internal static class AttemptStep
 {
     /// <summary>The write may have been done by this attempt. No later refusal takes that back.</summary>
-    public static bool LeavesUnknown(bool isWrite, in RequestResult result) => isWrite && (result.Reply is { } reply
-        ? reply.Outcome == Outcome.Unknown
-        : !result.NeverSent);
+    public static bool LeavesUnknown(bool isWrite, in RequestResult result) => AttemptRule.Proves(
+        isWrite,
+        result.Reply is not null ? AttemptEnd.Answered : result.NeverSent ? AttemptEnd.NotSent : AttemptEnd.Lost,
+        result.Reply) == Outcome.Unknown;
 
     public static Step After(bool isWrite, in RequestResult result) => result.Reply is { } reply
         ? AfterReply(isWrite, reply)
