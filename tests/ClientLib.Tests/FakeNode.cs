@@ -10,6 +10,7 @@ internal sealed class FakeNode : IAsyncDisposable
 {
     private readonly Action<KvRequest, ReplyTicket> _handler;
     private readonly ushort _level;
+    private readonly uint _number;
     private readonly FeatureBits _features;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly CancellationTokenSource _stopping = new();
@@ -19,9 +20,11 @@ internal sealed class FakeNode : IAsyncDisposable
     /// <param name="handler">Answers.</param>
     /// <param name="level">Feature level it says it is of.</param>
     /// <param name="features">What its frames can do.</param>
+    /// <param name="number">Which node it says it is.</param>
     public FakeNode(
-        Action<KvRequest, ReplyTicket> handler, ushort level = FeatureLevel.Max, FeatureBits features = FeatureBits.Streams)
+        Action<KvRequest, ReplyTicket> handler, ushort level = FeatureLevel.Max, FeatureBits features = FeatureBits.Streams, uint number = 1)
     {
+        _number = number;
         _handler = handler;
         _level = level;
         _features = features;
@@ -99,7 +102,7 @@ internal sealed class FakeNode : IAsyncDisposable
             {
                 var socket = await _listener.AcceptAsync(_stopping.Token);
                 _connections.Add(UntilLostAsync(ServeAsync(
-                    new SocketTransport(socket), _handler, Ack with { Level = _level, Features = _features }, Servers, _stopping.Token)));
+                    new SocketTransport(socket), _handler, Ack with { Level = _level, Features = _features, NodeId = new NodeId(_number), NodeName = $"n{_number}" }, Servers, _stopping.Token)));
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
