@@ -264,7 +264,7 @@ internal sealed partial class Replica
             KvStateMachine machine = Volatile.Read(ref _machine);
             try
             {
-                Result? found = RuleTable.Read(operation, machine.Table, virtualNode, out atIndex);
+                Result? found = TableRead.Of(operation, machine.Table, virtualNode, out atIndex);
                 history = machine.History;
                 return found;
             }

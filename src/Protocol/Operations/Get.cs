@@ -37,6 +37,9 @@ public sealed class Get : ReadOperation
 
     internal static Get Of(in FlatOperation flat) => new(flat.Key.Span, flat.WithoutValue);
 
+    internal override Result Answer(ulong revision, ReadOnlyMemory<byte> stored) =>
+        new Found(revision, WithoutValue ? StoredValue.WithoutValue(stored) : stored);
+
     private protected override Result? SuccessOf(in FlatResult flat) => new Found(flat.Revision, flat.Stored);
 
     internal static Get? TryRead(ReadOnlyMemory<byte> body)

@@ -62,13 +62,21 @@ public abstract class Operation : IEquatable<Operation>
     };
 }
 
-/// <summary>Answered from a replica's table at the level the request asks for; never in the log.</summary>
+/// <summary>
+/// Answered from a replica's table at the level the request asks for; never in the log. It reads one key, and what it answers follows
+/// from the record alone: how the record is found, on which thread and at which index, is the same for every read.
+/// </summary>
 public abstract class ReadOperation : Operation
 {
     private protected ReadOperation(ReadOnlyMemory<byte> body)
         : base(body)
     {
     }
+
+    /// <summary>The answer when there is a record under <see cref="Operation.Key"/>; without one it is KeyNotFound.</summary>
+    /// <param name="revision">Of the record.</param>
+    /// <param name="stored">As <see cref="StoredValue"/> draws it; the answer may keep it.</param>
+    internal abstract Result Answer(ulong revision, ReadOnlyMemory<byte> stored);
 }
 
 /// <summary>

@@ -42,7 +42,7 @@ internal static class ItemList
             {
                 // The bytes are counted before they are copied.
                 read += state.ValueBytes;
-                found = read > Limits.MaxTransactionReadBytes ? null : RuleTable.Of((ReadOperation)item).Read((ReadOperation)item, state);
+                found = read > Limits.MaxTransactionReadBytes ? null : TableRead.Of((ReadOperation)item, state);
                 outcomes[i] = ExecutedOutcome.Done(state.Revision, changed: state.Exists);
             }
 
@@ -94,7 +94,7 @@ internal static class ItemList
     {
         Result? found = place < on.Reads.Count
             ? on.Reads[place]
-            : RuleTable.Of(read).Read(read, on.StateOf(on.VirtualNodes[firstKey + place], read.Key.Span));
+            : TableRead.Of(read, on.StateOf(on.VirtualNodes[firstKey + place], read.Key.Span));
         return found is not null && found.Revision == revision
             ? new ItemResult(ErrorCode.None, Outcome.None, null, found)
             : new ItemResult(
