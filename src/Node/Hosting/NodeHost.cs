@@ -90,7 +90,7 @@ public sealed class NodeHost : IAsyncDisposable
         var http = await _configured.Http.ResolveListenAsync(cancellation).ConfigureAwait(false);
         var binary = await _configured.Binary.ResolveListenAsync(cancellation).ConfigureAwait(false);
         var peer = await _configured.Peer.ResolveListenAsync(cancellation).ConfigureAwait(false);
-        _door = HttpFrontDoor.Create(new FrontDoorOptions(_config, Name, http, binary), _handle, _logs);
+        _door = HttpFrontDoor.Create(new FrontDoorOptions(_config, Name, http, binary) { Peers = () => PeerCounters }, _handle, _logs);
         try
         {
             await _door.StartAsync(cancellation).ConfigureAwait(false);

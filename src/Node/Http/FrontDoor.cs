@@ -1,4 +1,5 @@
 using KvStore.Node.Config;
+using KvStore.Node.Peers;
 using KvStore.Protocol;
 using KvStore.Replication;
 using Microsoft.Extensions.ObjectPool;
@@ -22,6 +23,7 @@ internal sealed class FrontDoor : IDisposable
         Config = options.Config;
         NodeName = options.NodeName;
         _store = store;
+        Peers = options.Peers;
         _headers = new KvHeaders(options.Config.ClusterId);
         _configuredNodes = new NodeDirectory(options.Config.Nodes);
     }
@@ -29,6 +31,8 @@ internal sealed class FrontDoor : IDisposable
     public ClusterConfig Config { get; }
 
     public string NodeName { get; }
+
+    public Func<PeerCounters> Peers { get; }
 
     public RequestMeter Meter { get; } = new();
 

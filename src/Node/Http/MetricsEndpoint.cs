@@ -1,4 +1,5 @@
 using KvStore.Node.Binary;
+using KvStore.Node.Peers;
 using KvStore.Replication;
 
 namespace KvStore.Node.Http;
@@ -12,6 +13,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Gauge("kvstore_up", "1 once the node has recovered.", door.Store is null ? 0 : 1);
         door.Meter.Write(text);
         WriteBinary(text, binary.Counters);
+        WritePeers(text, door.Peers());
         if (door.Store is { } store)
         {
             WriteStore(text, store.Counters());
@@ -43,6 +45,17 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         text.Gauge(
             "kvstore_binary_unfinished_frame_bytes", "Memory set aside for large frames that have not come whole.",
             counters.UnfinishedFrameBytes);
+    }
+
+    private static void WritePeers(PrometheusText text, PeerCounters counters)
+    {
+        text.Counter("kvstore_peer_connects_total", "Connections to other nodes, made.", counters.Connects);
+        text.Counter("kvstore_peer_losses_total", "Connections to other nodes, lost and not back at once.", counters.Losses);
+        text.Counter("kvstore_peer_hellos_refused_total", "Hellos of other nodes, and answers to ours, refused by name.", counters.HellosRefused);
+        text.Counter(
+            "kvstore_peer_incarnations_refused_total", "Of those, the ones that said more starts than are believed.", counters.IncarnationsRefused);
+        text.Counter("kvstore_peer_malformed_total", "Connections of the peer port closed for foreign bytes.", counters.MalformedConnections);
+        text.Counter("kvstore_peer_lane_full_total", "Payloads for other nodes dropped at a full queue.", counters.DroppedLaneFull);
     }
 
     private static void WriteStore(PrometheusText text, NodeCounters counters)

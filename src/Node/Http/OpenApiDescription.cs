@@ -88,7 +88,7 @@ internal static class OpenApiDescription
             };
         }
 
-        foreach (RouteAnswer answer in route.Answers)
+        foreach (RouteAnswer answer in route.AllAnswers)
         {
             operation.Responses.Add(
                 answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: true, route.HasEvidence));
@@ -103,7 +103,7 @@ internal static class OpenApiDescription
         operation.OperationId = route.OperationId + "Headers";
         operation.Summary = $"{route.Summary}: the headers alone";
         operation.Responses = [];
-        foreach (RouteAnswer answer in route.Answers)
+        foreach (RouteAnswer answer in route.AllAnswers)
         {
             operation.Responses.Add(
                 answer.Status.ToString(CultureInfo.InvariantCulture), Describe(answer, withBody: false, route.HasEvidence));

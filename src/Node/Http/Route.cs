@@ -27,6 +27,31 @@ internal sealed record Route(
     /// <summary>It reads or writes: an answer that executed something says what it is worth.</summary>
     public bool HasEvidence => (Options & (RequestKinds.Read | RequestKinds.Write)) != 0;
 
+    /// <summary>And what the boundary answers for every route (<see cref="SiteGuard"/>), whatever the request.</summary>
+    public IEnumerable<RouteAnswer> AllAnswers
+    {
+        get
+        {
+            bool isSafe = Method == HttpMethods.Get;
+            foreach (RouteAnswer answer in Answers)
+            {
+                yield return answer.Status == StatusCodes.Status421MisdirectedRequest
+                    ? answer with { Description = $"{answer.Description}. {RouteAnswer.UnknownHost.Description}" }
+                    : answer;
+            }
+
+            if (!isSafe)
+            {
+                yield return RouteAnswer.OtherSite;
+            }
+
+            if (Answers.All(answer => answer.Status != StatusCodes.Status421MisdirectedRequest))
+            {
+                yield return RouteAnswer.UnknownHost;
+            }
+        }
+    }
+
     public bool TakesKey => Path.EndsWith("{key}", StringComparison.Ordinal);
 
     /// <summary>
@@ -68,6 +93,12 @@ internal readonly record struct RouteAnswer(int Status, string Description, stri
         Problem(504, ErrorCode.Indeterminate, ErrorCode.NotOnAll),
         Problem(507, ErrorCode.DiskFull),
     ];
+
+    public static readonly RouteAnswer OtherSite = new(
+        403, "Forbidden: a page of another site sent it. Not applied.", "application/problem+json");
+
+    public static readonly RouteAnswer UnknownHost = new(
+        421, "InvalidRequest (unknown-host): the Host is no name that the cluster's configuration has.", "application/problem+json");
 
     public static readonly RouteAnswer ConditionFailed = Problem(412, ErrorCode.ConditionFailed);
 

@@ -3,7 +3,11 @@ namespace KvStore.Node.Peers;
 /// <summary>Totals of the peer port since start.</summary>
 public readonly record struct PeerCounters(
     long PayloadsSent, long BytesSent, long PayloadsReceived, long BytesReceived, long DroppedLaneFull,
-    long Connects, long Losses, long HellosRefused, long MalformedConnections);
+    long Connects, long Losses, long HellosRefused, long MalformedConnections)
+{
+    /// <summary>Of HellosRefused, those that said more starts than are believed.</summary>
+    public long IncarnationsRefused { get; init; }
+}
 
 /// <summary>The fields of <see cref="PeerCounters"/> while they are counted, by many tasks at once.</summary>
 internal sealed class PeerMeter

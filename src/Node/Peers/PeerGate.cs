@@ -18,6 +18,18 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
 
     public string Self => self.Name;
 
+    /// <summary>Hellos and answers to ours whose number of starts was not believed.</summary>
+    public long IncarnationsRefused
+    {
+        get
+        {
+            lock (_bookGate)
+            {
+                return book.IncarnationsRefused;
+            }
+        }
+    }
+
     public PeerHello HelloTo(string peer) => new()
     {
         ClusterId = self.Layout.ClusterId,
@@ -88,7 +100,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         lock (_bookGate)
         {
             return Explain(
-                hello.NodeName, book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process), hello.Starts));
+                hello.NodeName, hello.Incarnation, book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process), hello.Starts));
         }
     }
 
@@ -107,7 +119,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         lock (_bookGate)
         {
             return Explain(
-                ack.NodeName,
+                ack.NodeName, ack.Incarnation,
                 ack.Process == 0
                     ? book.Recognize(peer, ack.Uuid, ack.Incarnation)
                     : book.Admit(new PeerIdentity(peer, ack.Uuid, ack.Incarnation, ack.Process), ack.Starts));
@@ -131,9 +143,12 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         }
     }
 
-    private static HelloRefused? Explain(string node, HelloRefusal? reason) => reason switch
+    private HelloRefused? Explain(string node, ulong incarnation, HelloRefusal? reason) => reason switch
     {
         null => null,
+        HelloRefusal.IncarnationTooHigh => Refuse(reason.Value,
+            $"{node} says that it was started {incarnation} times, over {PeerBook.MaxIncarnationJump} more than {self.Name} knows of: somebody else speaks for it; "
+            + "see who can reach the peer ports, and give all nodes a cluster secret (security.clusterSecretFile)"),
         HelloRefusal.UuidChanged => Refuse(reason.Value,
             $"{node} has lost its data directory; put its newest folder back, or remove and rejoin it"),
         _ => Refuse(reason.Value,

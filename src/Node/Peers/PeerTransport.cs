@@ -57,7 +57,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
         }
     }
 
-    public PeerCounters Counters => _meter.Read();
+    public PeerCounters Counters => _meter.Read() with { IncarnationsRefused = _gate.IncarnationsRefused };
 
     /// <summary>Opens both directions: payloads now reach the store.</summary>
     public void Start(StoreNode store)

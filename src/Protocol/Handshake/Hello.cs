@@ -128,6 +128,9 @@ public enum HelloRefusal : byte
     /// <summary>Not ready to accept; try again later.</summary>
     Starting = 10,
     TooManyConnections = 11,
+
+    /// <summary>So many more starts than were known are not believed: somebody else speaks for the node.</summary>
+    IncarnationTooHigh = 12,
 }
 
 /// <summary>A reason for programs and a sentence, with the remedy, for people.</summary>

@@ -26,6 +26,12 @@ public sealed class PeerBook
 {
     public const string FileName = "peers";
 
+    /// <summary>
+    /// Starts by which a peer may be ahead of what is known of it, 0 when nothing is: what is admitted is written down for good, so a number that no
+    /// node reaches would make the true one an old copy for ever. A node that is started again every second needs 18 hours for so many.
+    /// </summary>
+    public const ulong MaxIncarnationJump = 1 << 16;
+
     private const ushort Version = 1;
 
     private readonly IFileSystem _files;
@@ -37,6 +43,9 @@ public sealed class PeerBook
         _files = files;
         _directory = directory;
     }
+
+    /// <summary>How often more was said than is believed.</summary>
+    public long IncarnationsRefused { get; private set; }
 
     private static ReadOnlySpan<byte> Magic => "KVPEERS\0"u8;
 
@@ -61,7 +70,8 @@ public sealed class PeerBook
 
     /// <summary>
     /// Null: the peer is admitted, and what it said is durable. UuidChanged: it has forgotten its votes and must not vote again
-    /// under the old name. IncarnationTooOld: what it said and voted since its copy was made is missing.
+    /// under the old name. IncarnationTooOld: what it said and voted since its copy was made is missing. IncarnationTooHigh: it is not believed, and
+    /// counted.
     /// </summary>
     /// <param name="peer">What it says of itself.</param>
     /// <param name="starts">
@@ -76,6 +86,11 @@ public sealed class PeerBook
                 return HelloRefusal.UuidChanged;
             }
 
+            if (!IsBelievable(peer.Incarnation, known.Incarnation))
+            {
+                return HelloRefusal.IncarnationTooHigh;
+            }
+
             var sameProcess = known.Incarnation == peer.Incarnation && known.Process == peer.Process;
             if (!sameProcess && (peer.Incarnation <= known.Incarnation || !Remembers(starts, known)))
             {
@@ -87,6 +102,10 @@ public sealed class PeerBook
                 return null;
             }
         }
+        else if (!IsBelievable(peer.Incarnation, known: 0))
+        {
+            return HelloRefusal.IncarnationTooHigh;
+        }
 
         _peers[peer.Node.Value] = peer;
         Save();
@@ -96,11 +115,21 @@ public sealed class PeerBook
     /// <summary>
     /// The same for a peer of a build that does not say which process it is: what it says is compared, and not written down.
     /// </summary>
-    public HelloRefusal? Recognize(NodeId peer, Guid uuid, ulong incarnation) =>
-        !_peers.TryGetValue(peer.Value, out var known) ? null
-        : known.Uuid != uuid ? HelloRefusal.UuidChanged
-        : incarnation < known.Incarnation ? HelloRefusal.IncarnationTooOld
-        : null;
+    public HelloRefusal? Recognize(NodeId peer, Guid uuid, ulong incarnation)
+    {
+        bool isKnown = _peers.TryGetValue(peer.Value, out var known);
+        return isKnown && known.Uuid != uuid ? HelloRefusal.UuidChanged
+            : isKnown && incarnation < known.Incarnation ? HelloRefusal.IncarnationTooOld
+            : IsBelievable(incarnation, known.Incarnation) ? null
+            : HelloRefusal.IncarnationTooHigh;
+    }
+
+    private bool IsBelievable(ulong incarnation, ulong known)
+    {
+        bool isBelievable = incarnation <= known || incarnation - known <= MaxIncarnationJump;
+        IncarnationsRefused += isBelievable ? 0 : 1;
+        return isBelievable;
+    }
 
     private static bool Remembers(IReadOnlyList<FolderStart> starts, PeerIdentity known) =>
         starts.Count == 0

@@ -70,6 +70,23 @@ public sealed class OpenApiTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     }
 
     [Fact]
+    public async Task D4_what_is_answered_to_another_site_and_under_a_foreign_name_is_in_the_document_of_every_operation()
+    {
+        JsonElement document = await door.Client.GetFromJsonAsync<JsonElement>("/openapi/v1.json");
+        foreach (JsonProperty operation in document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()))
+        {
+            JsonElement responses = operation.Value.GetProperty("responses");
+            Assert.Contains("unknown-host", responses.GetProperty("421").GetProperty("description").GetString(), StringComparison.Ordinal);
+            bool isWrite = operation.Name is not ("get" or "head");
+            Assert.Equal(isWrite, responses.TryGetProperty("403", out JsonElement forbidden));
+            if (isWrite)
+            {
+                Assert.True(forbidden.GetProperty("content").TryGetProperty("application/problem+json", out _));
+            }
+        }
+    }
+
+    [Fact]
     public async Task Every_operation_has_a_name_of_its_own_that_generated_clients_can_use()
     {
         JsonElement document = await door.Client.GetFromJsonAsync<JsonElement>("/openapi/v1.json");

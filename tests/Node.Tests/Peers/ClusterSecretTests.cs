@@ -1,7 +1,9 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using System.Net;
+using System.Net.Http.Json;
 using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
 using KvStore.Node.Tests.Hosting;
 using KvStore.Protocol;
 
@@ -13,7 +15,8 @@ namespace KvStore.Node.Tests.Peers;
 /// </summary>
 public sealed class ClusterSecretTests
 {
-    private static readonly ClusterSecret Secret = new("a secret of thirty-two bytes !!!"u8);
+    private static readonly byte[] SecretBytes = [.. "a secret of thirty-two bytes !!!"u8];
+    private static readonly ClusterSecret Secret = new(SecretBytes);
 
     [Fact]
     public async Task D1_nodes_with_one_secret_work_together_and_a_recorded_handshake_is_worth_nothing()
@@ -27,11 +30,11 @@ public sealed class ClusterSecretTests
         Assert.Equal("v", await nodes.GetAsync("n1", "k"));
 
         byte[] sniffed = sniffer.Sent();
-        using var replay = await Line.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
+        using var replay = await HandshakeLine.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
         ReadOnlySequence<byte> rest = new(sniffed);
-        (FrameKind kind, byte[] hello) = Line.Take(ref rest);
+        (FrameKind kind, byte[] hello) = HandshakeLine.Take(ref rest);
         Assert.Equal(FrameKind.Hello, kind);
-        (kind, byte[] proof) = Line.Take(ref rest);
+        (kind, byte[] proof) = HandshakeLine.Take(ref rest);
         Assert.Equal(FrameKind.HelloProof, kind);
         await replay.SendAsync(FrameKind.Hello, hello);
         Assert.Equal(FrameKind.HelloChallenge, (await replay.ReadAsync()).Kind);
@@ -39,7 +42,31 @@ public sealed class ClusterSecretTests
         HelloRefused refused = await replay.RefusalAsync();
         Assert.Equal(HelloRefusal.Unauthenticated, refused.Reason);
         Assert.Contains("n2", refused.Detail, StringComparison.Ordinal);
-        Assert.DoesNotContain("thirty-two", string.Join('\n', nodes.Logs.Lines.Select(line => line.Text)), StringComparison.Ordinal);
+        await nodes.StopAsync("n2");
+        ShowsNothing("the log", string.Join('\n', nodes.Logs.Lines.Select(line => line.Text)));
+        ShowsNothing("what was sent", Encoding.Latin1.GetString(sniffed));
+    }
+
+    [Fact]
+    public async Task D1_nothing_that_can_be_asked_for_shows_the_secret()
+    {
+        await using var nodes = new SeparateNodes(Secret);
+        await nodes.StartAsync("n1", "n2");
+        JsonElement document = await nodes.Http.GetFromJsonAsync<JsonElement>(RunningCluster.Url(nodes["n1"], "/openapi/v1.json"));
+        string[] paths = [.. document.GetProperty("paths").EnumerateObject()
+            .Where(path => path.Value.TryGetProperty("get", out _))
+            .Select(path => path.Name.Replace("{key}", "a2V5", StringComparison.Ordinal).Replace("{id}", "1", StringComparison.Ordinal))];
+        Assert.Contains("/metrics", paths);
+        Assert.Contains(paths, path => path.StartsWith("/v1/", StringComparison.Ordinal));
+        foreach (string path in paths)
+        {
+            using HttpResponseMessage answer = await nodes.Http.GetAsync(RunningCluster.Url(nodes["n1"], path));
+            ShowsNothing(path, $"{answer.Headers}{await answer.Content.ReadAsStringAsync()}");
+        }
+
+        ShowsNothing("the configuration", $"{nodes.Config} {nodes.Config.Security}");
+        ShowsNothing("the log", string.Join('\n', nodes.Logs.Lines.Select(line => line.Text)));
+        Assert.ThrowsAny<Xunit.Sdk.XunitException>(() => ShowsNothing("a control", $"key={Convert.ToHexStringLower(SecretBytes)}"));
     }
 
     [Theory]
@@ -61,7 +88,7 @@ public sealed class ClusterSecretTests
             ExpectedPeer = "n1",
             Credentials = hasAnother ? ClusterSecret.NewNonce() : default,
         };
-        using var stranger = await Line.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
+        using var stranger = await HandshakeLine.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
         var payload = new ArrayBufferWriter<byte>();
         HelloCodec.Encode(payload, hello);
         await stranger.SendAsync(FrameKind.Hello, payload.WrittenSpan.ToArray());
@@ -93,13 +120,13 @@ public sealed class ClusterSecretTests
         listener.Start();
         int port = ((IPEndPoint)listener.LocalEndpoint).Port;
         await nodes.StartAsync("n1", seen: node => node.Id == "n2" ? node with { Peer = node.Peer with { Port = port } } : node);
-        using var dialled = new Line(await listener.AcceptTcpClientAsync());
+        using var dialled = new HandshakeLine(await listener.AcceptTcpClientAsync());
         (FrameKind kind, byte[] hello) = await dialled.ReadAsync();
         Assert.Equal(FrameKind.Hello, kind);
         Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(hello, out PeerHello? said));
         if (swapsRoles)
         {
-            using var other = await Line.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
+            using var other = await HandshakeLine.DialAsync((IPEndPoint)nodes["n1"].Endpoints.Peer.ToEndPoint());
             await other.SendAsync(FrameKind.Hello, hello);
             await dialled.SendAsync(FrameKind.HelloChallenge, (await other.ReadAsync()).Payload);
             await other.SendAsync(FrameKind.HelloProof, (await dialled.ReadAsync()).Payload);
@@ -157,72 +184,15 @@ public sealed class ClusterSecretTests
         Assert.DoesNotContain("too-short", output + error, StringComparison.Ordinal);
     }
 
-    /// <summary>A connection on which frames are written and read by hand.</summary>
-    private sealed class Line(TcpClient client) : IDisposable
+    /// <summary>Neither as it is nor in a spelling that bytes are usually given.</summary>
+    private static void ShowsNothing(string where, string text)
     {
-        private readonly PipeReader _input = PipeReader.Create(client.GetStream());
-
-        public static async Task<Line> DialAsync(IPEndPoint address)
-        {
-            var client = new TcpClient();
-            await client.ConnectAsync(address);
-            return new Line(client);
-        }
-
-        public static (FrameKind Kind, byte[] Payload) Take(ref ReadOnlySequence<byte> bytes)
-        {
-            Assert.Equal(DecodeResult.Ok, FrameReader.TryRead(ref bytes, Limits.MaxPeerFrameBytes, out Frame frame, out _));
-            return (frame.Header.Kind, frame.Payload.ToArray());
-        }
-
-        public async Task SendAsync(FrameKind kind, byte[] payload)
-        {
-            var frame = new FrameWriter();
-            frame.Write(kind, FrameFlags.None, 0, payload);
-            await client.GetStream().WriteAsync(frame.Written);
-        }
-
-        public async Task<(FrameKind Kind, byte[] Payload)> ReadAsync()
-        {
-            using var patience = new CancellationTokenSource(NodeProgram.Patience);
-            while (true)
-            {
-                ReadResult read = await _input.ReadAsync(patience.Token);
-                ReadOnlySequence<byte> rest = read.Buffer;
-                if (FrameReader.TryRead(ref rest, Limits.MaxPeerFrameBytes, out Frame frame, out _) == DecodeResult.Ok)
-                {
-                    (FrameKind, byte[]) result = (frame.Header.Kind, frame.Payload.ToArray());
-                    _input.AdvanceTo(rest.Start);
-                    return result;
-                }
-
-                Assert.False(read.IsCompleted, "closed in the middle of the handshake");
-                _input.AdvanceTo(rest.Start, rest.End);
-            }
-        }
-
-        public async Task<HelloRefused> RefusalAsync()
-        {
-            (FrameKind kind, byte[] payload) = await ReadAsync();
-            Assert.Equal(FrameKind.HelloRefused, kind);
-            Assert.Equal(DecodeResult.Ok, HelloCodec.TryDecode(payload, out HelloRefused? refused));
-            return refused!;
-        }
-
-        public async Task<bool> IsClosedAsync()
-        {
-            using var patience = new CancellationTokenSource(NodeProgram.Patience);
-            try
-            {
-                return (await _input.ReadAsync(patience.Token)).IsCompleted;
-            }
-            catch (IOException)
-            {
-                return true; // reset
-            }
-        }
-
-        public void Dispose() => client.Dispose();
+        string[] spellings =
+        [
+            Encoding.ASCII.GetString(SecretBytes), "thirty-two", Convert.ToBase64String(SecretBytes), Convert.ToHexString(SecretBytes),
+            Convert.ToHexStringLower(SecretBytes), string.Join(",", SecretBytes), Encoding.ASCII.GetString(SecretBytes).Replace(" ", "%20", StringComparison.Ordinal),
+        ];
+        Assert.All(spellings, spelling => Assert.False(text.Contains(spelling, StringComparison.Ordinal), $"{where} shows the secret"));
     }
 
     /// <summary>Passes everything on and remembers what the side that dialled has sent on its first connection.</summary>

@@ -35,6 +35,25 @@ public class PeerBookTests
     public void The_same_incarnation_from_another_process_is_an_old_copy() =>
         AdmittedAfterN2(N2 with { Process = 1002 }, HelloRefusal.IncarnationTooOld);
 
+    [Theory]
+    [InlineData(7 + PeerBook.MaxIncarnationJump, null)]
+    [InlineData(8 + PeerBook.MaxIncarnationJump, HelloRefusal.IncarnationTooHigh)]
+    [InlineData(1ul << 62, HelloRefusal.IncarnationTooHigh)]
+    public void D1_an_incarnation_jumps_only_so_far(ulong incarnation, HelloRefusal? expected) =>
+        AdmittedAfterN2(N2 with { Incarnation = incarnation, Process = 1002 }, expected);
+
+    [Theory]
+    [InlineData(PeerBook.MaxIncarnationJump, null)]
+    [InlineData(PeerBook.MaxIncarnationJump + 1, HelloRefusal.IncarnationTooHigh)]
+    public void D1_nor_does_the_first_one_that_is_heard_and_what_is_refused_leaves_nothing(ulong incarnation, HelloRefusal? expected)
+    {
+        var (files, book) = Open();
+        Assert.Equal(expected, book.Admit(N2 with { Incarnation = incarnation }, []));
+        Assert.Equal(expected, book.Recognize(N2.Node, N2.Uuid, incarnation));
+        Assert.Equal(expected is null ? 0 : 2, book.IncarnationsRefused);
+        Assert.Equal(expected is null ? HelloRefusal.IncarnationTooOld : null, PeerBook.Open(files, Folder).Admit(N2, []));
+    }
+
     [Fact]
     public void A1_a_folder_that_does_not_remember_the_start_we_met_is_an_old_copy_whatever_its_number()
     {
