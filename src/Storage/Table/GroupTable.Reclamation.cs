@@ -153,9 +153,8 @@ public sealed partial class GroupTable
         AddPinnedBytes(-_pinnedBytes);
         while (_dismantledTrees < _trees.Length && budget > 0)
         {
-            LeafDirectory directory = _trees[_dismantledTrees].Root;
-            int index = directory.IndexOf(_dismantleFrom);
-            Leaf leaf = directory[index];
+            var cursor = new LeafCursor(_trees[_dismantledTrees].Root, _dismantleFrom);
+            Leaf leaf = cursor.Leaf;
             budget -= leaf.Block.Length * sizeof(ulong);
             for (int pair = 0; pair < leaf.Count; pair++)
             {
@@ -169,9 +168,9 @@ public sealed partial class GroupTable
                 }
             }
 
-            bool isLastLeaf = index == directory.Count - 1;
-            _dismantleFrom = isLastLeaf ? [] : directory.UpperBound(index);
-            _dismantledTrees += isLastLeaf ? 1 : 0;
+            byte[]? next = cursor.UpperBound;
+            _dismantleFrom = next ?? [];
+            _dismantledTrees += next is null ? 1 : 0;
         }
     }
 

@@ -48,6 +48,11 @@ public sealed partial class GroupTable
     private bool _isRetired;
 
     public GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes)
+        : this(arena, virtualNodes, TreeShape.Default)
+    {
+    }
+
+    internal GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes, TreeShape shape)
     {
         ArgumentNullException.ThrowIfNull(arena);
         ArgumentOutOfRangeException.ThrowIfZero(virtualNodes.Length);
@@ -71,7 +76,7 @@ public sealed partial class GroupTable
                 _ordinals[nodes[i] - _firstNode] = i;
             }
 
-            _trees[i] = new VirtualNodeTree(arena);
+            _trees[i] = new VirtualNodeTree(arena, shape);
         }
 
         arena.Attach(this);
@@ -302,11 +307,15 @@ public sealed partial class GroupTable
     /// A compact table from sorted rows: leaves are built once and full, no row goes through <see cref="Put"/>. Called by the
     /// arena's owner. When the source fails, nothing stays behind in the arena.
     /// </summary>
-    public static GroupTable Build(SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows)
+    public static GroupTable Build(SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows) =>
+        Build(arena, virtualNodes, index, groupTime, rows, TreeShape.Default);
+
+    internal static GroupTable Build(
+        SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows, TreeShape shape)
     {
         ArgumentNullException.ThrowIfNull(rows);
-        var table = new GroupTable(arena, virtualNodes);
-        var builder = new TreeBuilder(arena);
+        var table = new GroupTable(arena, virtualNodes, shape);
+        var builder = new TreeBuilder(arena, shape);
         ulong revision = 0;
         long count = 0;
         int current = -1;

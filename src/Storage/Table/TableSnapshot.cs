@@ -103,31 +103,30 @@ public sealed class TableSnapshot : IDisposable
         VirtualNodeTree tree = _table.TreeOf(virtualNode);
         page.Begin(keysOnly, maxRows, maxBytes);
         ReadOnlySpan<byte> from = fromInclusive;
-        LeafDirectory directory = tree.Root;
-        int leaf = directory.IndexOf(from);
+        var cursor = new LeafCursor(tree.Root, from);
         while (true)
         {
             RowPage.Mark before = page.Position;
-            PageProgress progress = tree.ReadLeaf<TRules>(directory[leaf], from, toExclusive, at, page);
+            PageProgress progress = tree.ReadLeaf<TRules>(cursor.Leaf, from, toExclusive, at, page);
             if (progress == PageProgress.Stale)
             {
                 // The block itself may be what is out of date: reading it again could go on for ever.
                 page.RollBack(before);
-                directory = tree.Root;
-                leaf = directory.IndexOf(from);
+                cursor = new LeafCursor(tree.Root, from);
             }
             else if (progress == PageProgress.Full)
             {
                 return;
             }
-            else if (progress == PageProgress.End || leaf == directory.Count - 1)
+            else if (progress == PageProgress.End || cursor.UpperBound is not { } next)
             {
                 page.IsLast = true;
                 return;
             }
             else
             {
-                from = directory.UpperBound(leaf++);
+                from = next;
+                cursor.MoveNext();
             }
         }
     }

@@ -1,16 +1,14 @@
+using System.Runtime.InteropServices;
 using KvStore.Raft;
 
 namespace KvStore.Storage;
 
 /// <summary>Builds the leaves of one tree after the other from rows in key order.</summary>
-internal sealed class TreeBuilder(SlabArena arena)
+internal sealed class TreeBuilder(SlabArena arena, TreeShape shape)
 {
-    // Not full: the first inserts after a restart should not split every leaf they meet.
-    private const int PairsPerLeaf = Leaf.MaxPairs * 7 / 8;
-
     private readonly List<ulong[]> _leaves = [];
     private readonly List<byte[]> _separators = [];
-    private readonly SlabReference[] _references = new SlabReference[PairsPerLeaf];
+    private readonly SlabReference[] _references = new SlabReference[shape.AsBuilt.PairsPerLeaf];
     private int _count;
     private SlabReference _last;
 
@@ -18,14 +16,14 @@ internal sealed class TreeBuilder(SlabArena arena)
     {
         bool isFirst = _last.IsNone;
         Invariant.Check(isFirst || KeyOf(_last).SequenceCompareTo(key) < 0, "rows are sorted by key, without duplicates");
-        if (_count == PairsPerLeaf)
+        if (_count == _references.Length)
         {
             FinishLeaf();
         }
 
         if (_count == 0 && !isFirst)
         {
-            _separators.Add(LeafDirectory.Separator(KeyOf(_last), key));
+            _separators.Add(Separators.Between(KeyOf(_last), key));
         }
 
         RecordHeader header = Record.HeaderFor(key.Length, value.Length, meta, tombstone: false);
@@ -34,8 +32,8 @@ internal sealed class TreeBuilder(SlabArena arena)
         _references[_count++] = _last;
     }
 
-    /// <summary>The directory of what was added since the last call.</summary>
-    public LeafDirectory Finish()
+    /// <summary>The root of what was added since the last call.</summary>
+    public RootDirectory Finish()
     {
         if (_count > 0)
         {
@@ -47,11 +45,12 @@ internal sealed class TreeBuilder(SlabArena arena)
             _leaves.Add(Leaf.Empty().Block);
         }
 
-        var directory = new LeafDirectory([.. _leaves], [.. _separators]);
+        var root = RootDirectory.Over(
+            CollectionsMarshal.AsSpan(_leaves), CollectionsMarshal.AsSpan(_separators), shape.AsBuilt.LeavesPerDirectory);
         _leaves.Clear();
         _separators.Clear();
         _last = SlabReference.None;
-        return directory;
+        return root;
     }
 
     private void FinishLeaf()

@@ -3,18 +3,21 @@ using System.Buffers;
 namespace KvStore.Storage;
 
 /// <summary>
-/// The ordered table of one virtual node: a directory over flat leaves. The structure has no versions, the records do: a leaf
-/// points to the newest version of each key, and versions point to older ones.
+/// The ordered table of one virtual node: a root over directories over flat leaves. The structure has no versions, the records
+/// do: a leaf points to the newest version of each key, and versions point to older ones.
 /// </summary>
 /// <remarks>
-/// Orders. The writer: record bytes, then the reference in the leaf (release); all leaves of a batch, then the publication
-/// (release, full fence); after that it unlinks superseded versions (release), ends their generation, and only then may reuse
-/// their slots. The reader: the publication first, then root, leaf, reference and header (all acquire), then the bytes, then
-/// the header again. A reader that loaded the publication later could meet a leaf older than its index.
+/// Orders. The writer: record bytes, then the reference in the leaf (release); a new leaf in its directory, a new directory in
+/// the root, a new root in the tree (each one release store, after all that is reached through it was written); all of a batch,
+/// then the publication (release, full fence); after that it unlinks superseded versions (release), ends their generation, and
+/// only then may reuse their slots. The reader: the publication first, then root, directory, leaf, reference and header (all
+/// acquire), then the bytes, then the header again. A reader that loaded the publication later could meet a leaf older than
+/// its index. One that holds a root or a directory which has been replaced sees it as it was then: nothing is stored into it
+/// any more, it has all that was published before, and what has left it since is told by the generations.
 /// </remarks>
-internal sealed class VirtualNodeTree(SlabArena arena)
+internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
 {
-    private LeafDirectory _root = new([Leaf.Empty().Block], []);
+    private RootDirectory _root = RootDirectory.Over([Leaf.Empty().Block], [], leavesPerDirectory: 1);
 
     internal enum Lookup : byte
     {
@@ -25,58 +28,79 @@ internal sealed class VirtualNodeTree(SlabArena arena)
         Stale,
     }
 
-    public LeafDirectory Root => Volatile.Read(ref _root);
+    public RootDirectory Root => Volatile.Read(ref _root);
 
     // ---- The owning worker ----
 
     public Place Find(ReadOnlySpan<byte> key)
     {
-        int leaf = _root.IndexOf(key);
-        int pair = _root[leaf].Find(arena, key, out bool exists);
-        return new Place(leaf, pair, exists);
+        int directory = _root.IndexOf(key);
+        LeafDirectory leaves = _root[directory];
+        int leaf = leaves.IndexOf(key);
+        int pair = leaves[leaf].Find(arena, key, out bool exists);
+        return new Place(directory, leaf, pair, exists);
     }
 
-    public SlabReference HeadAt(Place place) => _root[place.Leaf].Reference(place.Pair);
+    public SlabReference HeadAt(Place place) => _root[place.Directory][place.Leaf].Reference(place.Pair);
 
-    public void Swing(Place place, SlabReference head) => _root[place.Leaf].Swing(place.Pair, head);
+    public void Swing(Place place, SlabReference head) => _root[place.Directory][place.Leaf].Swing(place.Pair, head);
 
     public void Insert(Place place, ReadOnlySpan<byte> key, SlabReference head)
     {
-        Leaf leaf = _root[place.Leaf];
-        if (leaf.Count < Leaf.MaxPairs)
+        LeafDirectory leaves = _root[place.Directory];
+        Leaf leaf = leaves[place.Leaf];
+        if (leaf.Count < shape.PairsPerLeaf)
         {
-            _root.Replace(place.Leaf, leaf.With(arena, place.Pair, key, head));
+            leaves.Replace(place.Leaf, leaf.With(arena, place.Pair, key, head));
             return;
         }
 
         Span<SlabReference> references = leaf.References(place.Pair, head, stackalloc SlabReference[Leaf.MaxPairs + 1]);
         Span<SlabReference> left = references[..(references.Length / 2)];
         Span<SlabReference> right = references[left.Length..];
-        byte[] separator = LeafDirectory.Separator(KeyOf(left[^1]), KeyOf(right[0]));
-        SetRoot(_root.WithSplit(place.Leaf, Leaf.Of(arena, left), separator, Leaf.Of(arena, right)));
+        byte[] separator = Separators.Between(KeyOf(left[^1]), KeyOf(right[0]));
+        LeafDirectory split = leaves.WithSplit(place.Leaf, Leaf.Of(arena, left), separator, Leaf.Of(arena, right));
+        if (split.Count <= shape.LeavesPerDirectory)
+        {
+            _root.Replace(place.Directory, split);
+            return;
+        }
+
+        int half = split.Count / 2;
+        SetRoot(_root.WithSplit(
+            place.Directory, split.Slice(0, half), split.UpperBound(half - 1), split.Slice(half, split.Count - half)));
     }
 
     public void Remove(Place place)
     {
-        Leaf leaf = _root[place.Leaf];
-        if (leaf.Count == 1 && _root.Count > 1)
+        LeafDirectory leaves = _root[place.Directory];
+        Leaf leaf = leaves[place.Leaf];
+        if (leaf.Count > 1)
         {
-            SetRoot(_root.Without(place.Leaf));
+            leaves.Replace(place.Leaf, leaf.Without(place.Pair));
+        }
+        else if (leaves.Count > 1)
+        {
+            _root.Replace(place.Directory, leaves.Without(place.Leaf));
+        }
+        else if (_root.Count > 1)
+        {
+            SetRoot(_root.Without(place.Directory));
         }
         else
         {
-            _root.Replace(place.Leaf, leaf.Count == 1 ? Leaf.Empty() : leaf.Without(place.Pair));
+            leaves.Replace(place.Leaf, Leaf.Empty());
         }
     }
 
     /// <summary>A table just built: the leaves are complete, nobody reads yet.</summary>
-    public void SetRoot(LeafDirectory root) => Volatile.Write(ref _root, root);
+    public void SetRoot(RootDirectory root) => Volatile.Write(ref _root, root);
 
     /// <summary>Moves the records of one leaf out of draining chunks. Answers where to go on; null at the end of the tree.</summary>
     public byte[]? EvacuateLeaf(byte[] from, ref int budget)
     {
-        int index = _root.IndexOf(from);
-        Leaf leaf = _root[index];
+        var cursor = new LeafCursor(_root, from);
+        Leaf leaf = cursor.Leaf;
         budget -= leaf.Block.Length * sizeof(ulong);
         for (int pair = 0; pair < leaf.Count; pair++)
         {
@@ -98,7 +122,7 @@ internal sealed class VirtualNodeTree(SlabArena arena)
             budget -= arena.SlotBytesOf(header);
         }
 
-        return index == _root.Count - 1 ? null : _root.UpperBound(index);
+        return cursor.UpperBound;
     }
 
     private ReadOnlySpan<byte> KeyOf(SlabReference reference) => arena.Open(reference, out RecordHeader header).Key(header);
@@ -120,8 +144,9 @@ internal sealed class VirtualNodeTree(SlabArena arena)
     {
         meta = default;
         walked = false;
-        LeafDirectory directory = Root;
-        Lookup found = FindHead<TRules>(directory[directory.IndexOf(key)], key, out Record record, out RecordHeader header);
+        RootDirectory root = Root;
+        LeafDirectory leaves = root[root.IndexOf(key)];
+        Lookup found = FindHead<TRules>(leaves[leaves.IndexOf(key)], key, out Record record, out RecordHeader header);
         if (found == Lookup.Found)
         {
             found = FindVisible<TRules>(at, ref record, ref header, out walked);
@@ -294,7 +319,7 @@ internal sealed class VirtualNodeTree(SlabArena arena)
     }
 
     /// <summary>Where a key is, or belongs. Valid until the next change of the tree.</summary>
-    internal readonly record struct Place(int Leaf, int Pair, bool Exists);
+    internal readonly record struct Place(int Directory, int Leaf, int Pair, bool Exists);
 }
 
 /// <summary>How reading one leaf into a page ended.</summary>

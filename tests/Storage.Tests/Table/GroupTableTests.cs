@@ -145,12 +145,16 @@ public sealed class GroupTableTests
         Assert.Equal(0, _arena.LiveBytes);
     }
 
-    [Fact]
-    public void A_table_built_from_sorted_rows_is_the_table_that_was_put_together()
+    [Theory]
+    [InlineData(Leaf.MaxPairs, LeafDirectory.MaxLeaves)]
+    [InlineData(2, 2)]
+    [InlineData(8, 3)]
+    public void A_table_built_from_sorted_rows_is_the_table_that_was_put_together(int pairsPerLeaf, int leavesPerDirectory)
     {
+        var shape = new TreeShape(pairsPerLeaf, leavesPerDirectory);
         foreach (int keys in (int[])[0, 1, 55, 56, 57, 1000])
         {
-            var put = new GroupTable(_arena, [4, 5, 9]);
+            var put = new GroupTable(_arena, [4, 5, 9], shape);
             var rows = new List<Row>();
             put.BeginBatch(20);
             for (int i = 0; i < keys; i++)
@@ -166,7 +170,7 @@ public sealed class GroupTableTests
 
             put.PublishBatch(50);
             rows.Sort((a, b) => a.Node != b.Node ? a.Node.CompareTo(b.Node) : a.Key.AsSpan().SequenceCompareTo(b.Key));
-            GroupTable built = GroupTable.Build(_arena, [4, 5, 9], 20, 50, new Rows(rows));
+            GroupTable built = GroupTable.Build(_arena, [4, 5, 9], 20, 50, new Rows(rows), shape);
             Assert.Equal((put.AppliedIndex, put.GroupTime, put.KeyCount), (built.AppliedIndex, built.GroupTime, built.KeyCount));
             Assert.Equal(Scan(put), Scan(built));
 

@@ -15,11 +15,28 @@ public sealed class TableModelTests
     [InlineData(4, 600)]
     [InlineData(5, 3000)]
     [InlineData(6, 3000)]
-    public void Random_steps_agree_with_a_sorted_dictionary(int seed, int keySpace) => new Run(seed, keySpace).Play(steps: 1500);
+    public void Random_steps_agree_with_a_sorted_dictionary(int seed, int keySpace) =>
+        new Run(seed, keySpace, TreeShape.Default).Play(steps: 1500);
+
+    /// <summary>Narrow trees: leaves and directories are split and emptied all the time, and a root has up to a hundred directories.</summary>
+    [Theory]
+    [InlineData(11, 40, 2, 2)]
+    [InlineData(12, 600, 2, 2)]
+    [InlineData(13, 600, 2, 3)]
+    [InlineData(14, 600, 4, 3)]
+    [InlineData(15, 3000, 3, 2)]
+    [InlineData(16, 3000, 4, 4)]
+    [InlineData(17, 3000, 8, 5)]
+    public void B7_random_steps_over_three_levels_agree_with_a_sorted_dictionary(int seed, int keySpace, int pairsPerLeaf, int leavesPerDirectory)
+    {
+        var run = new Run(seed, keySpace, new TreeShape(pairsPerLeaf, leavesPerDirectory));
+        run.Play(steps: 1500);
+        Assert.True(run.MostDirectories >= 3, $"at most {run.MostDirectories} directories");
+    }
 
     private sealed record ModelRow(byte[] Value, ulong Modified, ulong Created, ulong ExpiresAt);
 
-    private sealed class Run(int seed, int keySpace)
+    private sealed class Run(int seed, int keySpace, TreeShape shape)
     {
         private readonly Random _random = new(seed);
         private readonly SlabArena _arena = new(1 << 14, minFreeSlots: 4);
@@ -34,9 +51,11 @@ public sealed class TableModelTests
         private static readonly Comparer<(int Node, string Key)> KeyOrder = Comparer<(int Node, string Key)>.Create((a, b) =>
             a.Node != b.Node ? a.Node.CompareTo(b.Node) : string.CompareOrdinal(a.Key, b.Key));
 
+        public int MostDirectories { get; private set; }
+
         public void Play(int steps)
         {
-            var table = new GroupTable(_arena, Nodes);
+            var table = new GroupTable(_arena, Nodes, shape);
             try
             {
                 for (int step = 0; step < steps; step++)
@@ -126,6 +145,7 @@ public sealed class TableModelTests
 
             _time += (ulong)_random.Next(3);
             table.PublishBatch(_time);
+            MostDirectories = Math.Max(MostDirectories, Nodes.Max(node => table.TreeOf(node).Root.Count));
         }
 
         private void DeleteEverything(GroupTable table)

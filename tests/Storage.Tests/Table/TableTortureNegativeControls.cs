@@ -8,18 +8,22 @@ public sealed class TableTortureNegativeControls
     /// <summary>They stop at the first wrong answer, usually at once.</summary>
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
-    [Fact]
-    public void Without_the_second_look_at_the_generation_the_readers_see_wrong_values()
+    [Theory]
+    [InlineData(Leaf.MaxPairs, LeafDirectory.MaxLeaves)]
+    [InlineData(3, 2)]
+    public void Without_the_second_look_at_the_generation_the_readers_see_wrong_values(int pairsPerLeaf, int leavesPerDirectory)
     {
-        var run = new Torture();
+        var run = new Torture(new TreeShape(pairsPerLeaf, leavesPerDirectory));
         run.Run<WithoutGenerationRecheck>(Limit);
         Assert.False(run.Violations.IsEmpty, $"nothing wrong in {run.Reads} reads");
     }
 
-    [Fact]
-    public void Without_the_visibility_test_the_readers_see_half_a_batch()
+    [Theory]
+    [InlineData(Leaf.MaxPairs, LeafDirectory.MaxLeaves)]
+    [InlineData(3, 2)]
+    public void Without_the_visibility_test_the_readers_see_half_a_batch(int pairsPerLeaf, int leavesPerDirectory)
     {
-        var run = new Torture();
+        var run = new Torture(new TreeShape(pairsPerLeaf, leavesPerDirectory));
         run.Run<WithoutVisibilityTest>(Limit);
         Assert.False(run.Violations.IsEmpty, $"nothing wrong in {run.Reads} reads");
     }

@@ -18,7 +18,20 @@ public sealed class TableTortureTests
     [Fact]
     public void Readers_beside_a_writer_see_whole_batches_only()
     {
-        var run = new Torture();
+        Play(new Torture(TreeShape.Default));
+    }
+
+    /// <summary>The same in trees whose leaves and directories are split and emptied in a large part of the batches.</summary>
+    [Fact]
+    public void B7_readers_beside_a_writer_see_whole_batches_over_three_levels()
+    {
+        var run = new Torture(new TreeShape(PairsPerLeaf: 3, LeavesPerDirectory: 2));
+        Play(run);
+        Assert.True(run.Directories > 10, $"{run.Directories} directories");
+    }
+
+    private static void Play(Torture run)
+    {
         run.Run<SoundReads>(SoundRun);
         Assert.True(run.Violations.IsEmpty, string.Join("\n", run.Violations.Take(5)));
         string work = $"{run.Reads} reads, {run.Scans} scans, {run.Batches} batches";
@@ -41,7 +54,9 @@ public sealed class TableTortureTests
         private long _reads;
         private long _scans;
 
-        public Torture() => _table = new GroupTable(_arena, Nodes);
+        public Torture(TreeShape shape) => _table = new GroupTable(_arena, Nodes, shape);
+
+        public int Directories => _table.TreeOf(0).Root.Count;
 
         public System.Collections.Concurrent.ConcurrentQueue<string> Violations { get; } = new();
 
