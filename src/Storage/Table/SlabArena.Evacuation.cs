@@ -52,7 +52,8 @@ public sealed partial class SlabArena
         return maxBytes - budget;
     }
 
-    internal bool IsDraining(SlabReference reference) => _states[reference.Chunk].State == ChunkState.Draining;
+    internal bool IsDraining(SlabReference reference) =>
+        !reference.IsOwnArray && _states[reference.Chunk].State == ChunkState.Draining;
 
     /// <summary>Copies a record into another slot. The caller swings the leaf to the copy, then frees the original.</summary>
     internal SlabReference Relocate(SlabReference reference)
@@ -73,7 +74,7 @@ public sealed partial class SlabArena
         for (int i = 0; i < ChunksScannedPerStep && _scanned < _chunkCount && marked < MaxDrainingPerPass; i++, _scanned++)
         {
             ref Chunk state = ref _states[_scanned];
-            bool isCandidate = state.State == ChunkState.InUse && state.Class != _ownArrays && state.Class.Open != _scanned;
+            bool isCandidate = state.State == ChunkState.InUse && state.Class.Open != _scanned;
             if (!isCandidate || state.Live * 8 > state.Slots * (tight ? 7 : 4))
             {
                 continue;

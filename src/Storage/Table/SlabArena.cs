@@ -15,7 +15,7 @@ namespace KvStore.Storage;
 /// <para>
 /// A slot is at most 1/64 of a chunk. A free list is not used while it is shorter than <see cref="MinFreeSlots"/>, so that the
 /// 24 bits of a generation cover a billion updates inside one read; with this bound the slots that rest never cost more than
-/// one chunk per size class. A larger record gets an array of its own, which is never written again.
+/// one chunk per size class. A larger record gets an array of its own, which is never written again (<see cref="OwnArrays"/>).
 /// </para>
 /// </remarks>
 public sealed partial class SlabArena
@@ -23,7 +23,10 @@ public sealed partial class SlabArena
     /// <summary>Slots that rest in a free list before the first of them is used again.</summary>
     public const int MinFreeSlots = 64;
 
-    /// <summary>Numbers of chunks a reference can name: one TiB of full chunks. Beyond it the process ends.</summary>
+    /// <summary>
+    /// Numbers of chunks a reference can name: eight TiB of full chunks. A number stays with its size class, so what counts is the
+    /// largest extent each class ever had, all added up. Beyond it the process ends.
+    /// </summary>
     public const int MaxChunks = 1 << SlabReference.ChunkBits;
 
     private const int WordBytes = sizeof(ulong);
@@ -38,31 +41,36 @@ public sealed partial class SlabArena
     private readonly int _maxSlotBytes;
     private readonly int _minFreeSlots;
     private readonly SlotClass[] _classes;
-    private readonly SlotClass _ownArrays = new(0);
+    private readonly OwnArrays _ownArrays = new();
     private readonly List<GroupTable> _tables = [];
 
     // Read by any thread, replaced when it grows. An entry is null after its chunk was dropped.
     private ulong[]?[] _chunks = new ulong[16][];
     private Chunk[] _states = new Chunk[16];
     private int _chunkCount;
+    private readonly int _maxChunks;
     private long _reservedBytes;
     private long _liveBytes;
     private long _pinnedBytes;
 
+    /// <param name="chunkBytes">16 KiB to 1 MiB.</param>
     public SlabArena(int chunkBytes = 1 << 20)
         : this(chunkBytes, MinFreeSlots)
     {
     }
 
-    /// <summary>A shorter free list makes slots come back at once: the tests want readers to meet that.</summary>
-    internal SlabArena(int chunkBytes, int minFreeSlots)
+    /// <summary>
+    /// A shorter free list makes slots come back at once: the tests want readers to meet that. Fewer chunks let them come to the last one.
+    /// </summary>
+    internal SlabArena(int chunkBytes, int minFreeSlots, int maxChunks = MaxChunks)
     {
-        const int MaxBytes = WordBytes << SlabReference.OffsetBits;
+        const int MaxBytes = (WordBytes * SlabReference.WordsPerOffset) << SlabReference.OffsetBits;
         ArgumentOutOfRangeException.ThrowIfLessThan(chunkBytes, 1 << 14);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(chunkBytes, MaxBytes);
         _chunkBytes = chunkBytes;
         _maxSlotBytes = chunkBytes / MinFreeSlots;
         _minFreeSlots = minFreeSlots;
+        _maxChunks = maxChunks;
         _classes = new SlotClass[SizeClass.Of(_maxSlotBytes) + 1];
         for (int i = 0; i < _classes.Length; i++)
         {
@@ -79,7 +87,7 @@ public sealed partial class SlabArena
         Draining,
     }
 
-    /// <summary>Bytes of all chunks.</summary>
+    /// <summary>Bytes of all chunks, and of the records that have arrays of their own.</summary>
     public long ReservedBytes => Volatile.Read(ref _reservedBytes);
 
     /// <summary>Bytes of all slots that hold a record, pinned versions included.</summary>
@@ -93,8 +101,8 @@ public sealed partial class SlabArena
     /// </summary>
     internal bool TryOpen(SlabReference reference, out Record record, out RecordHeader header)
     {
-        ulong[]?[] chunks = Volatile.Read(ref _chunks);
-        ulong[]? chunk = Volatile.Read(ref chunks[reference.Chunk]);
+        ulong[]? chunk = ArrayOf(reference);
+
         // A dropped chunk's number may come back with a shorter array.
         if (chunk is null || reference.Offset + Record.HeaderWord >= chunk.Length)
         {
@@ -126,12 +134,21 @@ public sealed partial class SlabArena
     internal SlabReference Allocate(ref RecordHeader header, out Record record)
     {
         int bytes = header.TotalWords * WordBytes;
-        SlabReference slot = bytes > _maxSlotBytes ? AllocateOwnArray(header.TotalWords) : AllocateSlot(_classes[SizeClass.Of(bytes)]);
-        ref Chunk state = ref _states[slot.Chunk];
-        state.Live++;
+        SlabReference slot;
+        if (bytes > _maxSlotBytes)
+        {
+            slot = _ownArrays.Add(header.TotalWords);
+            Volatile.Write(ref _reservedBytes, _reservedBytes + bytes);
+        }
+        else
+        {
+            slot = AllocateSlot(_classes[SizeClass.Of(bytes)]);
+            _states[slot.Chunk].Live++;
+        }
+
         Volatile.Write(ref _liveBytes, _liveBytes + SlotBytesOf(header));
         header = header.With(slot.Generation);
-        record = new Record(_chunks[slot.Chunk]!, slot.Offset);
+        record = new Record(ArrayOf(slot)!, slot.Offset);
 
         // The slot's new generation must be seen before any byte of the new record is. (A release store of the generation
         // would not do: it keeps nothing behind it.)
@@ -145,15 +162,17 @@ public sealed partial class SlabArena
         Record record = Open(reference, out RecordHeader header);
         record.EndGeneration(header);
         Volatile.Write(ref _liveBytes, _liveBytes - SlotBytesOf(header));
+        uint next = SlabReference.Next(header.Generation);
+        if (reference.IsOwnArray)
+        {
+            Volatile.Write(ref _reservedBytes, _reservedBytes - SlotBytesOf(header));
+            _ownArrays.Drop(reference.Number, next);
+            return;
+        }
+
         ref Chunk state = ref _states[reference.Chunk];
         state.Live--;
-        uint next = SlabReference.Next(header.Generation);
-        if (state.Class == _ownArrays)
-        {
-            state.FirstGeneration = next;
-            Drop(reference.Chunk);
-        }
-        else if (state.State == ChunkState.InUse)
+        if (state.State == ChunkState.InUse)
         {
             state.Queued++;
             state.Class.FreeCount++;
@@ -168,6 +187,10 @@ public sealed partial class SlabArena
     internal void AddPinnedBytes(long bytes) => Volatile.Write(ref _pinnedBytes, _pinnedBytes + bytes);
 
     internal void Attach(GroupTable table) => _tables.Add(table);
+
+    private ulong[]? ArrayOf(SlabReference reference) => reference.IsOwnArray
+        ? _ownArrays[reference.Number]
+        : Volatile.Read(ref Volatile.Read(ref _chunks)[reference.Chunk]);
 
     private SlabReference AllocateSlot(SlotClass slots)
     {
@@ -208,36 +231,21 @@ public sealed partial class SlabArena
         return SlabReference.None;
     }
 
-    private SlabReference AllocateOwnArray(int words)
-    {
-        int chunk = AddChunk(_ownArrays, words);
-        return new SlabReference(_states[chunk].FirstGeneration, chunk, 0);
-    }
-
     private int AddChunk(SlotClass slots, int words)
     {
-        // Numbers rest like slots do, for the same reason.
-        int number = slots.Numbers.Count >= MinFreeSlots || (slots != _ownArrays && slots.Numbers.Count > 0)
-            ? slots.Numbers.Dequeue()
-            : NewNumber(slots);
+        int number = slots.Numbers.Count > 0 ? slots.Numbers.Dequeue() : NewNumber(slots);
         ulong[] chunk = GC.AllocateUninitializedArray<ulong>(words);
-        if (slots.SlotWords > 0)
+
+        // References to the number's former chunk may still be about; where they expect a header they must not find
+        // whatever this memory held before.
+        for (int at = Record.HeaderWord; at < words; at += slots.SlotWords)
         {
-            // References to the number's former chunk may still be about; where they expect a header they must not find
-            // whatever this memory held before.
-            for (int at = Record.HeaderWord; at < words; at += slots.SlotWords)
-            {
-                chunk[at] = 0;
-            }
-        }
-        else
-        {
-            chunk[Record.HeaderWord] = 0;
+            chunk[at] = 0;
         }
 
         ref Chunk state = ref _states[number];
         state.State = ChunkState.InUse;
-        state.Slots = slots.SlotWords == 0 ? 1 : words / slots.SlotWords;
+        state.Slots = words / slots.SlotWords;
         slots.ChunkCount++;
         Volatile.Write(ref _chunks[number], chunk);
         Volatile.Write(ref _reservedBytes, _reservedBytes + (long)words * WordBytes);
@@ -246,9 +254,9 @@ public sealed partial class SlabArena
 
     private int NewNumber(SlotClass slots)
     {
+        Invariant.Check(_chunkCount < _maxChunks, "an arena has fewer chunks than a reference can name");
         if (_chunkCount == _chunks.Length)
         {
-            Invariant.Check(_chunkCount < MaxChunks, "an arena has fewer than 2^20 chunks");
             Array.Resize(ref _states, _chunkCount * 2);
             ulong[]?[] grown = new ulong[_chunkCount * 2][];
             _chunks.CopyTo(grown, 0);
@@ -295,7 +303,7 @@ public sealed partial class SlabArena
         public int Queued;
     }
 
-    /// <summary>The slots of one size; the class without a size stands for records with an array of their own.</summary>
+    /// <summary>The slots of one size.</summary>
     private sealed class SlotClass(int slotWords)
     {
         public int SlotWords { get; } = slotWords;

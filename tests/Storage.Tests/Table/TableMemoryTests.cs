@@ -181,6 +181,62 @@ public sealed class TableMemoryTests
         Assert.InRange(arena.ReservedBytes, stored, stored * 2);
     }
 
+    /// <summary>Each of them took the number of a chunk, and 2^20 of them ended every replica: here there are numbers for seven chunks.</summary>
+    [Fact]
+    public void B6_large_records_take_no_number_of_a_chunk()
+    {
+        const int Records = 5000;
+        var arena = new SlabArena(1 << 14, SlabArena.MinFreeSlots, maxChunks: 7);
+        var table = new GroupTable(arena, Nodes);
+        byte[] value = new byte[300];
+        for (int round = 1; round <= 3; round++)
+        {
+            for (int i = 0; i < Records; i++)
+            {
+                table.BeginBatch((ulong)(round * Records + i));
+                BinaryPrimitives.WriteInt64LittleEndian(value, round * Records + i);
+                table.Put(0, BitConverter.GetBytes(i), value, (ulong)(round * Records + i));
+                table.PublishBatch(0);
+            }
+
+            for (int i = 0; i < Records; i++)
+            {
+                Assert.True(table.TryPeek(0, BitConverter.GetBytes(i), out _, out ReadOnlySpan<byte> stored));
+                Assert.Equal(round * Records + i, BinaryPrimitives.ReadInt64LittleEndian(stored));
+            }
+        }
+
+        Assert.InRange(arena.ReservedBytes, arena.LiveBytes, arena.LiveBytes);
+    }
+
+    /// <summary>What a reference can name is more than any machine has, and the last of it is a place of its own.</summary>
+    [Fact]
+    public void B6_references_name_more_records_than_memory_holds()
+    {
+        const long TiB = 1L << 40;
+        const int ChunkBytes = 1 << 20;
+        Assert.True(OwnArrays.MaxCount * (long)(ChunkBytes / SlabArena.MinFreeSlots) >= 31 * TiB);
+        Assert.True(SlabArena.MaxChunks * (long)ChunkBytes >= 8 * TiB);
+        foreach (int number in (int[])[0, 1, (1 << 20) - 1, 1 << 20, OwnArrays.MaxCount - 1])
+        {
+            foreach (uint generation in (uint[])[1, SlabReference.GenerationMask])
+            {
+                SlabReference own = SlabReference.ToOwnArray(generation, number);
+                Assert.Equal((true, number, generation, 0, false), (own.IsOwnArray, own.Number, own.Generation, own.Offset, own.IsNone));
+            }
+        }
+
+        foreach (int chunk in (int[])[0, 1 << 20, SlabArena.MaxChunks - 1])
+        {
+            foreach (int offset in (int[])[0, 2, ChunkBytes / sizeof(ulong) - 2])
+            {
+                var slot = new SlabReference(SlabReference.GenerationMask, chunk, offset);
+                Assert.Equal(
+                    (false, chunk, offset, SlabReference.GenerationMask), (slot.IsOwnArray, slot.Chunk, slot.Offset, slot.Generation));
+            }
+        }
+    }
+
     private static void Settle(SlabArena arena, int stepBytes = 1 << 16)
     {
         while (arena.EvacuateStep(stepBytes) > 0)
