@@ -31,7 +31,7 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
         bool wantsLeader = item.Request.IsWrite || item.Request.Read.Level == ReadLevel.Strong;
         NodeId to = wantsLeader && !IsShunned(_leader) ? _leader : NodeId.None;
         bool toLeader = !to.IsNone;
-        if (!toLeader && wantsLeader && !MayScout())
+        if (!toLeader && wantsLeader && item.Request.HopsLeft > 0 && !MayScout())
         {
             Wait(item);
             return;

@@ -72,7 +72,7 @@ internal sealed partial class Replica
         }
 
         uint ageMs = Loop.Node.AgeMs(asOfTicks);
-        if (!request.Session.IsNone && history != 0 && request.Session.History != history)
+        if (ReadRule.IsOfAnotherHistory(request.Session, history))
         {
             reply = Replies.TokenOfAnotherHistory(Group);
             return true;
@@ -80,13 +80,15 @@ internal sealed partial class Replica
 
         ReadTerms terms = request.Read;
         ReplicaLag? lag = terms.MaxLag is null ? null : LagOf(newest, atIndex, provedTicks);
-        bool isMet = terms.Level switch
+        bool isMet = ReadRule.Meets(terms, request.Session, new ReadStanding
         {
-            ReadLevel.Strong => provedTicks != Freshness.Unknown,
-            ReadLevel.Bounded => IsWithinBounds(terms, ageMs, lag),
-            ReadLevel.Session => atIndex >= request.Session.Applied,
-            _ => true,
-        };
+            HasReplica = true,
+            IsProved = provedTicks != Freshness.Unknown,
+            AgeMs = ageMs,
+            Lag = lag,
+            Applied = atIndex,
+            History = history,
+        });
         ReadLevel level = isMet ? terms.Level : ReadLevel.Eventual;
         var evidence = new Evidence(
             level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Loop.Node.Self, view.ServedRole, path);
@@ -100,6 +102,13 @@ internal sealed partial class Replica
             Epoch = Loop.Node.Routing.Epoch,
         };
         return isMet;
+    }
+
+    /// <summary>What becomes of a read whose level this replica cannot prove. Any thread.</summary>
+    public ReadStep WhenUnmet(ReadTerms terms)
+    {
+        ReplicaView view = View;
+        return ReadRule.WhenUnmet(terms, view.Role == Role.Leader, !view.Leader.IsNone);
     }
 
     /// <summary>The refusal of a read whose level this replica cannot prove. Any thread.</summary>
@@ -190,10 +199,6 @@ internal sealed partial class Replica
             : reply with { Evidence = local.Evidence };
     }
 
-    private static bool IsWithinBounds(ReadTerms terms, uint ageMs, ReplicaLag? lag) =>
-        (terms.MaxStalenessMs == 0 || (ageMs != Evidence.AgeUnknown && ageMs <= terms.MaxStalenessMs))
-        && (terms.MaxLag is not { } entries || lag?.Entries <= entries);
-
     private ReplicaLag? LagOf(Confirmation? newest, ulong atIndex, long provedTicks)
     {
         if (provedTicks != Freshness.Unknown)
@@ -214,17 +219,15 @@ internal sealed partial class Replica
 
         // It is new here, or it is back from the leader's node without an answer.
         item.WasHandedOn = false;
-        if (request.Read.Level == ReadLevel.Strong)
+        ReadStep step = ReadRule.WhenUnmet(request.Read, IsLeader, !LeaderNode.IsNone);
+        if (step is ReadStep.Serve or ReadStep.Fail)
         {
-            bool mayServe = request.Read.OnUnmet == OnUnmet.Serve && LeaderNode.IsNone;
-            if (mayServe || (request.Read.OnUnmet == OnUnmet.Fail && !IsLeader))
-            {
-                bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-                Loop.Complete(item, isAnswer || mayServe ? local : TooStale(request.Read, local.Evidence!.Value));
-                return;
-            }
+            bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+            Loop.Complete(item, isAnswer || step == ReadStep.Serve ? local : TooStale(request.Read, local.Evidence!.Value));
+            return;
         }
-        else if (!Loop.TryTakeUnmetPlace(item))
+
+        if (request.Read.Level != ReadLevel.Strong && !Loop.TryTakeUnmetPlace(item))
         {
             bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
             Loop.Complete(item, isAnswer ? local : Replies.TooStale(

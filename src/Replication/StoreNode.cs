@@ -501,14 +501,17 @@ public sealed partial class StoreNode : IDisposable
     {
         try
         {
-            if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply)
-                || request.Read.OnUnmet == OnUnmet.Serve)
+            if (replica.TryRead(request, virtualNode, ServedPath.Local, Freshness.Unknown, out KvReply reply))
             {
                 return reply;
             }
 
-            // A session read that may not ask anybody still waits for what is on its way here.
-            return request.Read is { OnUnmet: OnUnmet.Fail, Level: ReadLevel.Bounded } ? replica.TooStale(request.Read, reply.Evidence!.Value) : null;
+            return replica.WhenUnmet(request.Read) switch
+            {
+                ReadStep.Serve => reply,
+                ReadStep.Fail => replica.TooStale(request.Read, reply.Evidence!.Value),
+                _ => null,
+            };
         }
         catch (ObjectDisposedException) when (replica.HasLeft)
         {

@@ -51,33 +51,21 @@ internal sealed class ExplainEndpoint(FrontDoor door)
             new ExplainedRead(
                 KvHeaders.NameOf(read.Read.Level), read.Read.MaxStalenessMs > 0 ? read.Read.MaxStalenessMs : null, read.Read.MaxLag,
                 read.Session.IsNone ? null : read.Session.Applied, read.Read.OnUnmet.ToString().ToLowerInvariant()),
-            new ReadForecast(read, replicas, store.Nodes, store.Nodes.NumberOf(door.NodeName)).Foresee(),
+            new ReadForecast(
+                read with { HopsLeft = 1 }, replicas, store.Groups().FirstOrDefault(own => own.Group == group), store.Nodes,
+                store.Nodes.NumberOf(door.NodeName)).Foresee(),
             [.. replicas.Select(replica => Describe(replica, read, store.Nodes))]);
         context.Response.Headers.CacheControl = "no-store";
         await context.Response.WriteAsJsonAsync(
             explanation, ExplanationJson.Default.Explanation, cancellationToken: context.RequestAborted);
     }
 
-    /// <summary>
-    /// An eventual read tells all but the lag; that is told to a bounded one, which is answered all the same when it does not hold.
-    /// </summary>
     private static async Task<ReplicaAnswer> AskAsync(StoreCalls store, NodeId node, KvRequest read, CancellationToken cancellation)
     {
         Answer answer = new();
         store.SubmitTo(
             node,
-            read with
-            {
-                Read = new ReadTerms
-                {
-                    Level = read.Read.MaxLag is null ? ReadLevel.Eventual : ReadLevel.Bounded,
-                    MaxLag = read.Read.MaxLag,
-                    OnUnmet = OnUnmet.Serve,
-                },
-                Session = default,
-                TimeoutMs = ReplicaLimitMs,
-                HopsLeft = 0,
-            },
+            ReadRule.Question(read) with { TimeoutMs = ReplicaLimitMs },
             answer);
         try
         {

@@ -1,86 +1,78 @@
 using KvStore.Protocol;
+using KvStore.Replication;
 
 namespace KvStore.Node.Http;
 
-/// <summary>
-/// What would become of a read that this node is sent now, by the rules of the store and what the replicas have said: a node
-/// answers from its own replica when that proves the level, asks the leader when it does not, and passes on only what it has no
-/// replica for.
-/// </summary>
-internal sealed class ReadForecast(KvRequest read, IReadOnlyList<ReplicaAnswer> replicas, NodeDirectory nodes, NodeId self)
+/// <summary>What would become of a read that this node is sent now, in words: <see cref="ReadRule"/> decides, of reads and here.</summary>
+/// <param name="read">As this node would be sent it.</param>
+/// <param name="replicas">What each of them said of itself.</param>
+/// <param name="own">This node's own replica; null when it has none, and then the others' word about who leads counts.</param>
+/// <param name="nodes">Their names.</param>
+/// <param name="self">This node.</param>
+internal sealed class ReadForecast(
+    KvRequest read, IReadOnlyList<ReplicaAnswer> replicas, GroupStatus? own, NodeDirectory nodes, NodeId self)
 {
-    private const string Local = "local";
-    private const string Waits = "waits";
-    private const string AsksLeader = "asks-leader";
-    private const string Forwards = "forwards";
-    private const string Fails = "fails";
-
     private string Self => Name(self);
 
-    /// <summary>A deposed leader may not know it yet: the highest term is right.</summary>
-    private NodeId Leader => replicas.Where(replica => replica.Leads).OrderByDescending(replica => replica.Evidence!.Value.Term)
-        .Select(replica => replica.Node).FirstOrDefault();
+    /// <summary>A deposed leader may not know it yet, and who follows it neither: the highest term is right.</summary>
+    private NodeId Leader => replicas.Where(replica => replica.Leads && (own is null || replica.Evidence!.Value.Term > own.Term))
+        .OrderByDescending(replica => replica.Evidence!.Value.Term).Select(replica => replica.Node).FirstOrDefault(own?.Leader ?? NodeId.None);
 
     public ExplainedService Foresee()
     {
-        foreach (ReplicaAnswer replica in replicas)
+        ReplicaAnswer? here = replicas.Where(replica => replica.Node == self).Select(replica => (ReplicaAnswer?)replica).FirstOrDefault();
+        if (here is { Evidence: null, Reply.Code: not ErrorCode.WrongNode })
         {
-            if (replica.Node == self)
-            {
-                return replica.Evidence is null
-                    ? new ExplainedService(null, Fails, $"{Self} answers no reads: {replica.Reply?.Code.ToString() ?? "it is too slow"}.")
-                    : ForeseeHere(replica);
-            }
+            return new ExplainedService(null, NameOf(ReadStep.Fail), $"{Self} answers no reads: {here.Value.Reply?.Code.ToString() ?? "it is too slow"}.");
         }
 
-        NodeId leader = Leader;
-        return read.Read.Level == ReadLevel.Strong && !leader.IsNone
-            ? new ExplainedService(Name(leader), Forwards, $"{Self} has no replica of the group and passes a strong read on to the leader.")
-            : new ExplainedService(null, Forwards, $"{Self} has no replica of the group and passes the read on to each of them in turn.");
+        // A replica that has nothing yet would pass the question on, too.
+        ReadStanding standing = ReadStanding.Of(here?.Reply, leaderIsKnown: !Leader.IsNone);
+        ReadStep step = ReadRule.Decide(read, standing);
+        (NodeId by, string reason) = step switch
+        {
+            ReadStep.Forward => Forwarded(),
+            ReadStep.Serve when ReadRule.Meets(read.Read, read.Session, standing) => (self, $"{Self} answers at once from its own replica."),
+            ReadStep.Serve => (self, $"{Self} cannot prove {What} and answers all the same, as an eventual read."),
+            ReadStep.Ask => (self, $"{Self} cannot prove {What}: it asks the leader {Name(Leader)} for a fresh proof and then answers itself."),
+            ReadStep.Wait => Waiting(standing),
+            _ when !standing.HasReplica => (NodeId.None, $"{Self} has no replica of the group and may not pass the read on: WrongNode."),
+            _ when ReadRule.IsOfAnotherHistory(read.Session, standing.History) =>
+                (NodeId.None, "The token is of another history of the group: SessionTokenInvalid."),
+            _ => (NodeId.None, $"{Self} cannot prove {What} and may ask nobody: TooStale."),
+        };
+        return new ExplainedService(by.IsNone ? null : Name(by), NameOf(step), reason);
     }
 
-    private ExplainedService ForeseeHere(ReplicaAnswer here)
+    private string What => read.Read.Level switch
     {
-        bool canServe = here.Judge(read).CanServe;
-        if (read.Read.Level == ReadLevel.Strong)
-        {
-            return here.Leads
-                ? new ExplainedService(Self, Waits, $"{Self} leads: it waits for a round of heartbeats that starts after the read.")
-                : Unmet("a strong read", NeedsProof());
-        }
-
-        if (canServe)
-        {
-            return new ExplainedService(Self, Local, $"{Self} answers at once from its own replica.");
-        }
-
-        if (read.Read.Level == ReadLevel.Session)
-        {
-            return here.Reply is { History: not 0 } reply && reply.History != read.Session.History
-                ? new ExplainedService(null, Fails, "The token is of another history of the group: SessionTokenInvalid.")
-                : Unmet($"entry {read.Session.Applied}", new ExplainedService(
-                    Self, Waits, $"{Self} waits until it has applied entry {read.Session.Applied}; the leader helps if that takes long."));
-        }
-
-        return Unmet("these bounds", here.Leads
-            ? new ExplainedService(Self, Waits, $"{Self} leads: it waits for a round of heartbeats, which makes its state fresh.")
-            : NeedsProof());
-    }
-
-    /// <summary>What its caller asked for in this case; <paramref name="otherwise"/> is the default.</summary>
-    private ExplainedService Unmet(string what, ExplainedService otherwise) => read.Read.OnUnmet switch
-    {
-        OnUnmet.Serve when read.Read.Level != ReadLevel.Strong || Leader.IsNone =>
-            new ExplainedService(Self, Local, $"{Self} cannot prove {what} and answers all the same, as an eventual read."),
-        OnUnmet.Fail when read.Read.Level == ReadLevel.Session =>
-            new ExplainedService(Self, Waits, $"{Self} waits until it has applied entry {read.Session.Applied} and asks nobody."),
-        OnUnmet.Fail => new ExplainedService(null, Fails, $"{Self} cannot prove {what} and may ask nobody: TooStale."),
-        _ => otherwise,
+        ReadLevel.Strong => "a strong read",
+        ReadLevel.Session => $"entry {read.Session.Applied}",
+        _ => "these bounds",
     };
 
-    private ExplainedService NeedsProof() => Leader is { IsNone: false } leader
-        ? new ExplainedService(Self, AsksLeader, $"{Self} asks the leader {Name(leader)} for a fresh proof and then answers itself.")
-        : new ExplainedService(null, Fails, $"No leader can be reached: {(read.Read.Level == ReadLevel.Strong ? "NoLeader" : "TooStale")}.");
+    private (NodeId By, string Reason) Forwarded() => read.Read.Level == ReadLevel.Strong && !Leader.IsNone
+        ? (Leader, $"{Self} has no replica of the group and passes a strong read on to the leader.")
+        : (NodeId.None, $"{Self} has no replica of the group and passes the read on to each of them in turn.");
+
+    private (NodeId By, string Reason) Waiting(in ReadStanding standing) => (read.Read, standing) switch
+    {
+        ({ Level: ReadLevel.Session, OnUnmet: OnUnmet.Fail }, _) =>
+            (self, $"{Self} waits until it has applied entry {read.Session.Applied} and asks nobody."),
+        (_, { Leads: true }) => (self, $"{Self} leads: it waits for a round of heartbeats that starts after the read."),
+        _ => (NodeId.None, $"{Self} knows no leader and waits for one: at the deadline {AtDeadline}."),
+    };
+
+    private string AtDeadline => read.Read.Level == ReadLevel.Bounded ? "TooStale" : "NoLeader";
+
+    private static string NameOf(ReadStep step) => step switch
+    {
+        ReadStep.Serve => "local",
+        ReadStep.Wait => "waits",
+        ReadStep.Ask => "asks-leader",
+        ReadStep.Forward => "forwards",
+        _ => "fails",
+    };
 
     private string Name(NodeId node) => nodes.NameOf(node) ?? node.ToString();
 }

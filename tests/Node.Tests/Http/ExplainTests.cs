@@ -76,7 +76,7 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
 
     [Theory]
     [InlineData(100ul, History, "", true, "n1", "local")]
-    [InlineData(101ul, History, "", false, "n1", "waits")]
+    [InlineData(101ul, History, "", false, "n1", "asks-leader")]
     [InlineData(101ul, History, "&onUnmet=fail", false, "n1", "waits")]
     [InlineData(101ul, History, "&onUnmet=serve", false, "n1", "local")]
     [InlineData(100ul, History + 1, "", false, null, "fails")]
@@ -101,7 +101,10 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.False(n2.GetProperty("reachable").GetBoolean());
         Assert.False(n2.GetProperty("canServe").GetBoolean());
         Assert.Equal(JsonValueKind.Null, n2.GetProperty("role").ValueKind);
-        Assert.Equal((null, "fails"), WouldServe(json)); // nobody it can reach leads
+        Assert.Equal(("n1", "asks-leader"), WouldServe(json)); // as the read itself would: n1's replica still follows n2
+
+        door.Groups = [.. door.Groups.Select(group => group with { Leader = NodeId.None })];
+        Assert.Equal((null, "waits"), WouldServe(await ExplainAsync("consistency=strong")));
     }
 
     [Fact]
@@ -121,9 +124,9 @@ public sealed class ExplainTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     [InlineData(ReadLevel.Eventual, true, null)]
     public void A_node_without_a_replica_passes_reads_on(ReadLevel level, bool isLed, string? node)
     {
-        KvRequest read = new() { Operation = new Get("key"u8), Read = new ReadTerms { Level = level } };
+        KvRequest read = new() { Operation = new Get("key"u8), Read = new ReadTerms { Level = level }, HopsLeft = 1 };
         ReplicaAnswer[] replicas = [new(N2, isLed ? ScriptedDoor.ReplicaOf(N2, read) : null), new(N3, ScriptedDoor.ReplicaOf(N3, read))];
-        ExplainedService would = new ReadForecast(read, replicas, new NodeDirectory(door.Config.Nodes), N1).Foresee();
+        ExplainedService would = new ReadForecast(read, replicas, own: null, new NodeDirectory(door.Config.Nodes), N1).Foresee();
         Assert.Equal((node, "forwards"), (would.Node, would.How));
     }
 
