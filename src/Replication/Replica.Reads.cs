@@ -107,8 +107,8 @@ internal sealed partial class Replica
     /// <summary>What becomes of a read whose level this replica cannot prove. Any thread.</summary>
     public ReadStep WhenUnmet(ReadTerms terms)
     {
-        ReplicaView view = View;
-        return ReadRule.WhenUnmet(terms, view.Role == Role.Leader, !view.Leader.IsNone);
+        ReplicaView now = View;
+        return ReadRule.WhenUnmet(terms, now.Role == Role.Leader, !now.Leader.IsNone);
     }
 
     /// <summary>The refusal of a read whose level this replica cannot prove. Any thread.</summary>
