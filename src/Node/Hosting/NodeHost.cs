@@ -340,9 +340,22 @@ public sealed class NodeHost : IAsyncDisposable
         NodeLog.RefusedByCluster(_log, refused.Detail);
         if (refused.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld)
         {
-            identity.MarkRefused(refused.Detail);
+            MarkRefused(identity, refused);
         }
     });
+
+    // Without the mark the next start learns it from the cluster again.
+    private static void MarkRefused(NodeIdentity identity, HelloRefused refused)
+    {
+        try
+        {
+            identity.MarkRefused(refused.Detail);
+        }
+        catch (StorageException full) when (full.IsFull)
+        {
+            // it ends with the refusal it was told, not with that of the disk
+        }
+    }
 
     // The first one counts. It is said before it is known: whoever learns of it may end the process, and the reason with it.
     private void Fail(int exitCode, Action say)

@@ -1,6 +1,8 @@
+using System.Text;
 using System.Text.Json;
 using KvStore.Node.Config;
 using KvStore.Node.Logging;
+using KvStore.Storage;
 
 namespace KvStore.Node.Hosting;
 
@@ -104,6 +106,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
     // For scripts and tests: with port 0 nobody could find us otherwise.
     private void WriteEndpoints(List<NodeHost> nodes) => InRunFolder(() =>
     {
+        Directory.CreateDirectory(RunFolder);
         foreach (var node in nodes)
         {
             var text = JsonSerializer.Serialize(new
@@ -114,7 +117,11 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
                 peer = $"{node.Endpoints.Peer}",
                 binary = $"{node.Endpoints.Binary}",
             });
-            File.WriteAllText(Path.Combine(RunFolder, $"{node.Name}.json"), text + "\n");
+
+            // Over what an earlier process has written, whose block is there already.
+            using var file = new FileStream(Path.Combine(RunFolder, $"{node.Name}.json"), FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read);
+            file.Write(Encoding.UTF8.GetBytes(text + "\n"));
+            file.SetLength(file.Position);
         }
     });
 
@@ -123,6 +130,11 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         try
         {
             write();
+        }
+        catch (IOException e) when (new StorageException("cannot write", RunFolder, 0, e.HResult).IsFull)
+        {
+            // No reason to stay away: the nodes have room set aside for their start. Who looks here finds an earlier process, or nobody.
+            Console.Error.WriteLine($"warning: the disk is full, {RunFolder} does not say where this process listens");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using KvStore.Protocol;
 using KvStore.Replication;
+using KvStore.Storage;
 
 namespace KvStore.Node.Peers;
 
@@ -97,11 +98,8 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
             return Refuse(HelloRefusal.UnknownNode, $"{Excerpt.Of(hello.NodeName)} with number {hello.NodeId} is not another node of this cluster");
         }
 
-        lock (_bookGate)
-        {
-            return Explain(
-                hello.NodeName, hello.Incarnation, book.Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process), hello.Starts));
-        }
+        return Explain(
+            hello.NodeName, hello.Incarnation, Admit(new PeerIdentity(hello.NodeId, hello.Uuid, hello.Incarnation, hello.Process), hello.Starts));
     }
 
     /// <summary>
@@ -116,22 +114,50 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
                 + "check the peer addresses");
         }
 
-        lock (_bookGate)
+        return Explain(
+            ack.NodeName, ack.Incarnation,
+            ack.Process == 0
+                ? Recognize(peer, ack.Uuid, ack.Incarnation)
+                : Admit(new PeerIdentity(peer, ack.Uuid, ack.Incarnation, ack.Process), ack.Starts));
+    }
+
+    /// <summary>A peer has let us in. On a full disk that is not written down before the next time.</summary>
+    public void LetInBy(NodeId peer)
+    {
+        try
         {
-            return Explain(
-                ack.NodeName, ack.Incarnation,
-                ack.Process == 0
-                    ? book.Recognize(peer, ack.Uuid, ack.Incarnation)
-                    : book.Admit(new PeerIdentity(peer, ack.Uuid, ack.Incarnation, ack.Process), ack.Starts));
+            lock (_bookGate)
+            {
+                self.LetInBy(peer);
+            }
+        }
+        catch (StorageException full) when (full.IsFull)
+        {
+            // Our last starts are remembered in any case, and this is one of them.
         }
     }
 
-    /// <summary>A peer has let us in.</summary>
-    public void LetInBy(NodeId peer)
+    /// <summary>Starting: what the peer says of itself cannot be written down now, so it is let in when there is room.</summary>
+    private HelloRefusal? Admit(PeerIdentity peer, IReadOnlyList<FolderStart> starts)
+    {
+        try
+        {
+            lock (_bookGate)
+            {
+                return book.Admit(peer, starts);
+            }
+        }
+        catch (StorageException full) when (full.IsFull)
+        {
+            return HelloRefusal.Starting;
+        }
+    }
+
+    private HelloRefusal? Recognize(NodeId peer, Guid uuid, ulong incarnation)
     {
         lock (_bookGate)
         {
-            self.LetInBy(peer);
+            return book.Recognize(peer, uuid, incarnation);
         }
     }
 
@@ -146,6 +172,8 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
     private HelloRefused? Explain(string node, ulong incarnation, HelloRefusal? reason) => reason switch
     {
         null => null,
+        HelloRefusal.Starting => Refuse(reason.Value,
+            $"the disk of {self.Name} is full, it cannot write down which start of {node} this is; it lets {node} in when there is room"),
         HelloRefusal.IncarnationTooHigh => Refuse(reason.Value,
             $"{node} says that it was started {incarnation} times, over {PeerBook.MaxIncarnationJump} more than {self.Name} knows of: somebody else speaks for it; "
             + "see who can reach the peer ports, and give all nodes a cluster secret (security.clusterSecretFile)"),

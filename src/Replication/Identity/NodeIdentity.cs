@@ -158,10 +158,21 @@ public sealed class NodeIdentity
     /// <summary>The folder is about to hold something that needs this feature level; durable on return.</summary>
     public void RaiseLevel(ushort level)
     {
-        if (level > Level)
+        ushort before = Level;
+        if (level <= before)
         {
-            Level = level;
+            return;
+        }
+
+        Level = level;
+        try
+        {
             Save();
+        }
+        catch (StorageException)
+        {
+            Level = before;
+            throw;
         }
     }
 

@@ -73,6 +73,7 @@ public sealed class PeerBook
     /// under the old name. IncarnationTooOld: what it said and voted since its copy was made is missing. IncarnationTooHigh: it is not believed, and
     /// counted.
     /// </summary>
+    /// <exception cref="StorageException">It could not be written down, so the peer is not admitted.</exception>
     /// <param name="peer">What it says of itself.</param>
     /// <param name="starts">
     /// The starts that its folder remembers. None: a build that keeps no record of them, and only the number speaks.
@@ -108,7 +109,25 @@ public sealed class PeerBook
         }
 
         _peers[peer.Node.Value] = peer;
-        Save();
+        try
+        {
+            Save();
+        }
+        catch (StorageException)
+        {
+            // Not durable, so not known: it is let in by none of its next hellos either.
+            if (known == default)
+            {
+                _peers.Remove(peer.Node.Value);
+            }
+            else
+            {
+                _peers[peer.Node.Value] = known;
+            }
+
+            throw;
+        }
+
         return null;
     }
 

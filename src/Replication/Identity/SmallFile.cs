@@ -84,12 +84,8 @@ internal static class SmallFile
         var path = $"{directory}/{name}";
         var spare = $"{path}.spare";
         var temporary = $"{path}.tmp";
-        if (files.Exists(temporary))
-        {
-            files.Delete(temporary); // left by a crash before the rename
-        }
-
-        if (files.Exists(spare))
+        // One that a crash before the rename has left is as good as the spare: it has its block, and nobody reads it.
+        if (!files.Exists(temporary) && files.Exists(spare))
         {
             files.Rename(spare, temporary);
         }
@@ -113,6 +109,11 @@ internal static class SmallFile
         IFile? file = null;
         try
         {
+            if (files.Exists(spare))
+            {
+                return;
+            }
+
             file = files.Create(spare);
             file.Allocate(SpareBytes);
         }

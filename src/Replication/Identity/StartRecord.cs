@@ -86,7 +86,21 @@ internal sealed class StartRecord
         if (!_letInBy.TryGetValue(peer.Value, out FolderStart known) || known != _own)
         {
             _letInBy[peer.Value] = _own;
-            Save();
+            try
+            {
+                Save();
+            }
+            catch (StorageException)
+            {
+                // The next hello tries again; until then the start is among the last ones in any case.
+                _letInBy.Remove(peer.Value);
+                if (known != default)
+                {
+                    _letInBy[peer.Value] = known;
+                }
+
+                throw;
+            }
         }
     }
 

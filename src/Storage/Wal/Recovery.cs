@@ -62,6 +62,12 @@ internal sealed class Recovery
     /// <summary>In the last segment, where the first batch above <see cref="WitnessedLsn"/> starts.</summary>
     public long UnwitnessedFrom { get; private set; }
 
+    /// <summary>In the last segment, behind its last batch; what stands there was cut.</summary>
+    public long End { get; private set; }
+
+    /// <summary>Of that batch.</summary>
+    public ulong LastLsn { get; private set; }
+
     public static Recovery Run(IFileSystem files, string directory, LogIdentity identity, EntryCache cache)
     {
         Recovery recovery = new(files, directory, identity, cache);
@@ -208,6 +214,8 @@ internal sealed class Recovery
         }
         while (TrySkipSeal(segment, header.PreviousLastLsn + 1 + (ulong)starts.Count, ref offset, starts));
 
+        End = offset;
+        LastLsn = header.PreviousLastLsn + (ulong)starts.Count;
         int firstUnwitnessed = (int)(WitnessedLsn - header.PreviousLastLsn);
         UnwitnessedFrom = firstUnwitnessed < starts.Count ? starts[firstUnwitnessed] : offset;
     }

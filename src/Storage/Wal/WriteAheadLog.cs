@@ -149,7 +149,10 @@ public sealed class WriteAheadLog : IDisposable
                 _recoveredEntries += (long)(log.LastIndex + 1 - log.FirstIndex);
             }
 
-            StartFresh(found);
+            if (!TryStartFresh(found))
+            {
+                GoOnInNewest(found);
+            }
         }
         catch
         {
@@ -160,7 +163,8 @@ public sealed class WriteAheadLog : IDisposable
 
     /// <summary>
     /// Recovers the log of a directory, or creates it. After it returns everything found is durable in a fresh segment, so it
-    /// may be acted on. Throws <see cref="CorruptStorageException"/> when acknowledged data is damaged; nothing is changed then.
+    /// may be acted on; on a disk without room for one, in the newest segment that is there. Throws <see cref="CorruptStorageException"/> when
+    /// acknowledged data is damaged; nothing is changed then.
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="directory">The log's own folder; it is created.</param>
@@ -604,10 +608,20 @@ public sealed class WriteAheadLog : IDisposable
     /// although a power cut would still take them; the same holds after a failed sync. The old tail is never appended to. All of it
     /// is durable before the file gets its name: another crash finds either the old end or the new segment, whole.
     /// </summary>
-    private void StartFresh(Recovery found)
+    /// <returns>False: there is no room for it, nothing has changed.</returns>
+    private bool TryStartFresh(Recovery found)
     {
         ulong number = found.Segments.Count == 0 ? 1 : found.Segments[^1].Number + 1;
-        Segment fresh = _segments.PrepareAtStart(number, _options.SegmentBytes);
+        Segment fresh;
+        try
+        {
+            fresh = _segments.PrepareAtStart(number, _options.SegmentBytes);
+        }
+        catch (StorageException full) when (full.IsFull && found.Segments.Count > 0)
+        {
+            return false;
+        }
+
         _lastLsn = _syncedLsn = found.WitnessedLsn;
         _offset = SegmentHeader.Bytes;
 
@@ -639,6 +653,43 @@ public sealed class WriteAheadLog : IDisposable
         _position.Sync();
         _segments.FreeBelow(_segments.OldestLive(number));
         _segments.ProvideReserve();
+        PublishExtent();
+        return true;
+    }
+
+    /// <summary>
+    /// The start of a node whose disk has no room for a segment, and whose reserve an earlier start has used: every byte it writes has its block
+    /// already. What is not known durable is written again where it stands, the same bytes, so whatever a crash leaves of that is right.
+    /// Behind it nothing is left of the batch that was cut: else it would come back behind a shorter one.
+    /// </summary>
+    private void GoOnInNewest(Recovery found)
+    {
+        Segment newest = _segments.Active;
+        byte[] piece = new byte[Math.Min(1 << 20, newest.Length)];
+        for (long offset = found.UnwitnessedFrom; offset < newest.Length;)
+        {
+            bool isKept = offset < found.End;
+            Span<byte> bytes = piece.AsSpan(0, (int)Math.Min(piece.Length, (isKept ? found.End : newest.Length) - offset));
+            bytes = bytes[..newest.File.Read(bytes, offset)];
+            Invariant.Check(!bytes.IsEmpty, "a segment is as long as it was found to be");
+            if (isKept || bytes.ContainsAnyExcept((byte)0))
+            {
+                if (!isKept)
+                {
+                    bytes.Clear();
+                }
+
+                newest.File.Write(bytes, offset);
+            }
+
+            offset += bytes.Length;
+        }
+
+        newest.File.Sync();
+        _lastLsn = _syncedLsn = found.LastLsn;
+        _offset = found.End;
+        _position.Write(newest.Number, _syncedLsn);
+        _position.Sync();
         PublishExtent();
     }
 

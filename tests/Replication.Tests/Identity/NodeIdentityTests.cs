@@ -25,6 +25,36 @@ public class NodeIdentityTests
     }
 
     [Fact]
+    public void B2_a_level_that_the_disk_had_no_room_for_is_not_marked_until_it_has()
+    {
+        var files = Disk();
+        var identity = Open(files, First);
+        files.Delete($"{Folder}/identity.spare");
+        files.FillUp();
+        Assert.True(Assert.Throws<StorageException>(() => identity.RaiseLevel(FeatureLevel.Max)).IsFull);
+        Assert.True(Assert.Throws<StorageException>(() => identity.RaiseLevel(FeatureLevel.Max)).IsFull);
+        files.CapacityBytes = long.MaxValue;
+        identity.RaiseLevel(FeatureLevel.Max);
+        Assert.Equal(FeatureLevel.Max, Open(files, First).Level);
+    }
+
+    [Fact]
+    public void B2_a_full_disk_takes_any_number_of_starts()
+    {
+        var files = Disk();
+        Open(files, First);
+        files.FillUp();
+        for (var start = 2; start < 100; start++)
+        {
+            files.Crash(CrashMode.LoseUnsynced);
+            var identity = Open(files, Second);
+            identity.SayHello();
+            identity.LetInBy(new NodeId(1));
+            Assert.Equal((First, (ulong)start), (identity.Uuid, identity.Incarnation));
+        }
+    }
+
+    [Fact]
     public void A_power_cut_at_any_step_leaves_the_old_identity_or_the_new_one()
     {
         for (var seed = 0; seed < 20; seed++)

@@ -20,6 +20,43 @@ public class PeerBookTests
     }
 
     [Fact]
+    public void B2_who_cannot_be_written_down_is_not_let_in_however_often_it_asks()
+    {
+        var (files, book) = Open();
+        files.FillUp();
+        Assert.True(Assert.Throws<StorageException>(() => book.Admit(N2, [])).IsFull);
+        Assert.True(Assert.Throws<StorageException>(() => book.Admit(N2, [])).IsFull);
+        files.CapacityBytes = long.MaxValue;
+        Assert.Null(book.Admit(N2, []));
+        Assert.Equal(HelloRefusal.UuidChanged, PeerBook.Open(files, Folder).Admit(N2 with { Uuid = Guid.Empty }, []));
+    }
+
+    /// <summary>A full disk without the block that was set aside: it went with a start that was killed half way.</summary>
+    [Fact]
+    public void B2_a_change_that_was_killed_half_way_leaves_its_block_to_the_next()
+    {
+        for (var crashIn = 1; ; crashIn++)
+        {
+            var (files, book) = Open();
+            Assert.Null(book.Admit(N2, []));
+            files.FillUp();
+            files.CrashIn = crashIn;
+            try
+            {
+                book.Admit(N2 with { Incarnation = 8, Process = 8 }, []);
+                Assert.InRange(crashIn, 4, 20);
+                return;
+            }
+            catch (SimulatedCrashException)
+            {
+                files.CrashProcess();
+            }
+
+            Assert.Null(PeerBook.Open(files, Folder).Admit(N2 with { Incarnation = 9, Process = 9 }, []));
+        }
+    }
+
+    [Fact]
     public void A_restart_with_a_higher_incarnation_is_admitted() =>
         AdmittedAfterN2(N2 with { Incarnation = 8, Process = 1002 }, null);
 

@@ -58,6 +58,7 @@ public sealed class MemoryFileSystem : IFileSystem
     private const int ErrorNotFound = 2;
     private const int ErrorExists = 17;
     private const int ErrorNoSpace = 28;
+    private const int BlockBytes = 4096;
 
     private readonly Random _random;
     private readonly SortedDictionary<string, MemoryFile> _names = new(StringComparer.Ordinal);
@@ -84,7 +85,7 @@ public sealed class MemoryFileSystem : IFileSystem
     /// <summary>The directory sync so many from now fails with EIO. 0: none.</summary>
     public int FailDirectorySyncIn { get; set; }
 
-    /// <summary>Bytes all files together may have; beyond it allocating and extending fail with ENOSPC.</summary>
+    /// <summary>Bytes all files together may take, in whole blocks; beyond it allocating and extending fail with ENOSPC.</summary>
     public long CapacityBytes { get; set; } = long.MaxValue;
 
     /// <summary>
@@ -145,7 +146,7 @@ public sealed class MemoryFileSystem : IFileSystem
         MemoryFile file = Find(from, "cannot rename");
         if (_names.TryGetValue(to, out MemoryFile? replaced))
         {
-            _allocated -= replaced.Length;
+            _allocated -= InBlocks(replaced.Length);
         }
 
         _names.Remove(from);
@@ -156,7 +157,7 @@ public sealed class MemoryFileSystem : IFileSystem
     public void Delete(string path)
     {
         BeforeChange();
-        _allocated -= Find(path, "cannot delete").Length;
+        _allocated -= InBlocks(Find(path, "cannot delete").Length);
         _names.Remove(path);
         _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
     }
@@ -231,7 +232,7 @@ public sealed class MemoryFileSystem : IFileSystem
         foreach (MemoryFile file in _names.Values)
         {
             file.Crash(mode, _random, Counters);
-            _allocated += file.Length;
+            _allocated += InBlocks(file.Length);
         }
     }
 
@@ -260,13 +261,13 @@ public sealed class MemoryFileSystem : IFileSystem
         CreateDirectory(Parent(path));
         if (_names.TryGetValue(path, out MemoryFile? replaced))
         {
-            _allocated -= replaced.Length;
+            _allocated -= InBlocks(replaced.Length);
         }
 
         MemoryFile file = new();
         file.Write(content, 0);
         file.Sync();
-        _allocated += file.Length;
+        _allocated += InBlocks(file.Length);
         _names[path] = file;
         _unsyncedNames.Add(new NameChange(NameChangeKind.Create, path, null, file));
         SyncAllNames();
@@ -275,7 +276,7 @@ public sealed class MemoryFileSystem : IFileSystem
     /// <summary>Takes a file away, durably, in the same manner.</summary>
     public void Take(string path)
     {
-        _allocated -= Find(path, "cannot take away").Length;
+        _allocated -= InBlocks(Find(path, "cannot take away").Length);
         _names.Remove(path);
         _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
         SyncAllNames();
@@ -361,6 +362,8 @@ public sealed class MemoryFileSystem : IFileSystem
 
     private bool IsDirectory(string path) => IsRoot(path) || _directories.Contains(path);
 
+    private static long InBlocks(long bytes) => (bytes + BlockBytes - 1) / BlockBytes * BlockBytes;
+
     private static bool IsRoot(string path) => path is "" or "/" or ".";
 
     private static string Parent(string path)
@@ -442,7 +445,7 @@ public sealed class MemoryFileSystem : IFileSystem
             CheckAlive();
             disk.BeforeChange();
             Reserve(length, "cannot allocate", length);
-            disk._allocated += Math.Min(0, length - file.Length);
+            disk._allocated += Math.Min(0, InBlocks(length) - InBlocks(file.Length));
             file.SetLength(length);
         }
 
@@ -468,7 +471,7 @@ public sealed class MemoryFileSystem : IFileSystem
 
         private void Reserve(long length, string what, long offset)
         {
-            long growth = Math.Max(0, length - file.Length);
+            long growth = Math.Max(0, InBlocks(length) - InBlocks(file.Length));
             if (growth > 0 && growth > disk.CapacityBytes - disk._allocated)
             {
                 disk.Counters.Faults++;

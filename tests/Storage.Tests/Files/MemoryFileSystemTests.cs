@@ -104,11 +104,12 @@ public sealed class MemoryFileSystemTests
     public void A_full_disk_refuses_to_grow_a_file_and_deleting_makes_room()
     {
         MemoryFileSystem disk = NewDisk(8);
-        disk.CapacityBytes = 1000;
+        disk.CapacityBytes = 10_000;
         using IFile file = disk.Create("d/f");
-        file.Allocate(900);
+        file.Allocate(8_000);
         using IFile other = disk.Create("d/g");
         Assert.Equal(28, Assert.Throws<StorageException>(() => other.Write(Filled(1, 200), 0)).Errno);
+        file.Allocate(8_100); // within its blocks
         disk.Delete("d/f");
         other.Write(Filled(1, 200), 0);
     }

@@ -73,6 +73,11 @@ internal sealed class LogBench
 
     public long Rewritten { get; private set; }
 
+    /// <summary>Chance that a start finds a full disk, and its reserve used up by another one.</summary>
+    public double StartsWithoutRoom { get; init; }
+
+    public int StartedWithoutRoom { get; private set; }
+
     public GroupLog this[uint group] => _logs[group];
 
     public ModelGroup Model(uint group) => _states[^1][group];
@@ -134,6 +139,17 @@ internal sealed class LogBench
                 Disk.CrashIn = _random.Next(1, 16);
             }
 
+            bool isFull = StartsWithoutRoom > 0 && LogFiles.Segments(Disk).Count > 0 && _random.NextDouble() < StartsWithoutRoom;
+            if (isFull)
+            {
+                StartedWithoutRoom++;
+                Disk.CapacityBytes = 1;
+                if (Disk.Exists($"{Directory}/{SegmentFiles.ReserveName}"))
+                {
+                    Disk.Take($"{Directory}/{SegmentFiles.ReserveName}");
+                }
+            }
+
             try
             {
                 Open();
@@ -143,6 +159,10 @@ internal sealed class LogBench
             {
                 CrashesInRecovery++;
                 how = _random.Next(3);
+            }
+            finally
+            {
+                Disk.CapacityBytes = isFull ? long.MaxValue : Disk.CapacityBytes;
             }
         }
 
