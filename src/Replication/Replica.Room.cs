@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 
 namespace KvStore.Replication;
 
@@ -9,6 +10,9 @@ namespace KvStore.Replication;
 /// </summary>
 internal sealed partial class Replica
 {
+    // As at a moment of the loop's clock: writes come many at a time.
+    private (long AtMs, KvReply? Refusal) _roomElsewhere = (-1, null);
+
     /// <summary>Null: there is room for the write, or it takes none.</summary>
     private KvReply? LackOfRoom(RequestItem item, WriteOperation write)
     {
@@ -23,7 +27,51 @@ internal sealed partial class Replica
             return Replies.DiskShort(node.NameOf(node.Self));
         }
 
+        if (!write.OnlyRemoves && LackOfRoomElsewhere() is { } refusal)
+        {
+            return refusal;
+        }
+
         return node.Memory.Admits(write, leavesRecord: item.Id is { Sequence: 0 }) ? null : Replies.MemoryShort(node.NameOf(node.Self));
+    }
+
+    /// <summary>
+    /// What grows, grows on every voter: who is short would fall behind, and be full when it is needed. And a leader that has not heard from a
+    /// majority lately does not know: votes bring a report, so a new one has them from its first moment.
+    /// </summary>
+    private KvReply? LackOfRoomElsewhere()
+    {
+        if (_roomElsewhere.AtMs != Loop.NowMs)
+        {
+            KvReply? refusal = null;
+            bool known = HasHeardMajority(_raft.Configuration.Voters, ref refusal) & HasHeardMajority(_raft.Configuration.VotersOutgoing, ref refusal);
+            _roomElsewhere = (Loop.NowMs, refusal ?? (known ? null : Replies.RoomUnknown(Group)));
+        }
+
+        return _roomElsewhere.Refusal;
+    }
+
+    private bool HasHeardMajority(IReadOnlyList<ReplicaId> voters, ref KvReply? refusal)
+    {
+        StoreNode node = Loop.Node;
+        int heard = 0;
+        for (int i = 0; i < voters.Count; i++)
+        {
+            NodeId voter = NodeOf(voters[i]);
+            if (voter == node.Self)
+            {
+                heard++;
+            }
+            else if (!voter.IsNone && node.RoomOf(voter, Loop.NowMs) is { } report)
+            {
+                heard++;
+                refusal ??= (report.Shortage & (Shortage.Disk | Shortage.DiskFull)) != 0 ? Replies.DiskShort(node.NameOf(voter))
+                    : (report.Shortage & Shortage.Memory) != 0 ? Replies.MemoryShort(node.NameOf(voter))
+                    : null;
+            }
+        }
+
+        return voters.Count == 0 || 2 * heard > voters.Count;
     }
 
     /// <summary>A write that came without an id was never sent before, whoever sends one twice has to name it.</summary>

@@ -26,6 +26,11 @@ internal static class Replies
         $"The memory of {node} is nearly full; nothing was written. Delete something or give it more (limits.memoryBytes); reads and deletes go on.",
         retryAfterMs: 1000);
 
+    /// <summary>The leader has not heard lately whether a majority has room.</summary>
+    public static KvReply RoomUnknown(GroupId group) => Refused(
+        ErrorCode.Overloaded, $"The leader of group {group} does not know yet whether its members have room; nothing was written, try again.",
+        retryAfterMs: 100);
+
     /// <summary>Of a read: it was not executed, and nobody will see this.</summary>
     public static KvReply Unwanted { get; } = new() { Code = ErrorCode.Timeout, Detail = "Whoever asked has left; it was not read." };
 

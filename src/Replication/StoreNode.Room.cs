@@ -1,8 +1,12 @@
+using KvStore.Protocol;
+
 namespace KvStore.Replication;
 
 /// <summary>What this node has room for. Any thread asks, the loops look at it once a tick.</summary>
 public sealed partial class StoreNode
 {
+    private readonly PeerRooms _peerRooms;
+
     /// <summary>What it holds in memory now; leaves and records as at most a tick ago.</summary>
     private MemoryUse MemoryUse
     {
@@ -33,6 +37,14 @@ public sealed partial class StoreNode
     internal MemoryRoom Memory { get; }
 
     internal DiskRoom RoomOnDisk { get; }
+
+    /// <summary>What the other nodes are told.</summary>
+    internal RoomReport RoomReport => new(
+        (RoomOnDisk.IsShort ? Shortage.Disk : Shortage.None) | (RoomOnDisk.TakesNoEntries ? Shortage.DiskFull : Shortage.None)
+        | (Memory.IsShort ? Shortage.Memory : Shortage.None));
+
+    /// <summary>What another node has said in the last two election timeouts; null: nothing.</summary>
+    internal RoomReport? RoomOf(NodeId peer, long nowMs) => _peerRooms.Of(peer, nowMs);
 
     /// <summary>On the snapshot thread.</summary>
     internal void MeasureRoomOnDisk()

@@ -42,6 +42,7 @@ public sealed partial class StoreNode : IDisposable
         Walls = new WallClocks(options.NodeNames.Count, options.Self.Value);
         Disk = new DiskWatch(options.Workers, OnDiskChanged);
         _peerDisks = new PeerDisks(options.NodeNames.Count, validMs: 2 * options.ElectionTimeoutMs);
+        _peerRooms = new PeerRooms(options.NodeNames.Count, validMs: 2 * options.ElectionTimeoutMs);
         _peers = new PeerLevels(options.NodeNames.Count);
         _folderLevel = options.MarkFolder is null ? ushort.MaxValue : options.FolderLevel;
         string walDirectory = $"{options.Directory}/wal";
@@ -364,6 +365,12 @@ public sealed partial class StoreNode : IDisposable
             _peerDisks.Hear(from, disk, ElapsedMs());
         }
 
+        if (head.Room is not null || LevelOf(from) < RoomReport.Since)
+        {
+            // A build that cannot say what it lacks is taken to have room, as it always was.
+            _peerRooms.Hear(from, head.Room ?? default, ElapsedMs());
+        }
+
         _peers.Heard(from, ElapsedMs());
         Interlocked.Add(ref _itemsSkipped, head.SkippedItems);
         (messages.From, messages.Head, messages.Bytes) = (from, head, payload.Length);
@@ -384,6 +391,7 @@ public sealed partial class StoreNode : IDisposable
     public void OnPeerLost(NodeId peer)
     {
         _peers.Lost(peer);
+        _peerRooms.Lost(peer);
         Report(new NodeEvent(NodeEventKind.PeerLost, default, 0, 0, $"lost {NameOf(peer)}"));
         foreach (ShardLoop loop in _loops)
         {

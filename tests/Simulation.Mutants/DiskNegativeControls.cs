@@ -15,6 +15,10 @@ public sealed class DiskNegativeControls(ITestOutputHelper output)
         Hunt.Catches(output, "full-disk-is-final", ["full-disk-survived"], plan: drawn => drawn with { FullDisks = 1 });
 
     [Fact]
+    public void B2_a_leader_that_looks_at_its_own_disk_alone_is_caught() =>
+        Hunt.CatchesIn(output, "room-of-leader-alone", "room-reported", FullDisk.OneHasHalfTheSpace);
+
+    [Fact]
     public void A_position_that_is_not_read_is_caught() =>
         Hunt.Catches(output, "position-ignored", ["damage-noticed", "durable-before-send", "nothing-missing"]);
 

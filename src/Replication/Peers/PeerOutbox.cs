@@ -77,19 +77,23 @@ internal sealed class PeerOutbox(NodeId to)
 
         if (_answers.Count > 0)
         {
-            bool canSay = node.Options.MaxLevel >= DiskReport.Since && node.LevelOf(to) >= DiskReport.Since;
+            DiskReport? disk = CanSay(node, DiskReport.Since) ? node.Disk.Report(node.ElapsedMs()) : null;
             Send(
-                node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks],
-                canSay ? node.Disk.Report(node.ElapsedMs()) : null);
+                node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks], disk,
+                disk is null ? null : RoomToSay(node));
         }
 
         if (_control.Count > 0)
         {
-            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, []);
+            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, [], room: RoomToSay(node));
         }
 
         FlushAppends(node, wallMs);
     }
+
+    private bool CanSay(StoreNode node, ushort level) => node.Options.MaxLevel >= level && node.LevelOf(to) >= level;
+
+    private RoomReport? RoomToSay(StoreNode node) => CanSay(node, RoomReport.Since) ? node.RoomReport : null;
 
     /// <summary>Replicas whose appends were dropped since the last call.</summary>
     public List<(GroupId Group, ReplicaId Replica)> Dropped { get; } = [];
@@ -108,11 +112,12 @@ internal sealed class PeerOutbox(NodeId to)
     }
 
     private bool Send(
-        StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null)
+        StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null,
+        RoomReport? room = null)
     {
         _head.ResetWrittenCount();
         var writer = new MessagePackWriter(_head);
-        writer.WriteArrayHeader(4 + extra.Length + (disk is null ? 0 : 1));
+        writer.WriteArrayHeader(4 + extra.Length + (disk is null ? 0 : 1) + (room is null ? 0 : 1));
         writer.Write((uint)PeerPayload.Version);
         writer.Write((uint)kind);
         writer.Write(wallMs);
@@ -123,10 +128,11 @@ internal sealed class PeerOutbox(NodeId to)
 
         writer.WriteArrayHeader(section.Count);
         writer.Flush();
-        if (disk is { } report)
+        if (disk is not null || room is not null)
         {
             var end = new MessagePackWriter(section.Items);
-            report.Write(ref end);
+            disk?.Write(ref end);
+            room?.Write(ref end);
             end.Flush();
         }
 

@@ -8,10 +8,10 @@ namespace KvStore.Replication;
 /// The encoding of Raft messages between nodes: one payload carries many groups. MessagePack, positional:
 /// <code>
 /// payload    = [version, kind, wallMs, extra…, items]          version 1
-/// messages   = [1, 1, wallMs, [item…]]                         item = [type, group, epoch, from, to, term, fields…]
+/// messages   = [1, 1, wallMs, [item…], room]                   item = [type, group, epoch, from, to, term, fields…]
 /// heartbeats = [1, 2, wallMs, round, [item…]]                  item = [group, epoch, from, to, term, commit, lowestMatch]
-/// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…], disk]   item = [group, epoch, from, to, term, round]
-///              disk, see DiskReport, is left out for nodes of feature level 1
+/// answers    = [1, 3, wallMs, stampIncarnation, stampTicks, [item…], disk, room]   item = [group, epoch, from, to, term, round]
+///              disk and room, see DiskReport and RoomReport, are left out for nodes of feature level 1; payloads of appends have none
 /// entry      = [term, kind, featureLevel, clock, count, payload]       consecutive indices from the append's prevIndex + 1
 /// conf       = [voters, outgoing, learners, learnersNext, autoLeave]   and, only when there is something to say,
 ///              epoch, [[replica, node]…] behind that: members that are older builds cannot read it and are none of such a group
@@ -260,7 +260,22 @@ internal static class PeerPayload
             }
         }
 
-        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped, disk);
+        RoomReport? room = null;
+        if (kind != HeartbeatsKind && left > 0)
+        {
+            MessagePackReader begin = reader;
+            if (RoomReport.TryRead(ref reader, out RoomReport report))
+            {
+                room = report;
+                left--;
+            }
+            else
+            {
+                reader = begin;
+            }
+        }
+
+        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped, disk, room);
         return reader.TrySkip(left) && reader.AtEnd;
     }
 

@@ -48,6 +48,9 @@ internal sealed class LoneNode : ITransport
 
     public List<NodeEvent> Events { get; } = [];
 
+    /// <summary>What the others say they lack, with every message, where their hello says that they can; null: they say nothing.</summary>
+    public Shortage? PeersLack { get; set; } = Shortage.None;
+
     public List<(NodeId To, KvRequest Request, IForwardCompletion Completion)> Forwarded { get; } = [];
 
     public static Entry NoOp(ulong term, ulong index) => new(term, index, EntryKind.NoOp, 0, index << 16, 1, default);
@@ -207,6 +210,18 @@ internal sealed class LoneNode : ITransport
     private StoreNode Open() =>
         StoreNode.Open(Options, Disk, this, new SimulatedClock(_scheduler) { OriginMicros = 1_000_000 }, Events.Add);
 
-    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item, uint from = 1) =>
-        HearPayload(Payload(kind, Store.WallMs(), extra, item), from);
+    private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item, uint from = 1)
+    {
+        byte[] payload = Payload(kind, Store.WallMs(), extra, item);
+        if (kind == PeerPayload.MessagesKind && PeersLack is { } lacks && Store.LevelOf(new NodeId(from)) >= RoomReport.Since)
+        {
+            var end = new ArrayBufferWriter<byte>();
+            var writer = new MessagePackWriter(end);
+            new RoomReport(lacks).Write(ref writer);
+            writer.Flush();
+            payload = [(byte)(payload[0] + 1), .. payload[1..], .. end.WrittenSpan];
+        }
+
+        HearPayload(payload, from);
+    }
 }
