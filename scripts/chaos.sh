@@ -14,10 +14,20 @@ Usage: scripts/chaos.sh [--scenario NAME] [--rounds N | --seconds S] [--seed X] 
   --scenario pause      SIGSTOP and SIGCONT of one node at a time, mostly one that leads; every group takes a write again within 5 s
   --scenario partition  one node at a time cut off from the others, and still reached by clients; every group takes a write again
                         within 5 s. The nodes reach each other through ports of the run; no rights and no network tools are needed.
+  --scenario disk-full  the disk of one node filled to the last byte, and every second time the node killed and started on it; no node ends, what
+                        grows is refused and not applied, every group takes a write again within 3 s of room
+  --scenario disk-freeze  the disk of one node frozen for 12 s, mostly one that leads; every group takes a write again within 5 s,
+                        the node is not ready meanwhile, and no group moves more than twice
+  --scenario clock      the wall clock of one node moved by minutes, an hour or a year for 6 s, mostly of one that leads; every group takes
+                        a write within 5 s, and the node leads nothing by then
   --rounds N            faults (30)
   --seconds S           go on for so long instead; fewer than 10 faults are no verdict
   --seed X              of everything that is drawn (1)
   --out DIR             history.jsonl, report.md and the data of the nodes (out/chaos); data of an earlier run there is deleted
+
+disk-full and disk-freeze make a file system of 256 MB in a file for each node: they need root, loop devices, mkfs.ext4 and fsfreeze
+(packages e2fsprogs, util-linux). clock loads a library into the nodes that is compiled here: it needs cc (packages gcc, libc6-dev). Where that
+is missing the scenario is skipped, says so, and ends with 2.
 
 Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end.
 Every answer is recorded with the level it met, its age, its token and its place in the log, and judged at the end; check judges

@@ -20,6 +20,9 @@ internal sealed record ChaosFigures
     /// <summary>Of each level, over the whole run.</summary>
     public const int LeastReadsPerLevel = 100;
 
+    /// <summary>Away from a node that is not well, and back.</summary>
+    private const int MovesPerGroup = 2;
+
     private static readonly string[] Levels = [.. ReadLevels.All.Select(ReadLevels.NameOf)];
 
     public required CheckResult History { get; init; }
@@ -32,6 +35,11 @@ internal sealed record ChaosFigures
 
     /// <summary>For each group and fault the longest time until a write is acknowledged; null when the scenario promises none.</summary>
     public required TimeSpan? OutageLimit { get; init; }
+
+    public Fault Fault { get; init; }
+
+    /// <summary>Requests that were refused because a disk is full: certainly not applied, and others.</summary>
+    public (int NotApplied, int Other) RefusedForRoom { get; init; }
 
     /// <summary>What ended the run early, in a sentence; null when nothing did.</summary>
     public required string? Breakdown { get; init; }
@@ -49,8 +57,18 @@ internal sealed record ChaosFigures
             yield return $"{History.Violations.Count} violations in the history";
         }
 
+        if (Fault == Fault.DiskFreeze && History.LeaderChanges > MovesPerGroup * Groups * Rounds.Count)
+        {
+            yield return $"{History.LeaderChanges} leader changes in {Groups} groups and {Rounds.Count} faults; at most {MovesPerGroup} each are allowed";
+        }
+
         foreach (var round in Rounds)
         {
+            foreach (string broken in round.Broken)
+            {
+                yield return $"fault {round.Number}: {broken}";
+            }
+
             string fault = $"fault {round.Number} ({string.Join(", ", round.Nodes)})";
             for (int group = 0; group < Groups; group++)
             {
@@ -77,6 +95,11 @@ internal sealed record ChaosFigures
         if (Rounds.Count < RoundsAsked)
         {
             yield return $"{Rounds.Count} faults of {RoundsAsked}";
+        }
+
+        if (Fault == Fault.DiskFull && RefusedForRoom.NotApplied == 0)
+        {
+            yield return "nothing was refused for want of room";
         }
 
         if (History.LeaderChanges == 0)

@@ -31,6 +31,8 @@ internal static class ChaosReport
             | puts acknowledged | {history.AcknowledgedWrites:N0} |
             | puts with unknown outcome | {history.UnknownWrites:N0} |
             | puts refused | {history.RefusedWrites:N0} |
+            | requests refused for want of room, certainly not applied | {figures.RefusedForRoom.NotApplied:N0} |
+            | with a full disk as their last word, and perhaps applied by an earlier attempt | {figures.RefusedForRoom.Other:N0} |
             | reads answered | {history.Reads:N0} |
             | final reads among them | {history.FinalReads:N0} |
             | less than the level asked for, where that was allowed | {history.ServedWeaker:N0} |

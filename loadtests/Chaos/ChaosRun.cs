@@ -101,8 +101,17 @@ internal sealed class ChaosRun(
             Groups = cluster.Groups,
             AnswersPerSecondBefore = answersPerSecond,
             OutageLimit = options.Scenario.OutageLimit,
+            Fault = options.Scenario.Fault,
+            RefusedForRoom = RefusedForRoom(),
             Breakdown = breakdown,
         };
+    }
+
+    private (int NotApplied, int Other) RefusedForRoom()
+    {
+        var refused = HistoryFile.Read(options.HistoryPath).Where(record => record.Error == nameof(ErrorCode.DiskFull)).ToList();
+        int notApplied = refused.Count(record => record.Outcome == OperationOutcome.Fail);
+        return (notApplied, refused.Count - notApplied);
     }
 
     private static string[] KeysOf(int writer) => [.. Enumerable.Range(0, KeysPerWriter).Select(key => $"w{writer}-{key}")];
@@ -181,15 +190,58 @@ internal sealed class ChaosRun(
             return;
         }
 
+        if (options.Scenario.Fault == Fault.DiskFull)
+        {
+            await EndFullDiskAsync(round, prober, recorder, cancellation);
+            return;
+        }
+
         if (options.Scenario.Fault != Fault.Kill)
         {
-            await Task.Delay(ShortestPartialFault + TimeSpan.FromMilliseconds(_random.Next(1000)), cancellation);
+            await Task.Delay(ShortestOf(options.Scenario.Fault) + TimeSpan.FromMilliseconds(_random.Next(1000)), cancellation);
         }
 
         await UntilAcknowledgedAsync(round, recorder, cancellation);
+        if (options.Scenario.Fault == Fault.DiskFreeze)
+        {
+            await faults.RequireNotReadyAsync(round, cancellation);
+        }
+        else if (options.Scenario.Fault == Fault.Clock && round.Nodes.Sum(prober.GroupsLedBy) is > 0 and var led)
+        {
+            round.Broken.Add($"{string.Join(", ", round.Nodes)} still leads {led} groups with a wrong clock");
+        }
+
         prober.End();
         await faults.EndAsync(round, loseConnections, cancellation);
     }
+
+    /// <summary>
+    /// Its groups take nothing that grows before there is room, so the outage is counted from there. Every second time the node is killed
+    /// and started on the full disk.
+    /// </summary>
+    private async Task EndFullDiskAsync(FaultRound round, Prober prober, Recorder recorder, CancellationToken cancellation)
+    {
+        await Task.Delay(ShortestPartialFault + TimeSpan.FromMilliseconds(_random.Next(1000)), cancellation);
+        if (round.Number % 2 == 0)
+        {
+            await faults.RestartAsync(round, cancellation);
+        }
+
+        prober.Use(_names);
+        round.LastWellNs = recorder.Now;
+        round.StruckNs = recorder.Now;
+        round.ForgetAcknowledged();
+        await faults.EndAsync(round, loseConnections: false, cancellation);
+        await UntilAcknowledgedAsync(round, recorder, cancellation);
+        prober.End();
+    }
+
+    private static TimeSpan ShortestOf(Fault fault) => fault switch
+    {
+        Fault.DiskFreeze => TimeSpan.FromSeconds(12),
+        Fault.Clock => TimeSpan.FromSeconds(5.5),
+        _ => ShortestPartialFault,
+    };
 
     // A node that nobody can tell from a dead one matters most while it leads, and may think so for a while longer.
     private string[] DrawVictims(Prober prober)

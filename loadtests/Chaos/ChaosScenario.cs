@@ -10,6 +10,15 @@ internal enum Fault
 
     /// <summary>Nothing gets from or to the other nodes; clients still reach it.</summary>
     Partition,
+
+    /// <summary>Not a block is left on its disk.</summary>
+    DiskFull,
+
+    /// <summary>Its disk finishes nothing.</summary>
+    DiskFreeze,
+
+    /// <summary>Its wall clock is somewhere else.</summary>
+    Clock,
 }
 
 /// <summary>What is done to the cluster, over and over, and what it promises meanwhile.</summary>
@@ -30,5 +39,14 @@ internal sealed record ChaosScenario(string Name, string Summary, Fault Fault, b
             Fault.Pause, false, TimeSpan.FromSeconds(5)),
         new("partition", "one node at a time cut off from the others, mostly one that leads; every group takes a write again within 5 s",
             Fault.Partition, false, TimeSpan.FromSeconds(5)),
+        new("disk-full", "the disk of one node filled to the last byte; no node ends, what grows is refused and not applied, and every group takes a write "
+            + "again 3 s after there is room",
+            Fault.DiskFull, false, TimeSpan.FromSeconds(3)),
+        new("disk-freeze", "the disk of one node frozen for 12 s, mostly one that leads; every group takes a write again within 5 s, the node is not ready, "
+            + "and leadership moves twice per group and fault at most",
+            Fault.DiskFreeze, false, TimeSpan.FromSeconds(5)),
+        new("clock", "the wall clock of one node moved by minutes, hours or a year for 6 s, mostly of one that leads; every group takes a write within 5 s, "
+            + "and the node leads nothing then",
+            Fault.Clock, false, TimeSpan.FromSeconds(5)),
     ];
 }

@@ -22,6 +22,9 @@ internal sealed class FaultRound(int number, IReadOnlyList<string> nodes, int gr
     /// <summary>From the end of the fault until all struck nodes were ready; null when they never were.</summary>
     public TimeSpan? Recovery { get; set; }
 
+    /// <summary>Promises of the scenario that were broken in this round, a sentence each.</summary>
+    public List<string> Broken { get; } = [];
+
     /// <summary>Groups that were led by a struck node, as far as their last answer before the fault told.</summary>
     public IReadOnlySet<int> LeaderlessGroups { get; set; } = new HashSet<int>();
 
@@ -35,6 +38,15 @@ internal sealed class FaultRound(int number, IReadOnlyList<string> nodes, int gr
         if (callNs >= StruckNs)
         {
             Interlocked.CompareExchange(ref _firstAckNs[group], returnNs, NotYet);
+        }
+    }
+
+    /// <summary>The outage begins anew: what was acknowledged before ends none.</summary>
+    public void ForgetAcknowledged()
+    {
+        for (int group = 0; group < _firstAckNs.Length; group++)
+        {
+            Interlocked.Exchange(ref _firstAckNs[group], NotYet);
         }
     }
 

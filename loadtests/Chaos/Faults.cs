@@ -1,4 +1,3 @@
-using KvStore.LoadTests.Chaos.Network;
 using KvStore.LoadTests.Servers;
 
 namespace KvStore.LoadTests.Chaos;
@@ -7,10 +6,10 @@ namespace KvStore.LoadTests.Chaos;
 /// <param name="kind">Of all faults of a run.</param>
 /// <param name="script">What starts, ends and stops processes.</param>
 /// <param name="processes">Where they are seen.</param>
-/// <param name="network">Between the nodes; null unless they are cut off.</param>
+/// <param name="host">What is done to the machine under a node; null where its process alone is struck.</param>
 /// <param name="cluster">The nodes.</param>
 internal sealed class Faults(
-    Fault kind, ClusterScript script, ServerProcesses processes, PeerNetwork? network, ClusterFile cluster)
+    Fault kind, ClusterScript script, ServerProcesses processes, HostFault? host, ClusterFile cluster)
 {
     private static readonly TimeSpan LongestRecovery = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
@@ -18,10 +17,10 @@ internal sealed class Faults(
     /// <summary>Returns when the fault is there.</summary>
     public async Task StrikeAsync(FaultRound round, Recorder recorder, CancellationToken cancellation)
     {
-        if (network is not null)
+        if (host is not null)
         {
             round.LastWellNs = recorder.Now;
-            round.Nodes.ToList().ForEach(network.CutOff);
+            round.Nodes.ToList().ForEach(host.Strike);
             round.StruckNs = recorder.Now;
             return;
         }
@@ -49,6 +48,29 @@ internal sealed class Faults(
         await watch;
     }
 
+    /// <summary>kill -9 and a start while the fault is on; returns when the nodes are ready.</summary>
+    public async Task RestartAsync(FaultRound round, CancellationToken cancellation)
+    {
+        foreach (string node in round.Nodes)
+        {
+            await script.KillAsync(node, cancellation);
+            await script.RestartAsync(node, cancellation);
+        }
+    }
+
+    /// <summary>Notes who calls itself ready and must not.</summary>
+    public async Task RequireNotReadyAsync(FaultRound round, CancellationToken cancellation)
+    {
+        using var probe = new ServerProbe(cluster, processes);
+        foreach (var node in cluster.Nodes.Where(node => round.Nodes.Contains(node.Name)))
+        {
+            if (await probe.IsReadyAsync(node, cancellation))
+            {
+                round.Broken.Add($"{node.Name} calls itself ready");
+            }
+        }
+    }
+
     /// <summary>Ends the fault; returns when the nodes are ready.</summary>
     /// <param name="round">Whom it has struck.</param>
     /// <param name="loseConnections">Where they were cut off: what is on its way is lost instead of late.</param>
@@ -59,7 +81,7 @@ internal sealed class Faults(
         long start = TimeProvider.System.GetTimestamp();
         foreach (string node in round.Nodes)
         {
-            network?.Heal(node, loseConnections);
+            host?.Heal(node, loseConnections);
         }
 
         await Task.WhenAll(round.Nodes.Select(node => kind switch
@@ -85,3 +107,8 @@ internal sealed class Faults(
         round.Recovery = TimeProvider.System.GetElapsedTime(start);
     }
 }
+
+/// <summary>Does something to the machine under a node, and undoes it.</summary>
+/// <param name="Strike">The node's name.</param>
+/// <param name="Heal">The node's name, and whether what was on its way to it is lost instead of late.</param>
+internal sealed record HostFault(Action<string> Strike, Action<string, bool> Heal);

@@ -57,6 +57,9 @@ internal sealed class Prober(IStoreClient client, Recorder recorder, IReadOnlyLi
         _round = round;
     }
 
+    /// <summary>Groups that this node leads, as far as their last answers told.</summary>
+    public int GroupsLedBy(string node) => _leaders.Count(leader => leader == node);
+
     /// <summary>The node that leads most groups, as far as their last answers told.</summary>
     public string? LeaderOfMost() => Enumerable.Range(0, keys.Count)
         .Select(group => Volatile.Read(ref _leaders[group]))

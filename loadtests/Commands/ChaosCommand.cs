@@ -1,4 +1,5 @@
 using KvStore.LoadTests.Chaos;
+using KvStore.LoadTests.Chaos.Machine;
 using KvStore.LoadTests.Chaos.Network;
 using KvStore.LoadTests.CommandLine;
 using KvStore.LoadTests.Reports;
@@ -10,6 +11,12 @@ namespace KvStore.LoadTests.Commands;
 internal static class ChaosCommand
 {
     private static readonly string[] Scenarios = [.. ChaosScenario.All.Select(scenario => scenario.Name)];
+
+    private static readonly TimeSpan[] Jumps =
+    [
+        TimeSpan.FromMinutes(2), TimeSpan.FromMinutes(-2), TimeSpan.FromHours(1), TimeSpan.FromHours(-1),
+        TimeSpan.FromDays(365), TimeSpan.FromDays(-365),
+    ];
 
     private static readonly IReadOnlyList<Option> Options =
     [
@@ -38,15 +45,30 @@ internal static class ChaosCommand
         var cluster = CommonOptions.ReadCluster(arguments);
         var context = RunContext.Capture(CommonOptions.CommandLine);
         await OwnServers.RefuseToShareAsync(cluster, cancellation);
+        string[] names = [.. cluster.Nodes.Select(node => node.Name)];
+        LoopDisks.ReleaseLeftovers(OwnServers.DataIn(options.OutDirectory), names);
         string data = OwnServers.PrepareData(options.OutDirectory);
 
-        var (network, clusterFile) = scenario.Fault == Fault.Partition
-            ? PeerNetwork.Create(cluster, options.OutDirectory)
-            : (null, arguments.Text("cluster"));
-        await using var cut = network;
-        var script = new ClusterScript(arguments.Text("script"), clusterFile, data);
-        var faults = new Faults(scenario.Fault, script, new ServerProcesses(Path.Combine(data, ".run")), network, cluster);
-        var figures = await new ChaosRun(options, cluster, script, faults, Progress.OnConsole()).RunAsync(cancellation);
+        ChaosFigures figures;
+        try
+        {
+            var (network, clusterFile) = scenario.Fault == Fault.Partition
+                ? PeerNetwork.Create(cluster, options.OutDirectory)
+                : (null, arguments.Text("cluster"));
+            await using var cut = network;
+            using var disks = scenario.Fault is Fault.DiskFull or Fault.DiskFreeze ? LoopDisks.Create(data, names) : null;
+            var clocks = scenario.Fault == Fault.Clock ? WallClocks.Create(Path.Combine(options.OutDirectory, "clocks"), names) : null;
+            var script = new ClusterScript(arguments.Text("script"), clusterFile, data, clocks?.Environment);
+            var faults = new Faults(
+                scenario.Fault, script, new ServerProcesses(Path.Combine(data, ".run")),
+                HostFaultOf(scenario.Fault, network, disks, clocks, new Random(options.Seed)), cluster);
+            figures = await new ChaosRun(options, cluster, script, faults, Progress.OnConsole()).RunAsync(cancellation);
+        }
+        catch (MachineException e)
+        {
+            Console.Error.WriteLine($"SKIPPED, NOTHING WAS TESTED: {scenario.Name}: {e.Message}");
+            return ExitCode.NoVerdict;
+        }
 
         string report = ChaosReport.Write(figures, options, context);
         string path = Path.Combine(options.OutDirectory, "report.md");
@@ -56,6 +78,16 @@ internal static class ChaosCommand
         Console.WriteLine($"written: {path}, {options.HistoryPath}\nverdict: {ChaosReport.Name(figures.Verdict)}");
         return ExitCode.Of(figures.Verdict);
     }
+
+    private static HostFault? HostFaultOf(Fault fault, PeerNetwork? network, LoopDisks? disks, WallClocks? clocks, Random random) => fault switch
+    {
+        Fault.Partition => new HostFault(network!.CutOff, network!.Heal),
+        Fault.DiskFull => new HostFault(disks!.FillUp, (node, _) => disks!.MakeRoom(node)),
+        Fault.DiskFreeze => new HostFault(disks!.Freeze, (node, _) => disks!.Thaw(node)),
+        Fault.Clock => new HostFault(
+            node => clocks!.Set(node, Jumps[random.Next(Jumps.Length)]), (node, _) => clocks!.Set(node, TimeSpan.Zero)),
+        _ => null,
+    };
 
     private static Task<int> CheckAsync(Arguments arguments)
     {

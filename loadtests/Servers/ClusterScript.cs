@@ -9,7 +9,9 @@ namespace KvStore.LoadTests.Servers;
 /// <param name="path">The script.</param>
 /// <param name="clusterFile">The cluster file.</param>
 /// <param name="dataDirectory">Data, pids and logs of the nodes.</param>
-internal sealed class ClusterScript(string path, string clusterFile, string dataDirectory)
+/// <param name="environment">More for the processes of the nodes.</param>
+internal sealed class ClusterScript(
+    string path, string clusterFile, string dataDirectory, IReadOnlyDictionary<string, string>? environment = null)
 {
     public Task UpAsync(CancellationToken cancellation) => RunAsync(["up"], cancellation);
 
@@ -35,6 +37,10 @@ internal sealed class ClusterScript(string path, string clusterFile, string data
         var start = new ProcessStartInfo(path, verb) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["KV_CONFIG"] = Path.GetFullPath(clusterFile);
         start.Environment["KV_DATA"] = Path.GetFullPath(dataDirectory);
+        foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
+        }
 
         using var script = Process.Start(start) ?? throw new ServersException($"{path} cannot be started");
 

@@ -7,12 +7,14 @@ internal static class OwnServers
 {
     private const string Marker = ".chaos-data";
 
+    public static string DataIn(string outDirectory) => Path.Combine(outDirectory, "data");
+
     /// <summary>
     /// A run starts empty and deletes what an earlier one has left, but nothing else: the marker tells.
     /// </summary>
     public static string PrepareData(string outDirectory)
     {
-        string data = Path.Combine(outDirectory, "data");
+        string data = DataIn(outDirectory);
         if (Directory.Exists(data) && !File.Exists(Path.Combine(data, Marker)))
         {
             throw new UsageException($"{data} was not made by a chaos run and will not be deleted; choose another --out");

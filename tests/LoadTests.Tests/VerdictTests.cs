@@ -59,6 +59,39 @@ public sealed class VerdictTests
         Assert.Equal(TimeSpan.FromSeconds(4), round.OutageOf(0));
     }
 
+    [Fact]
+    public void A_full_disk_that_refused_nothing_is_no_verdict()
+    {
+        var figures = Figures() with { Fault = Fault.DiskFull };
+        Assert.Equal(Verdict.Void, figures.Verdict);
+        Assert.Equal(Verdict.Pass, (figures with { RefusedForRoom = (1, 0) }).Verdict);
+    }
+
+    [Fact]
+    public void Leadership_that_moves_more_than_away_and_back_for_a_frozen_disk_fails()
+    {
+        var figures = Figures() with { Fault = Fault.DiskFreeze };
+        Assert.Equal(Verdict.Pass, (figures with { History = History(leaderChanges: 4) }).Verdict);
+        Assert.Equal(Verdict.Fail, (figures with { History = History(leaderChanges: 5) }).Verdict);
+        Assert.Equal(Verdict.Pass, (figures with { Fault = Fault.Kill, History = History(leaderChanges: 5) }).Verdict);
+    }
+
+    [Fact]
+    public void What_a_scenario_promises_besides_fails_when_it_is_broken()
+    {
+        var figures = Figures();
+        figures.Rounds[0].Broken.Add("n1 calls itself ready");
+        Assert.Equal("fault 1: n1 calls itself ready", Assert.Single(figures.Failures()));
+    }
+
+    [Fact]
+    public void What_was_acknowledged_while_a_disk_was_full_does_not_end_the_outage_that_follows()
+    {
+        var round = Round(1, 1);
+        round.ForgetAcknowledged();
+        Assert.False(round.AllAcknowledged);
+    }
+
     private static ChaosFigures Figures() => new()
     {
         History = History(leaderChanges: 1),
