@@ -14,10 +14,17 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     private readonly List<RequestItem> _underWay = [];
     private readonly List<Shunned> _shunned = [];
     private readonly List<RequestItem> _givenUp = [];
+    private readonly List<Denial> _denials = [];
     private uint _nextOther;
 
     /// <summary>A node that said nothing, or could not be reached, and is not asked first for a while.</summary>
     private readonly record struct Shunned(NodeId Node, long UntilMs, bool IsSilent);
+
+    /// <summary>
+    /// A node has said itself that it does not lead. Until it can have been elected meanwhile, another one's word that it does is old: two that
+    /// contradict each other would else be asked in turn without a pause, by every request that waits.
+    /// </summary>
+    private readonly record struct Denial(NodeId Node, long UntilMs);
 
     public GroupId Group => group;
 
@@ -124,7 +131,8 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// <param name="to">Another node.</param>
     /// <param name="nowMs">This turn's time.</param>
     /// <param name="mayPassOn">The node that is asked is not the leader, and may ask it.</param>
-    protected void Forward(RequestItem item, NodeId to, long nowMs, bool mayPassOn = false)
+    /// <param name="mostMs">What the node that is asked may take at most.</param>
+    protected void Forward(RequestItem item, NodeId to, long nowMs, bool mayPassOn = false, int mostMs = Limits.MaxTimeoutMs)
     {
         if (item.Request.HopsLeft == 0)
         {
@@ -142,7 +150,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         }
 
         // The other node gives up first: what it knows of the outcome is worth more than that no answer came.
-        left -= Math.Min(left / 10, ForwardMarginMs);
+        left = Math.Min(left - Math.Min(left / 10, ForwardMarginMs), mostMs);
         if (item.UnderWayAt >= 0)
         {
             // A read that was handed on and is back in the queue, because who was to prove it is leader no more.
@@ -190,6 +198,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             Trust(attempt.To);
             if (attempt.Reply?.Evidence is { Role: ServedRole.Leader } by)
             {
+                ForgetDenialOf(by.Node);
                 OnServed(Credible(by.Node));
             }
         }
@@ -240,6 +249,18 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         }
 
         return second;
+    }
+
+    /// <summary>The same, of those that were heard a moment ago and answer.</summary>
+    protected NodeId NextOtherHeard()
+    {
+        NodeId other = NextOther();
+        for (int tries = Loop.Node.Routing.ReplicasOf(group).Count; tries > 1 && !other.IsNone && (Loop.Node.IsAway(other) || IsShunned(other)); tries--)
+        {
+            other = NextOther();
+        }
+
+        return other.IsNone || Loop.Node.IsAway(other) || IsShunned(other) ? NodeId.None : other;
     }
 
     /// <summary>The group has another leader than before: what is with anybody else would wait for nothing.</summary>
@@ -327,7 +348,14 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         }
 
         item.Fruitless++;
+        if (reply is { Code: ErrorCode.WrongNode or ErrorCode.NoLeader })
+        {
+            ForgetDenialOf(asked);
+            _denials.Add(new Denial(asked, nowMs + Loop.Node.Options.ElectionTimeoutMs));
+        }
+
         NodeId leader = verdict.Next == NextStep.AskLeader ? Credible(verdict.Leader) : NodeId.None;
+        leader = HasDenied(leader, nowMs) ? NodeId.None : leader;
         if (verdict.Next != NextStep.AskSame)
         {
             OnHint(leader);
@@ -345,6 +373,31 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         else
         {
             Accept(item);
+        }
+    }
+
+    // At most one of each node with a replica.
+    private bool HasDenied(NodeId node, long nowMs)
+    {
+        foreach (Denial denial in _denials)
+        {
+            if (denial.Node == node && nowMs < denial.UntilMs)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void ForgetDenialOf(NodeId node)
+    {
+        for (int i = _denials.Count - 1; i >= 0; i--)
+        {
+            if (_denials[i].Node == node)
+            {
+                _denials.RemoveAt(i);
+            }
         }
     }
 

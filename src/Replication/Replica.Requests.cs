@@ -12,6 +12,8 @@ internal sealed partial class Replica
     private readonly List<AppliedWrite> _awaitingAll = [];
     private List<RequestItem> _batchItems = [];
     private long _batchStoredBytes;
+    private long _throughOthersUntilMs;
+    private long _nextScoutMs;
 
     /// <summary>An entry this replica proposed, and who waits for each of its commands, in order.</summary>
     private sealed record PendingEntry(ulong Index, ulong Term, List<RequestItem> Items);
@@ -38,6 +40,18 @@ internal sealed partial class Replica
             }
 
             Forward(item, other, Loop.NowMs);
+            return;
+        }
+
+        if (AnotherThatMayHearTheLeader(item) is { IsNone: false } another)
+        {
+            if (item.Request.IsWrite)
+            {
+                AssignId(item);
+            }
+
+            // Soon enough to be no silence: it may hear no leader either, and then it waits for one.
+            Forward(item, another, Loop.NowMs, mayPassOn: true, mostMs: Loop.Node.Options.ElectionTimeoutMs / 2);
             return;
         }
 
@@ -94,6 +108,38 @@ internal sealed partial class Replica
         {
             AssignId(item);
             ForwardToLeader(item);
+        }
+    }
+
+    /// <summary>
+    /// This replica has heard no leader for longer than an election takes, and other nodes are heard: one of them may hear it. One request
+    /// after the other goes out to see, and the rest follow the one that is served.
+    /// </summary>
+    private NodeId AnotherThatMayHearTheLeader(RequestItem item)
+    {
+        long nowMs = Loop.NowMs;
+        if (!LeaderNode.IsNone || item.Request.HopsLeft <= 1 || LeaderlessSinceMs > nowMs - Loop.Node.Options.ElectionTimeoutMs
+            || item.Request is { IsWrite: false, Read: not { Level: ReadLevel.Strong, OnUnmet: OnUnmet.Forward } }
+            || (nowMs >= _throughOthersUntilMs && nowMs < _nextScoutMs))
+        {
+            return NodeId.None;
+        }
+
+        NodeId another = NextOtherHeard();
+        _nextScoutMs = another.IsNone ? _nextScoutMs : nowMs + AttemptRule.MaxPauseMs;
+        return another;
+    }
+
+    protected override void OnServed(NodeId leader)
+    {
+        if (LeaderNode.IsNone)
+        {
+            bool isNews = Loop.NowMs >= _throughOthersUntilMs;
+            _throughOthersUntilMs = Loop.NowMs + Loop.Node.Options.ElectionTimeoutMs;
+            if (isNews)
+            {
+                RetryWaiting();
+            }
         }
     }
 

@@ -21,13 +21,14 @@ public sealed partial class StoreNode
 
     /// <summary>
     /// What this node has been told of another one speaks against nothing. A build that cannot say how its disk is gets the benefit of the
-    /// doubt: else no leadership would move in a cluster that is being upgraded, not even away from a node that stops.
+    /// doubt: else no leadership would move in a cluster that is being upgraded, not even away from a node that stops. So does every node with one that
+    /// is held at such a level itself, and is not told.
     /// </summary>
     internal bool IsFitToLead(NodeId peer) =>
         !Walls.IsOff(peer.Value, (long)WallMs(), ElapsedMs()) && HasWellDisk(peer);
 
     internal bool HasWellDisk(NodeId peer) =>
-        LevelOf(peer) < DiskReport.Since ? !peer.IsNone : _peerDisks.IsWell(peer, ElapsedMs());
+        Math.Min(LevelOf(peer), Options.MaxLevel) < DiskReport.Since ? !peer.IsNone : _peerDisks.IsWell(peer, ElapsedMs());
 
     /// <summary>
     /// Most seconds by which a group here is ahead of the slowest clock of its nodes. Who asks by such a clock is told that his request is old.

@@ -159,6 +159,9 @@ public sealed class HistoryClients
                     (UInt128)(ulong)(client.Number + 1), ++client.Sequence, WallMs(),
                     _sayWhatIsAcknowledged ? client.Sequence : 0),
             TimeoutMs = _timeoutMs,
+
+            // Every second client lets a node that cannot reach the leader ask through another one.
+            HopsLeft = client.Number % 2 == 0 ? (byte)1 : KvRequest.MostHops,
         };
         return new Attempt(kind, key, value, _cluster.Scheduler.NowMicros, request) { After = RevisionsOf(key).Newest };
     }

@@ -46,10 +46,12 @@ public sealed class SimulatedCluster
         Network = new SimulatedNetwork(Scheduler, Random.Fork(), options.Network, id => _nodes![id.Value - 1])
         {
             OnSend = (from, _, payload) => _promises.OnSend(from, payload),
+            OnForward = (from, request) => Forwards!.OnForwarded(from, request),
         };
         string[] names = [.. Enumerable.Range(1, options.Nodes).Select(n => $"n{n}")];
         _nodes = [.. Enumerable.Range(1, options.Nodes).Select(n => MakeNode(new NodeId((uint)n), names))];
         GroupTime = new GroupTime(Scheduler);
+        Forwards = new Forwards(Scheduler, _routing, Marks);
         Configurations = new ConfigurationHistory(_routing, Marks);
         _survival = new CommitSurvival(Configurations, _nodes);
         Placement = new PlacementDriver(this, _routing, Random.Fork(), options.ChangesFollowEpochs);
@@ -82,6 +84,8 @@ public sealed class SimulatedCluster
     public PlacementDriver Placement { get; }
 
     public GroupTime GroupTime { get; }
+
+    public Forwards Forwards { get; }
 
     public void StartAll()
     {

@@ -34,6 +34,31 @@ public sealed record FaultPlan
     /// <summary>Every move removes two voters in a row, and brings them back later.</summary>
     public bool OnlyTwoRemovals { get; init; }
 
+    /// <summary>A disk finishes nothing for up to 15 seconds.</summary>
+    public double HangingDisks { get; init; }
+
+    /// <summary>A disk is full but for some KiB for up to 20 seconds.</summary>
+    public double FullDisksForLong { get; init; }
+
+    /// <summary>Most wall clocks are off by the same, up to five minutes, and some time later right again.</summary>
+    public double WrongMajorities { get; init; }
+
+    /// <summary>A group loses most of its voters' nodes for up to 12 seconds, while requests for it go on.</summary>
+    public double LostMajorities { get; init; }
+
+    /// <summary>The same with kinds of faults that last, from a generator of their own: what has none of them is what it was without.</summary>
+    public FaultPlan WithLasting(SimulatedRandom random)
+    {
+        double Rate(double most) => random.Chance(0.25) ? most * (1 + random.Below(10)) / 10 : 0;
+        return this with
+        {
+            HangingDisks = Rate(0.15),
+            FullDisksForLong = Rate(0.1),
+            WrongMajorities = Rate(0.1),
+            LostMajorities = Rate(0.15),
+        };
+    }
+
     public static FaultPlan Draw(SimulatedRandom random)
     {
         double Rate(double most) => random.Chance(0.5) ? most * (1 + random.Below(10)) / 10 : 0;

@@ -8,7 +8,7 @@ namespace KvStore.Simulation;
 /// Does to a cluster what its plan says, at moments drawn from the seed, and counts what it did. A machine that went down comes back after a
 /// while. <see cref="Stop"/> ends all faults and heals everything: the liveness phase begins.
 /// </summary>
-public sealed class Nemesis
+public sealed partial class Nemesis
 {
     private readonly SimulatedCluster _cluster;
     private readonly SimulatedRandom _random;
@@ -19,9 +19,12 @@ public sealed class Nemesis
     private bool _started;
     private bool _stopped;
 
-    public Nemesis(SimulatedCluster cluster, FaultPlan plan)
+    /// <param name="cluster">All of it.</param>
+    /// <param name="plan">What is done, and how often.</param>
+    /// <param name="lasting">Draws what lasts, apart from the rest.</param>
+    public Nemesis(SimulatedCluster cluster, FaultPlan plan, SimulatedRandom lasting)
     {
-        (_cluster, _plan) = (cluster, plan);
+        (_cluster, _plan, _lasting) = (cluster, plan, lasting);
         _random = cluster.Random.Fork();
         foreach (SimulatedNode node in cluster.Nodes)
         {
@@ -55,14 +58,17 @@ public sealed class Nemesis
         Every(_plan.ClockJumps, "clock-jump", _ => JumpClock());
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
         EveryMove();
+        StartLasting();
     }
 
     public void Stop()
     {
         _stopped = true;
         _cluster.Network.HealForGood();
+        SetClocksRight();
         foreach (SimulatedNode node in _cluster.Nodes)
         {
+            node.DiskStandsStill = false;
             node.DiskSlowness = 1;
             node.Disk.CapacityBytes = long.MaxValue;
             node.Disk.FailSyncIn = 0;
@@ -82,7 +88,9 @@ public sealed class Nemesis
         }
     }
 
-    private void Every(double perSecond, string kind, Action<SimulatedNode> fault)
+    private void Every(double perSecond, string kind, Action<SimulatedNode> fault) => Every(_random, perSecond, kind, fault);
+
+    private void Every(SimulatedRandom random, double perSecond, string kind, Action<SimulatedNode> fault)
     {
         if (perSecond <= 0)
         {
@@ -90,21 +98,21 @@ public sealed class Nemesis
         }
 
         long mean = (long)(1_000_000 / perSecond);
-        _cluster.Scheduler.After(_random.Between(1, 2 * mean), kind, 0, () =>
+        _cluster.Scheduler.After(random.Between(1, 2 * mean), kind, 0, () =>
         {
             if (_stopped)
             {
                 return;
             }
 
-            SimulatedNode node = _cluster.Nodes[_random.Below(_cluster.Nodes.Count)];
+            SimulatedNode node = _cluster.Nodes[random.Below(_cluster.Nodes.Count)];
             if (node.Store is not null)
             {
                 Count(kind);
                 fault(node);
             }
 
-            Every(perSecond, kind, fault);
+            Every(random, perSecond, kind, fault);
         });
     }
 
@@ -248,7 +256,7 @@ public sealed class Nemesis
         }
 
         damage.Undo(node.Disk);
-        _cluster.Marks.Hit("damage-refused");
+        _cluster.Marks.Hit(CoverageMarks.DamageRefused);
         RestartLater(node);
         return true;
     }

@@ -49,10 +49,13 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     /// <summary>Sees every payload before it leaves.</summary>
     public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? OnSend { get; set; }
 
-    /// <summary>The same, for a scenario.</summary>
+    /// <summary>Sees every request that a node passes on.</summary>
+    public Action<NodeId, KvRequest>? OnForward { get; set; }
+
+    /// <summary>As <see cref="OnSend"/>, for a scenario.</summary>
     public Action<NodeId, NodeId, ReadOnlyMemory<byte>>? Sent { get; set; }
 
-    /// <summary>Sees every request that one node passes on to another, before it leaves.</summary>
+    /// <summary>As <see cref="OnForward"/>, for a scenario.</summary>
     public Action<NodeId, KvRequest>? PassedOn { get; set; }
 
     /// <summary>Every node keeps a connection to every other one up, whether it has something to say or not.</summary>
@@ -243,6 +246,8 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
     private void Forward(NodeId from, NodeId to, KvRequest request, IForwardCompletion completion)
     {
         PassedOn?.Invoke(from, request);
+        OnForward?.Invoke(from, request);
+
         // A request and its answer cross the network as bytes, over a connection: they may be late or never come, but not twice.
         var bytes = new ArrayBufferWriter<byte>();
         ushort level = Math.Min(LevelOf(from), LevelOf(to));

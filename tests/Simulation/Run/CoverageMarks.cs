@@ -26,6 +26,11 @@ public sealed class CoverageMarks
     public const string AppendRefusedAtFirstLevel = "append-refused-at-level-1";
     public const string AppendAfterUpgrade = "append-executed-after-a-cap-was-lifted";
     public const string TransactionAnsweredLate = "copy-of-a-transaction-answered-when-its-reads-were-superseded";
+    public const string AskedThroughAThirdNode = "asked-through-a-third-node";
+    public const string ForwardedWithoutMajority = "forwarded-to-a-group-without-its-majority";
+    public const string DamageRefused = "damage-refused";
+    public const string OneWayForGood = "one-way-link-for-good";
+    public const string HungForGood = "disk-hung-for-good";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
     private const string SectorTorn = "sector-torn";
@@ -47,7 +52,9 @@ public sealed class CoverageMarks
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
-        CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, TransactionAnsweredLate, .. Operations.OfType<string>(),
+        CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, TransactionAnsweredLate,
+        nameof(NodeEventKind.DiskSick), nameof(NodeEventKind.DiskShort), nameof(NodeEventKind.GroupsAhead), AskedThroughAThirdNode,
+        ForwardedWithoutMajority, DamageRefused, OneWayForGood, HungForGood, .. Operations.OfType<string>(),
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);

@@ -4,9 +4,10 @@ using KvStore.Protocol;
 namespace KvStore.Simulation;
 
 /// <summary>
-/// One node stays broken for good: dead, cut off, deaf (it sends and hears nothing) or mute (it hears and nothing of it arrives).
-/// The others are a majority of every group. They must serve every group, and leaders must stay: a node that cannot hear
-/// must not force elections for ever.
+/// One node stays broken for good: dead, cut off, deaf (it sends and hears nothing), mute (it hears and nothing of it arrives), or its disk
+/// finishes nothing. The others are a majority of every group. They must serve every group, and leaders must stay: a node that cannot hear
+/// must not force elections for ever. Or one link works in one direction only: then every node must serve every group, for each of
+/// them can be reached through another.
 /// </summary>
 internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom random)
 {
@@ -18,27 +19,49 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         CutOff,
         Deaf,
         Mute,
+        DiskHangs,
+        OneWayLink,
     }
 
     public void Run()
     {
+        // What was broken before has leaders move once more: to where the placement wants them, when a disk is well again or a clock right.
+        foreach (SimulatedNode node in cluster.Nodes)
+        {
+            node.Clock.WallOffsetMs = 0;
+        }
+
+        cluster.Scheduler.RunUntil(() => cluster.Nodes.All(n => n.Store is { DiskStatus.IsSick: false }), WellMicros);
+        cluster.Scheduler.RunFor(SettleMicros);
         SimulatedNode broken = cluster.Nodes[random.Below(cluster.Nodes.Count)];
-        var failure = (Failure)random.Below(4);
+        var failure = (Failure)random.Below(6);
         cluster.Tell($"for good: n{broken.Id} {failure}");
         Break(broken, failure);
 
-        SimulatedNode[] others = [.. cluster.Nodes.Where(n => n != broken)];
+        // Whoever hears nothing of a leader goes on asking for votes that nobody gives it: there, terms tell whether a leader changes.
+        bool isLink = failure == Failure.OneWayLink;
+        if (failure == Failure.DiskHangs)
+        {
+            // A disk of which nobody wants anything is not known to stand still.
+            WriteEverywhere();
+        }
+
+        SimulatedNode[] others = [.. cluster.Nodes.Where(n => isLink || n != broken)];
         cluster.Scheduler.RunFor(SettleMicros);
-        long elections = Elections(others);
+        long before = isLink ? Terms(others) : Elections(others);
         for (uint group = 1; group <= cluster.Routing.GroupCount; group++)
         {
             Write(new GroupId(group), others[random.Below(others.Length)], failure);
         }
 
         cluster.Scheduler.RunFor(WatchMicros);
-        Require(Elections(others) == elections, $"leaders still change {SettleMicros / 1_000_000} s after n{broken.Id} was {failure}");
+        long after = isLink ? Terms(others) : Elections(others);
+        Require(after == before, $"leaders still change {SettleMicros / 1_000_000} s after n{broken.Id} was {failure}");
         cluster.Marks.Hit(CoverageMarks.OneLeftBehind);
+        cluster.Marks.Hit(CoverageMarks.OneWayForGood, isLink ? 1 : 0);
+        cluster.Marks.Hit(CoverageMarks.HungForGood, failure == Failure.DiskHangs ? 1 : 0);
         cluster.Network.HealCuts();
+        broken.DiskStandsStill = false;
         if (failure == Failure.Dead)
         {
             cluster.Start(broken);
@@ -50,6 +73,20 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         if (failure == Failure.Dead)
         {
             cluster.Kill(broken);
+            return;
+        }
+
+        if (failure == Failure.DiskHangs)
+        {
+            broken.DiskStandsStill = true;
+            return;
+        }
+
+        if (failure == Failure.OneWayLink)
+        {
+            NodeId to = cluster.Nodes[(int)((broken.Id.Value + (uint)random.Below(cluster.Nodes.Count - 1)) % (uint)cluster.Nodes.Count)].Id;
+            cluster.Tell($"for good: nothing of n{broken.Id} arrives at n{to}");
+            cluster.Network.Cut(broken.Id, to);
             return;
         }
 
@@ -71,10 +108,23 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
     {
         KvReply? reply = null;
         at.Store!.Submit(
-            new KvRequest { Operation = new Put(KeyIn(group), new byte[8]), TimeoutMs = WriteTimeoutMs },
+            new KvRequest { Operation = new Put(KeyIn(group), new byte[8]), TimeoutMs = WriteTimeoutMs, HopsLeft = KvRequest.MostHops },
             new ReplySink(r => reply = r));
         cluster.Scheduler.RunUntil(() => reply is not null, (WriteTimeoutMs + 1000) * 1000L);
         Require(reply?.Code == ErrorCode.None, $"a write to group {group} at n{at.Id} ended as {reply?.Code} ({failure}): {reply?.Detail}");
+    }
+
+    private void WriteEverywhere()
+    {
+        for (uint group = 1; group <= cluster.Routing.GroupCount; group++)
+        {
+            foreach (SimulatedNode node in cluster.Nodes)
+            {
+                node.Store!.Submit(
+                    new KvRequest { Operation = new Put(KeyIn(new GroupId(group)), new byte[8]), TimeoutMs = WriteTimeoutMs },
+                    new ReplySink(_ => { }));
+            }
+        }
     }
 
     private byte[] KeyIn(GroupId group)
@@ -89,6 +139,9 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         }
     }
 
+    private static long Terms(SimulatedNode[] nodes) =>
+        nodes.SelectMany(n => n.Store!.Groups).GroupBy(g => g.Group).Sum(g => (long)g.Max(replica => replica.Term));
+
     private static long Elections(SimulatedNode[] nodes) => nodes.Sum(n => n.Store!.Counters.Elections);
 
     private static void Require(bool holds, string what)
@@ -99,6 +152,7 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         }
     }
 
+    private const long WellMicros = 60_000_000;
     private const long SettleMicros = 10_000_000;
     private const long WatchMicros = 5_000_000;
     private const int WriteTimeoutMs = 3_000;

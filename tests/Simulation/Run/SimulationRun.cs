@@ -39,9 +39,10 @@ public static class SimulationRun
         ClusterOptions options = Draw(seed, random);
         var cluster = new SimulatedCluster(options);
         var capped = new CappedNodes(cluster, seed);
-        FaultPlan drawn = FaultPlan.Draw(random);
+        var lasting = new SimulatedRandom(seed ^ LastingSalt);
+        FaultPlan drawn = FaultPlan.Draw(random).WithLasting(lasting);
         FaultPlan plan = change?.Invoke(drawn) ?? drawn;
-        var nemesis = new Nemesis(cluster, plan);
+        var nemesis = new Nemesis(cluster, plan, lasting);
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         var levels = new LevelClients(cluster);
         var appends = new AppendWriters(cluster, seed);
@@ -186,4 +187,6 @@ public static class SimulationRun
     private const long LivenessMicros = 60_000_000;
 
     private const long SmallestSegment = 64 * 1024;
+
+    private const ulong LastingSalt = 0x1A57_1265;
 }
