@@ -1,52 +1,41 @@
 namespace KvStore.Client;
 
-/// <summary>What a call of a batch does.</summary>
-public enum KvBatchVerb
-{
-    Get,
-    Put,
-    Delete,
-    Increment,
-    Append,
-}
-
-/// <summary>One call of a batch; what its verb does not use is left at its default.</summary>
-public sealed record KvBatchCall(KvBatchVerb Verb, KvKey Key)
-{
-    public KvValue Value { get; init; }
-
-    public long Delta { get; init; }
-
-    public long Initial { get; init; }
-
-    public Read? Read { get; init; }
-
-    public WriteOptions? Options { get; init; }
-}
-
 /// <summary>Calls that have nothing to do with each other and are made side by side.</summary>
-public sealed class KvBatch
+public sealed partial class KvBatch
 {
-    private readonly List<KvBatchCall> _calls = [];
+    private readonly List<(KvKey Key, Func<IKvStore, CancellationToken, ValueTask<KvBatchItem>> Make)> _calls = [];
 
-    public IReadOnlyList<KvBatchCall> Calls => _calls;
+    public int Count => _calls.Count;
 
-    public KvBatch Get(KvKey key, Read? read = null) => Add(new KvBatchCall(KvBatchVerb.Get, key) { Read = read });
-
-    public KvBatch Put(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(new KvBatchCall(KvBatchVerb.Put, key) { Value = value, Options = options });
-
-    public KvBatch Delete(KvKey key, WriteOptions? options = null) => Add(new KvBatchCall(KvBatchVerb.Delete, key) { Options = options });
-
-    public KvBatch Append(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(new KvBatchCall(KvBatchVerb.Append, key) { Value = value, Options = options });
-
-    public KvBatch Increment(KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null) =>
-        Add(new KvBatchCall(KvBatchVerb.Increment, key) { Delta = delta, Initial = initial, Options = options });
-
-    private KvBatch Add(KvBatchCall call)
+    /// <summary>Makes the calls of a store, each for itself: how a client does it, and what stands in for one may.</summary>
+    /// <param name="store">Whose Get, Put and so on are called.</param>
+    /// <param name="parallelism">Calls that may be under way at once.</param>
+    /// <param name="cancellationToken">Ends the waiting, not the writes.</param>
+    public async ValueTask<KvBatchResult> RunAsync(IKvStore store, int parallelism, CancellationToken cancellationToken = default)
     {
-        _calls.Add(call);
+        var items = new KvBatchItem[_calls.Count];
+        var limit = new ParallelOptions { MaxDegreeOfParallelism = parallelism, CancellationToken = cancellationToken };
+        await Parallel.ForAsync(0, items.Length, limit, async (i, stop) =>
+        {
+            (KvKey key, Func<IKvStore, CancellationToken, ValueTask<KvBatchItem>> make) = _calls[i];
+            try
+            {
+                items[i] = await make(store, stop).ConfigureAwait(false);
+            }
+            catch (KvException e)
+            {
+                items[i] = new KvBatchItem(key, null, null, null, e);
+            }
+        }).ConfigureAwait(false);
+        return new KvBatchResult(items);
+    }
+
+    private KvBatch Add(KvKey key, Func<IKvStore, CancellationToken, ValueTask<KvWrite>> make) => Add(key, async (store, cancellation) =>
+        new KvBatchItem(key, null, await make(store, cancellation).ConfigureAwait(false), null, null));
+
+    private KvBatch Add(KvKey key, Func<IKvStore, CancellationToken, ValueTask<KvBatchItem>> make)
+    {
+        _calls.Add((key, make));
         return this;
     }
 }

@@ -3,22 +3,11 @@ using KvStore.Protocol;
 namespace KvStore.Client;
 
 /// <summary>Writes that are done together or not at all: 1 to 512 of them, of keys with one <c>{tag}</c>, each seeing those before it.</summary>
-public sealed class KvTransaction
+public sealed partial class KvTransaction
 {
-    private readonly List<(KvKey Key, Func<KvKey, KeyWrite> Make)> _items = [];
+    private readonly List<(KvKey Key, KvCondition Condition, Func<ReadOnlyMemory<byte>, KvCondition, KeyWrite> Make)> _items = [];
 
     public int Count => _items.Count;
-
-    public KvTransaction Put(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(key, full => KeyWrites.Put(full, value, ConditionOf(options)));
-
-    public KvTransaction Delete(KvKey key, WriteOptions? options = null) => Add(key, full => KeyWrites.Delete(full, ConditionOf(options)));
-
-    public KvTransaction Increment(KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null) =>
-        Add(key, full => KeyWrites.Increment(full, delta, initial, ConditionOf(options)));
-
-    public KvTransaction Append(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(key, full => KeyWrites.Append(full, value, ConditionOf(options)));
 
     /// <summary>For all attempts together; null means the client's.</summary>
     public TimeSpan? Timeout { get; init; }
@@ -33,17 +22,15 @@ public sealed class KvTransaction
         var writes = new KeyWrite[_items.Count];
         for (int i = 0; i < writes.Length; i++)
         {
-            writes[i] = _items[i].Make(_items[i].Key.Under(prefix));
+            writes[i] = _items[i].Make(_items[i].Key.Under(prefix).Bytes, _items[i].Condition);
         }
 
         return new Batch(writes);
     }
 
-    private static KvCondition ConditionOf(WriteOptions? options) => options?.Condition ?? KvCondition.None;
-
-    private KvTransaction Add(KvKey key, Func<KvKey, KeyWrite> make)
+    private KvTransaction Add(KvKey key, WriteOptions? options, Func<ReadOnlyMemory<byte>, KvCondition, KeyWrite> make)
     {
-        _items.Add((key, make));
+        _items.Add((key, options?.Condition ?? KvCondition.None, make));
         return this;
     }
 }
