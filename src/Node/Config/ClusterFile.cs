@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace KvStore.Node.Config;
@@ -43,17 +44,42 @@ internal sealed class ClusterFile
     public static ClusterFile Parse(ReadOnlyMemory<byte> json, string file)
     {
         var result = new ClusterFile(file);
+        if (json.Span.StartsWith(Encoding.UTF8.Preamble))
+        {
+            // Editors of Windows put it there, and nobody can see it.
+            json = json[Encoding.UTF8.Preamble.Length..];
+        }
+
         try
         {
-            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip });
+            using var document = JsonDocument.Parse(
+                json, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
             result.ReadRoot(document.RootElement);
         }
         catch (JsonException e)
         {
-            throw new ConfigurationException($"{file} is not valid JSON: {e.Message}", e);
+            throw new ConfigurationException($"{file} is not valid JSON: {WhereAndWhat(json.Span, e)}", e);
         }
 
         return result;
+    }
+
+    /// <summary>As an editor counts: from 1, a column per character.</summary>
+    private static string WhereAndWhat(ReadOnlySpan<byte> json, JsonException failure)
+    {
+        int start = 0;
+        for (long line = failure.LineNumber ?? 0; line > 0; line--)
+        {
+            start += json[start..].IndexOf((byte)'\n') + 1;
+        }
+
+        int at = Math.Min(start + (int)(failure.BytePositionInLine ?? 0), json.Length);
+        string before = Encoding.UTF8.GetString(json[start..at]);
+        string rest = Encoding.UTF8.GetString(json[at..]).TrimStart();
+        string what = json.Trim(" \t\r\n"u8).IsEmpty ? "the file is empty"
+            : rest.Length == 0 ? "the file ends before the last { or [ is closed; is it cut short?"
+            : $"'{rest[0]}' cannot stand here; is a comma, a quote or a bracket missing before it?";
+        return $"line {(failure.LineNumber ?? 0) + 1}, column {before.Length + 1}: {what}";
     }
 
     private void ReadRoot(JsonElement root)
@@ -103,8 +129,8 @@ internal sealed class ClusterFile
             (SettingKind.Text or SettingKind.Choice or SettingKind.FilePath, JsonValueKind.String) => value.GetString()!,
             _ => null,
         };
-        return text is not null && setting.Reject(text) is null
-            ? text
+        return text is not null && setting.Reject(setting.Canonical(text)) is null
+            ? setting.Canonical(text)
             : throw Error(setting.Path, $"is {value.GetRawText()}", "it must be " + (setting.Reject(text ?? "?") ?? "a plain value"));
     }
 

@@ -83,7 +83,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
                 throw new ConfigurationException(UnknownSetting(path, source));
             }
 
-            var plain = setting.Kind is SettingKind.Flag or SettingKind.Choice ? value.ToLowerInvariant() : value;
+            var plain = setting.Canonical(setting.Kind is SettingKind.Flag or SettingKind.Choice ? value.ToLowerInvariant() : value);
             if (setting.Reject(plain) is { } wanted)
             {
                 throw new ConfigurationException($"{source} is \"{value}\"; {setting.Path} must be {wanted}");

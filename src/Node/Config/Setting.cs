@@ -27,6 +27,12 @@ public sealed record Setting(string Path, SettingKind Kind, string? Default, str
     public bool PowerOfTwo { get; init; }
     public IReadOnlyList<string> Choices { get; init; } = [];
 
+    /// <summary>Words that other programs use for one of the choices.</summary>
+    public IReadOnlyDictionary<string, string> Synonyms { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The choice that is meant; everything else as it is.</summary>
+    public string Canonical(string value) => Synonyms.GetValueOrDefault(value, value);
+
     /// <summary>Null when the value is acceptable, otherwise what would be.</summary>
     public string? Reject(string value) => Kind switch
     {

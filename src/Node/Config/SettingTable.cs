@@ -41,7 +41,13 @@ public static class SettingTable
             "File with the secret that nodes prove to each other, 16 to 1,024 bytes, relative to this file; empty: the environment variable KVSTORE__Security__ClusterSecret, or the file cluster-secret in the data folder if there is one."),
 
         new("log.level", Choice, "information", "Least important log lines shown.")
-            { Choices = ["verbose", "debug", "information", "warning", "error", "fatal"] },
+        {
+            Choices = ["verbose", "debug", "information", "warning", "error", "fatal"],
+            Synonyms = new Dictionary<string, string>
+            {
+                ["trace"] = "verbose", ["info"] = "information", ["warn"] = "warning", ["err"] = "error", ["critical"] = "fatal",
+            },
+        },
         new("log.format", Choice, "text", "Log lines for people or one JSON object per line.") { Choices = ["text", "json"] },
     ];
 

@@ -151,6 +151,37 @@ public sealed class ConfigurationTests : IDisposable
         Assert.Contains(_file, error.Message);
     }
 
+    [Fact]
+    public void F2_a_byte_order_mark_and_a_comma_too_many_are_read()
+    {
+        var configuration = Load("\uFEFF" + Minimal.Insert(Minimal.LastIndexOf('}'), ","));
+        Assert.Equal(Load(Minimal).Describe(), configuration.Describe());
+    }
+
+    [Theory]
+    [InlineData("", "line 1, column 1: the file is empty")]
+    [InlineData("{ \"clusterId\": \"ü\", x", "line 1, column 21: 'x' cannot stand here")]
+    [InlineData("{\n  \"clusterId\": \"a\"\n  \"groups\": 4\n}", "line 3, column 3: '\"' cannot stand here; is a comma")]
+    [InlineData("{\n  \"clusterId\": \"a\",\n  \"nodes\": [ {", "line 3, column 15: the file ends before")]
+    public void F2_what_is_no_JSON_is_told_as_an_editor_shows_it(string json, string message)
+    {
+        var error = Assert.Throws<ConfigurationException>(() => Load(json));
+        Assert.Contains(message, error.Message);
+        Assert.DoesNotContain("LineNumber", error.Message);
+        Assert.DoesNotContain("reader", error.Message);
+    }
+
+    [Theory]
+    [InlineData("info", "Information")]
+    [InlineData("warn", "Warning")]
+    [InlineData("trace", "Verbose")]
+    public void F2_levels_have_the_names_that_other_programs_give_them(string word, string level)
+    {
+        var inFile = Load(Minimal.Replace("\"nodes\"", $"\"log\": {{ \"level\": \"{word}\" }}, \"nodes\""));
+        Assert.Equal(level, $"{inFile.Cluster.Log.Level}");
+        Assert.Equal(level, $"{Load(Minimal, [], [new("Log:Level", word.ToUpperInvariant())]).Cluster.Log.Level}");
+    }
+
     [Theory]
     [InlineData("Raft:TickMs", "fast", "raft.tickMs must be a whole number")]
     [InlineData("Raft:TikMs", "50", "did you mean raft.tickMs")]
