@@ -70,7 +70,7 @@ internal sealed class FakeNode : IAsyncDisposable
         var ack = all with { Features = all.Features & client.Features };
         await Handshake.AcknowledgeAsync(transport.Output, ack, stopping);
         var options = new RequestServerOptions { Streams = (ack.Features & FeatureBits.Streams) != 0 };
-        return await RequestServer.ServeAsync(transport, handler, options, servers, stopping);
+        return await RequestServer.ServeAsync(transport, handler, options, servers, stopping: stopping);
     }
 
     public async ValueTask DisposeAsync()

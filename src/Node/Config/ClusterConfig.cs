@@ -19,6 +19,7 @@ public sealed record ClusterConfig
     public RaftSettings Raft { get; init; } = new();
     public ReadSettings Reads { get; init; } = new();
     public LimitSettings Limits { get; init; } = new();
+    public DoorSettings Doors { get; init; } = new();
     public UpgradeSettings Upgrade { get; init; } = new();
     public SecuritySettings Security { get; init; } = new();
     public LogSettings Log { get; init; } = new();

@@ -101,7 +101,13 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         var valueWidth = Values.Max(value => value.Value.Length);
         foreach (var value in Values)
         {
-            var meaning = value is { Path: "limits.memoryBytes", Value: "0" } ? $"; means {Cluster.Limits.MemoryBytes} now" : string.Empty;
+            var meaning = value switch
+            {
+                { Path: "limits.memoryBytes", Value: "0" } => $"; means {Cluster.Limits.MemoryBytes} now",
+                { Path: "doors.connections", Value: "0" } => $"; means {Cluster.Doors.Connections} now",
+                { Path: "doors.connectionsPerAddress", Value: "0" } => $"; means {Cluster.Doors.ConnectionsPerAddress} now",
+                _ => string.Empty,
+            };
             text.AppendLine($"{value.Path.PadRight(width)} = {value.Value.PadRight(valueWidth)}  ({value.Source}{meaning})");
         }
 
@@ -154,6 +160,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
                 RequestBytes = Int("limits.requestBytes"),
                 MemoryBytes = memory != 0 ? memory : Math.Max(MinMemoryBytes, (long)(AvailableMemory.Bytes * MemoryShare) / nodesHere),
             },
+            Doors = Doors(),
             Upgrade = new UpgradeSettings { MaxLevel = (ushort)Int("upgrade.maxLevel") },
             Security = new SecuritySettings { Insecure = value("security.insecure") == "true" },
             Log = new LogSettings
@@ -164,6 +171,18 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
         };
 
         int Int(string path) => int.Parse(value(path), CultureInfo.InvariantCulture);
+
+        DoorSettings Doors()
+        {
+            var connections = Int("doors.connections");
+            var doors = DoorSettings.Within(
+                DescriptorLimit.Value, nodesHere, nodes.Count, connections, Int("doors.connectionsPerAddress"))
+                ?? throw new ConfigurationException(
+                    $"this process may have {DescriptorLimit.Value} files and connections open, too few for {nodesHere} node(s)"
+                    + (connections == 0 ? "" : $" with doors.connections {connections} each")
+                    + $"; give it {DoorSettings.DescriptorsNeeded(nodesHere, nodes.Count, connections)} (ulimit -n)");
+            return doors with { HelloMs = Int("doors.helloMs"), IdleSeconds = Int("doors.idleSeconds") };
+        }
     }
 
     // Rules that need more than one value.

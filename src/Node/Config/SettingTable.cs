@@ -31,6 +31,11 @@ public static class SettingTable
         new("limits.requestBytes", Number, "4194304", "Longest request.") { Min = 4096, Max = Protocol.Limits.MaxRequestBytes },
         new("limits.memoryBytes", Number, "0", "Memory a node plans with: near it writes that grow are refused. 0 is 60 % of what the process may take (machine, control groups), shared by the nodes it runs.") { Min = 0 },
 
+        new("doors.connections", Number, "0", "Connections of clients to the REST port, and as many to the binary port. 0 is what the process may have open (ulimit -n) without what it needs itself, shared by the nodes it runs; 8,192 at most.") { Min = 0, Max = 1_000_000 },
+        new("doors.connectionsPerAddress", Number, "0", "Of these, connections from one address, or one IPv6 network of 64 bits. 0 is half of them.") { Min = 0, Max = 1_000_000 },
+        new("doors.helloMs", Number, "5000", "Milliseconds from a connection to its complete hello, on the binary and the peer port; later it is closed.") { Min = 100, Max = 60_000 },
+        new("doors.idleSeconds", Number, "300", "Seconds without a request after which a connection of a client is closed.") { Min = 1, Max = 86_400 },
+
         new("upgrade.maxLevel", Number, $"{Protocol.FeatureLevel.Max}",
             "Highest feature level this node says it knows; while one node of a group is held below, the build before can have every folder back.")
             { Min = Protocol.FeatureLevel.First, Max = Protocol.FeatureLevel.Max },

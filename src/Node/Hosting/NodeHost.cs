@@ -135,7 +135,11 @@ public sealed class NodeHost : IAsyncDisposable
         var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel, _config.Security.ClusterSecret);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
-            nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, refused => OnRefusedByCluster(identity, refused));
+            nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, refused => OnRefusedByCluster(identity, refused))
+        {
+            Places = _door!.Services.GetRequiredService<FrontDoor>().PeerPlaces,
+            HelloMs = _config.Doors.HelloMs,
+        };
         _peerPort = null; // the transport's from here on
         _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _transport, new BootTimeProvider(), _events.Add);
 

@@ -1,4 +1,5 @@
 using KvStore.Node.Config;
+using KvStore.Node.Doors;
 using KvStore.Node.Peers;
 using KvStore.Protocol;
 using KvStore.Replication;
@@ -25,6 +26,9 @@ internal sealed class FrontDoor : IDisposable
         _store = store;
         Peers = options.Peers;
         _headers = new KvHeaders(options.Config.ClusterId);
+        Bodies = new BodyRoom(options.Config.Limits.MemoryBytes is > 0 and var bytes ? Math.Min(BodyRoom.MostBytes, bytes / 16) : BodyRoom.MostBytes);
+        DoorSettings doors = options.Config.Doors;
+        Places = new Places(doors.Connections, doors.ConnectionsPerAddress, doors.PlacesForRefusals);
         _configuredNodes = new NodeDirectory(options.Config.Nodes);
     }
 
@@ -35,6 +39,16 @@ internal sealed class FrontDoor : IDisposable
     public Func<PeerCounters> Peers { get; }
 
     public RequestMeter Meter { get; } = new();
+
+    /// <summary>For bodies that have not come whole: a sixteenth of the node's memory, where that is known.</summary>
+    public BodyRoom Bodies { get; }
+
+    /// <summary>Of the REST port.</summary>
+    public Places Places { get; }
+
+    /// <summary>Of the peer port: connections that have not proved to be a node's. Those of a node are as many as there are nodes.</summary>
+    public Places PeerPlaces { get; } = new(
+        DoorSettings.StrangersAtPeerPort, DoorSettings.StrangersAtPeerPort, reservedPerNode: DoorSettings.ConnectionsPerNode);
 
     /// <summary>Null until the node has recovered.</summary>
     public StoreCalls? Store => _store();
@@ -108,6 +122,14 @@ internal sealed class FrontDoor : IDisposable
 
     public Problem Stopping() =>
         new(ErrorCode.Draining, $"Node {NodeName} is stopping; ask another node.") { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
+
+    public Problem Full() => new(
+        ErrorCode.Overloaded, $"Node {NodeName} has as many connections as it takes, and all are at work; try again in a moment or ask another node.")
+    {
+        Status = StatusCodes.Status503ServiceUnavailable,
+        Outcome = Outcome.NotApplied,
+        RetryAfterMs = HttpLimits.DefaultRetryAfterMs,
+    };
 
     public Problem Starting() => new(ErrorCode.Starting, StartingDetail) { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };
 

@@ -1,4 +1,5 @@
 using KvStore.Node.Binary;
+using KvStore.Node.Doors;
 using KvStore.Node.Hosting;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -28,15 +29,24 @@ public static class HttpFrontDoor
         builder.Services.AddSingleton(door);
         builder.Services.AddSingleton<IHostLifetime, HostedElsewhere>();
         builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton<IConnectionListenerFactory>(new DoorListenerFactory(logs));
         builder.WebHost.UseKestrelCore();
-        builder.WebHost.UseSockets(sockets => sockets.MaxReadBufferSize = HttpLimits.MaxReadBufferBytes);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            HttpLimits.Apply(kestrel.Limits);
+            HttpLimits.Apply(kestrel.Limits, options.Config.Doors);
             // This order is a contract: the addresses the server reports are in it.
-            kestrel.Listen(options.Http, listen => listen.Protocols = HttpProtocols.Http1);
-            kestrel.Listen(options.Binary, listen => listen.Run(binary.ServeAsync));
+            kestrel.Listen(new DoorEndPoint(options.Http, door.Places), listen =>
+            {
+                listen.Protocols = HttpProtocols.Http1;
+                listen.Use(DoorListenerFactory.ServeAsync);
+                listen.Use(RestDoor.ServeAsync);
+            });
+            kestrel.Listen(new DoorEndPoint(options.Binary, binary.Places), listen =>
+            {
+                listen.Use(DoorListenerFactory.ServeAsync);
+                listen.Run(binary.ServeAsync);
+            });
         });
 
         IReadOnlyList<Route> routes = Routes.Of(door, binary);

@@ -1,3 +1,4 @@
+using KvStore.Node.Config;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace KvStore.Node.Http;
@@ -5,9 +6,6 @@ namespace KvStore.Node.Http;
 /// <summary>Every limit of the front doors that Kestrel keeps for us, and what a client sees when it is reached.</summary>
 internal static class HttpLimits
 {
-    /// <summary>Both doors together. Full: the connection is closed at once.</summary>
-    public const int MaxConnections = 8192;
-
     /// <summary>
     /// What Kestrel takes from a socket before anybody asks for it, on either door. Full: TCP slows the client down. Its default of
     /// 1 MiB would let connections that nobody reads from hold eight times as much.
@@ -39,15 +37,12 @@ internal static class HttpLimits
     /// <summary>From the first byte of a request to the end of its headers. Late: 408.</summary>
     public static readonly TimeSpan RequestHeadersTimeout = TimeSpan.FromSeconds(15);
 
-    /// <summary>An idle connection is closed after this.</summary>
-    public static readonly TimeSpan KeepAliveTimeout = TimeSpan.FromSeconds(130);
-
     /// <summary>What Retry-After says when the store itself gave no time.</summary>
     public const int DefaultRetryAfterMs = 1000;
 
-    public static void Apply(KestrelServerLimits limits)
+    /// <summary>How many connections there may be is said by <see cref="Doors.Places"/>.</summary>
+    public static void Apply(KestrelServerLimits limits, DoorSettings doors)
     {
-        limits.MaxConcurrentConnections = MaxConnections;
         limits.MaxRequestLineSize = MaxRequestLineBytes;
         limits.MaxRequestHeadersTotalSize = MaxRequestHeadersBytes;
         limits.MaxRequestHeaderCount = MaxRequestHeaderCount;
@@ -55,6 +50,6 @@ internal static class HttpLimits
         limits.MinRequestBodyDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
         limits.MinResponseDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
         limits.RequestHeadersTimeout = RequestHeadersTimeout;
-        limits.KeepAliveTimeout = KeepAliveTimeout;
+        limits.KeepAliveTimeout = TimeSpan.FromSeconds(doors.IdleSeconds);
     }
 }

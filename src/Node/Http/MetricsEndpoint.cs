@@ -1,4 +1,5 @@
 using KvStore.Node.Binary;
+using KvStore.Node.Doors;
 using KvStore.Node.Peers;
 using KvStore.Replication;
 
@@ -14,6 +15,8 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         door.Meter.Write(text);
         WriteBinary(text, binary.Counters);
         WritePeers(text, door.Peers());
+        text.Gauge("kvstore_rest_unfinished_body_bytes", "Memory for bodies of REST requests that have not come whole.", door.Bodies.HeldBytes);
+        WriteDoors(text, ("rest", door.Places.Counters), ("binary", binary.Places.Counters), ("peer", door.PeerPlaces.Counters));
         if (door.Store is { } store)
         {
             WriteStore(text, store.Counters());
@@ -56,6 +59,26 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
             "kvstore_peer_incarnations_refused_total", "Of those, the ones that said more starts than are believed.", counters.IncarnationsRefused);
         text.Counter("kvstore_peer_malformed_total", "Connections of the peer port closed for foreign bytes.", counters.MalformedConnections);
         text.Counter("kvstore_peer_lane_full_total", "Payloads for other nodes dropped at a full queue.", counters.DroppedLaneFull);
+    }
+
+    private static void WriteDoors(PrometheusText text, params (string Door, PlacesCounters Counters)[] doors)
+    {
+        Write("places", "gauge", "Connections that the port takes; of the peer port, those that have not proved to be a node's.", c => c.Places);
+        Write("connections", "gauge", "Connections of the port.", c => c.Open);
+        Write("connections_accepted_total", "counter", "Connections accepted.", c => c.Accepted);
+        Write("made_room_total", "counter", "Connections closed because a newcomer needed the place and nothing was owed to them.", c => c.MadeRoom);
+        Write("idle_too_long_total", "counter", "Connections closed because nothing was asked on them.", c => c.IdleTooLong);
+        Write("refused_total", "counter", "Connections that found no place and could be told so.", c => c.Refused);
+        Write("dropped_total", "counter", "Connections that found no place and were closed without a word.", c => c.Dropped);
+
+        void Write(string name, string type, string help, Func<PlacesCounters, double> value)
+        {
+            text.Family($"kvstore_door_{name}", type, help);
+            foreach ((string door, PlacesCounters counters) in doors)
+            {
+                text.Sample($"kvstore_door_{name}", $"door=\"{door}\"", value(counters));
+            }
+        }
     }
 
     private static void WriteStore(PrometheusText text, NodeCounters counters)

@@ -1,3 +1,4 @@
+using KvStore.Node.Doors;
 using KvStore.Node.Logging;
 using KvStore.Protocol;
 using Microsoft.AspNetCore.Http.Features;
@@ -19,8 +20,16 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
+        Place? place = context.Features.Get<Place>();
+        place?.Begin();
         try
         {
+            if (RestDoor.Judge(context, place, door) is { } full)
+            {
+                await door.WriteProblemAsync(context, full);
+                return;
+            }
+
             // Before routing, which sees the path with its dot segments already collapsed: /v1/kv/a/../b would be /v1/kv/b.
             string rawTarget = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
             if (KeyInUrl.HasDotSegment(KeyInUrl.PathOf(rawTarget)))
@@ -81,6 +90,10 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
             context.Response.Clear();
             await door.WriteProblemAsync(
                 context, new Problem(ErrorCode.Internal, "The node failed while handling this request; its log has the reason."));
+        }
+        finally
+        {
+            place?.End();
         }
     }
 

@@ -181,10 +181,11 @@ internal sealed class PeerLink
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
         timeout.CancelAfter(DialTimeoutMs);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        Socket? socket = null;
         PeerConnection? connection = null;
         try
         {
+            socket = new Socket(SocketType.Stream, ProtocolType.Tcp); // there may be no descriptor left: later, as everything here
             await socket.ConnectAsync(_address.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
             var answer = await Handshake.DialAsync(connection, _hello, Secret, timeout.Token).ConfigureAwait(false);
@@ -200,7 +201,7 @@ internal sealed class PeerLink
         }
 
         connection?.Dispose();
-        socket.Dispose();
+        socket?.Dispose();
         return null;
     }
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
+using KvStore.Node.Doors;
 using KvStore.Node.Logging;
 using KvStore.Protocol;
 using KvStore.Replication;
@@ -14,10 +15,10 @@ internal sealed class PeerListener(
     Socket listener, PeerGate gate, StoreNode store, PeerMeter meter, ILogger log, Action<string, Exception> failed,
     Action<HelloRefused> refusedByPeer)
 {
-    /// <summary>Connections at one time, strangers who have not said hello included. One more is closed at once.</summary>
-    private const int MaxConnections = 256;
-    private const int HelloTimeoutMs = 5000;
-    private const int AcceptRetryMs = 100;
+    private const int AcceptRetryMs = 10;
+
+    /// <summary>For telling somebody why it has to go.</summary>
+    private const int LastWordTimeoutMs = 500;
 
     /// <summary>
     /// Who dials again and again, a node that waits for its upgrade or a stranger, must not fill the log: one line of a kind, for each
@@ -34,6 +35,15 @@ internal sealed class PeerListener(
     // The connection in use per peer. A new one replaces it: the peer has dialled again, so the old one is dead to it.
     private readonly Dictionary<NodeId, CancellationTokenSource> _current = [];
 
+    /// <summary>
+    /// For connections that have not said who they are; those of a node have places of their own. The oldest stranger makes room for the next,
+    /// so none of them keeps a node out.
+    /// </summary>
+    public required Places Places { get; init; }
+
+    /// <summary>From accept to a complete hello.</summary>
+    public required int HelloMs { get; init; }
+
     public async Task RunAsync(CancellationToken stop)
     {
         try
@@ -45,14 +55,10 @@ internal sealed class PeerListener(
                     continue;
                 }
 
-                if (_connections.Count >= MaxConnections)
+                if (Enter(socket) is { } place)
                 {
-                    meter.Refused();
-                    socket.Dispose();
-                    continue;
+                    _connections.Run(() => ServeAsync(socket, place, stop));
                 }
-
-                _connections.Run(() => ServeAsync(socket, stop));
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -67,6 +73,11 @@ internal sealed class PeerListener(
     {
         try
         {
+            while (Places.IsFull)
+            {
+                await Task.Delay(AcceptRetryMs, stop).ConfigureAwait(false);
+            }
+
             return await listener.AcceptAsync(stop).ConfigureAwait(false);
         }
         catch (SocketException e)
@@ -82,9 +93,28 @@ internal sealed class PeerListener(
         }
     }
 
-    private async Task ServeAsync(Socket socket, CancellationToken stop)
+    private Place? Enter(Socket socket)
     {
-        using var own = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        try
+        {
+            if (Places.TryEnter(socket.RemoteEndPoint) is { } place)
+            {
+                return place;
+            }
+        }
+        catch (SocketException)
+        {
+            // the other side is gone already
+        }
+
+        meter.Refused();
+        socket.Dispose();
+        return null;
+    }
+
+    private async Task ServeAsync(Socket socket, Place place, CancellationToken stop)
+    {
+        using var own = CancellationTokenSource.CreateLinkedTokenSource(stop, place.Ended);
         using var owned = socket;
         var remote = "?";
         var peer = NodeId.None;
@@ -92,7 +122,7 @@ internal sealed class PeerListener(
         {
             remote = $"{socket.RemoteEndPoint}"; // throws when the other side is gone already
             using var connection = new PeerConnection(socket);
-            if (await AdmitAsync(connection, remote, own.Token).ConfigureAwait(false) is { } hello)
+            if (await AdmitAsync(connection, remote, place, own.Token).ConfigureAwait(false) is { } hello)
             {
                 peer = hello.NodeId;
                 remote = $"{hello.NodeName} ({remote})";
@@ -119,20 +149,34 @@ internal sealed class PeerListener(
         finally
         {
             Leave(peer, own);
+            place.Dispose();
         }
     }
 
-    private async Task<PeerHello?> AdmitAsync(PeerConnection connection, string remote, CancellationToken stop)
+    private async Task<PeerHello?> AdmitAsync(PeerConnection connection, string remote, Place place, CancellationToken stop)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        timeout.CancelAfter(HelloTimeoutMs);
-        var received = await Handshake.ReceiveAsync(connection.Input, timeout.Token).ConfigureAwait(false);
+        timeout.CancelAfter(HelloMs);
+        ReceivedHello received;
+        try
+        {
+            received = await Handshake.ReceiveAsync(connection.Input, timeout.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (place.Ended.IsCancellationRequested)
+        {
+            meter.Refused();
+            using var limit = new CancellationTokenSource(LastWordTimeoutMs);
+            await Handshake.RefuseAsync(connection.Output, Full(), limit.Token).ConfigureAwait(false);
+            return null;
+        }
+
         var hello = received.Peer ?? throw new PeerProtocolException(received.Failure ?? "a client does not belong on the peer port");
 
         // The secret first: nothing that a stranger says is looked at, let alone written down.
         var (proof, unproved) = await SecretRule.ApplyAsync(connection, received, gate.Secret, gate.Self, timeout.Token).ConfigureAwait(false);
         if ((unproved ?? gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level)) is not { } refused)
         {
+            place.TryReserve(hello.NodeName);
             await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), proof, timeout.Token).ConfigureAwait(false);
             return hello;
         }
@@ -147,6 +191,9 @@ internal sealed class PeerListener(
         await Handshake.RefuseAsync(connection.Output, refused, proof, timeout.Token).ConfigureAwait(false);
         return null;
     }
+
+    private HelloRefused Full() => new(
+        HelloRefusal.TooManyConnections, $"{gate.Self} has as many connections as it takes that have not said who they are; say so at once");
 
     private async Task ReceiveAsync(PeerConnection connection, NodeId peer, CancellationToken stop) => await connection.ReceiveAsync(
         Limits.MaxPeerFrameBytes,

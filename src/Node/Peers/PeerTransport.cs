@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using KvStore.Node.Config;
+using KvStore.Node.Doors;
 using KvStore.Protocol;
 using KvStore.Replication;
 
@@ -59,11 +60,17 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
 
     public PeerCounters Counters => _meter.Read() with { IncarnationsRefused = _gate.IncarnationsRefused };
 
+    /// <summary>Of the peer port.</summary>
+    public required Places Places { get; init; }
+
+    /// <summary>From accept to a complete hello on the peer port.</summary>
+    public required int HelloMs { get; init; }
+
     /// <summary>Opens both directions: payloads now reach the store.</summary>
     public void Start(StoreNode store)
     {
         _store = store;
-        var listener = new PeerListener(_listener, _gate, store, _meter, _log, _failed, OnRefusedByDialler);
+        var listener = new PeerListener(_listener, _gate, store, _meter, _log, _failed, OnRefusedByDialler) { Places = Places, HelloMs = HelloMs };
         _loops = Task.WhenAll(
             [
                 RunAsync("peer port", listener.RunAsync),

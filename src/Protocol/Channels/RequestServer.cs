@@ -22,6 +22,7 @@ public sealed class RequestServer
     private readonly RequestServerOptions _options;
     private readonly AnswerStreams _streams;
     private readonly IncomingFrame _incoming;
+    private readonly Action? _pinged;
     private readonly Signal _room = new();
     private readonly Func<bool> _mustNotRead;
 
@@ -39,8 +40,9 @@ public sealed class RequestServer
     private ConnectionEnd? _end;
 
     private RequestServer(
-        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions options, RequestServers servers)
+        IDuplexPipe transport, Action<KvRequest, ReplyTicket> handler, RequestServerOptions options, RequestServers servers, Action? pinged)
     {
+        _pinged = pinged;
         _transport = transport;
         _handler = handler;
         _options = options;
@@ -54,17 +56,19 @@ public sealed class RequestServer
     /// Serves a connection whose handshake is finished, until the client closes it, something is wrong with it, or stopping is
     /// cancelled. On stopping and on an orderly close by the client nothing more is read, what is open is still answered, and the
     /// handler must answer everything it was given. It is called on the reading loop, one request at a time, and must not block.
-    /// Closes the transport (completes both halves, disposes it if it is disposable); never faults. Without servers it is alone.
+    /// Closes the transport (completes both halves, disposes it if it is disposable); never faults. Without servers it is alone. Pinged is
+    /// called on the reading loop at each ping: a client that asks nothing is there all the same.
     /// </summary>
     public static async Task<ConnectionEnd> ServeAsync(
         IDuplexPipe transport,
         Action<KvRequest, ReplyTicket> handler,
         RequestServerOptions? options = null,
         RequestServers? servers = null,
+        Action? pinged = null,
         CancellationToken stopping = default)
     {
         servers ??= new RequestServers();
-        var server = new RequestServer(transport, handler, options ?? new RequestServerOptions(), servers);
+        var server = new RequestServer(transport, handler, options ?? new RequestServerOptions(), servers, pinged);
         var writing = Task.Run(server.WriteAsync, CancellationToken.None);
         var streaming = server._options.Streams ? Task.Run(server.StreamAsync, CancellationToken.None) : Task.CompletedTask;
         servers.Join(server);
@@ -316,6 +320,7 @@ public sealed class RequestServer
             case FrameKind.Request:
                 return OnRequest(frame.Sequence, frame.PayloadSpan(ref scratch));
             case FrameKind.Ping:
+                _pinged?.Invoke();
                 lock (_gate)
                 {
                     _outbound.Collecting.Write(FrameKind.Pong, FrameFlags.None, frame.Sequence, []);

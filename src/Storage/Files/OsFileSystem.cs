@@ -61,7 +61,7 @@ public sealed partial class OsFileSystem : IFileSystem
     public void SyncDirectory(string path)
     {
         // .NET cannot open a directory, and without this call a created or renamed file may be gone after a power cut.
-        int descriptor = open(path.Length == 0 ? "." : path, OpenReadOnly | OpenDirectory | OpenCloseOnExec);
+        int descriptor = OpenFolder(path);
         if (descriptor < 0)
         {
             throw new StorageException("cannot open directory to sync it", path, 0, Marshal.GetLastPInvokeError());
@@ -85,7 +85,7 @@ public sealed partial class OsFileSystem : IFileSystem
     public IDisposable? TryLock(string directory)
     {
         // The directory itself: a file in it can be removed, and whoever comes next makes and locks another one.
-        int descriptor = open(directory, OpenReadOnly | OpenDirectory | OpenCloseOnExec);
+        int descriptor = OpenFolder(directory);
         if (descriptor < 0)
         {
             throw new StorageException("cannot lock", directory, 0, Marshal.GetLastPInvokeError());
@@ -144,6 +144,9 @@ public sealed partial class OsFileSystem : IFileSystem
     private const int LockOrFail = 4;
     private const int Interrupted = 4;
     private const int WouldBlock = 11;
+    private const int TooManyInSystem = 23;
+    private const int TooManyInProcess = 24;
+    private const int DescriptorPollMicroseconds = 10_000;
     private const int BadDescriptor = 9;
     private const int InvalidArgument = 22;
     private const int NoLocks = 37;
@@ -154,6 +157,9 @@ public sealed partial class OsFileSystem : IFileSystem
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int close(int descriptor);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int usleep(uint microseconds);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int flock(int descriptor, int operation);
@@ -195,14 +201,41 @@ public sealed partial class OsFileSystem : IFileSystem
 
     private static T Run<T>(string what, string path, Func<T> call, long offset = 0)
     {
-        try
+        while (true)
         {
-            return call();
+            try
+            {
+                return call();
+            }
+            catch (IOException failure) when (IsOutOfDescriptors(Errno(failure)))
+            {
+                WaitForDescriptor();
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                throw new StorageException(what, path, offset, Errno(failure), failure);
+            }
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+    }
+
+    /// <summary>
+    /// The process, or the machine, has as many files open as it may. Nothing is lost by that, and somebody will close one: the call waits, as it
+    /// would for a disk that is slow, and whoever watches over slow disks sees that.
+    /// </summary>
+    private static bool IsOutOfDescriptors(int errno) => errno is TooManyInProcess or TooManyInSystem;
+
+    private static void WaitForDescriptor() => _ = usleep(DescriptorPollMicroseconds);
+
+    private static int OpenFolder(string path)
+    {
+        int descriptor;
+        while ((descriptor = open(path.Length == 0 ? "." : path, OpenReadOnly | OpenDirectory | OpenCloseOnExec)) < 0
+            && IsOutOfDescriptors(Marshal.GetLastPInvokeError()))
         {
-            throw new StorageException(what, path, offset, Errno(failure), failure);
+            WaitForDescriptor();
         }
+
+        return descriptor;
     }
 
     /// <summary>On Unix the runtime keeps the system's error number in HResult; codes of its own have the top bit set.</summary>

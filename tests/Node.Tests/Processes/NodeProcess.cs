@@ -16,18 +16,17 @@ internal sealed class NodeProcess : IDisposable
     }
 
     /// <summary>Starts it and reads its output until a line has the mark.</summary>
-    public static async Task<NodeProcess> StartAsync(string config, string data, string mark, params string[] arguments)
+    public static Task<NodeProcess> StartAsync(string config, string data, string mark, params string[] arguments) =>
+        StartAsync(["dotnet"], config, data, mark, arguments);
+
+    /// <summary>The same for a process that may have so many files and sockets open.</summary>
+    public static Task<NodeProcess> StartWithinAsync(int descriptors, string config, string data, string mark, params string[] arguments) =>
+        StartAsync(["bash", "-c", $"ulimit -n {descriptors}; exec dotnet \"$@\"", "-"], config, data, mark, arguments);
+
+    private static async Task<NodeProcess> StartAsync(string[] program, string config, string data, string mark, string[] arguments)
     {
-        ProcessStartInfo start = new("dotnet")
-        {
-            ArgumentList = { Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), "--config", config, "--data", data },
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        foreach (string argument in arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
+        string[] all = [.. program[1..], Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), "--config", config, "--data", data, .. arguments];
+        ProcessStartInfo start = new(program[0], all) { RedirectStandardOutput = true, RedirectStandardError = true };
 
         // Would have a say in an ordinary web application; must have none here.
         start.Environment["ASPNETCORE_URLS"] = "http://0.0.0.0:1";
@@ -44,6 +43,10 @@ internal sealed class NodeProcess : IDisposable
         Assert.True(marked.Task.IsCompleted, $"The node ended without '{mark}':\n{node.Output}");
         return node;
     }
+
+    public bool HasEnded => _process.HasExited;
+
+    public int Id => _process.Id;
 
     public string Output
     {

@@ -71,7 +71,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
             return;
         }
 
-        if (await RequestBody.ReadAsync(context.Request, door.Config.Limits.RequestBytes, context.RequestAborted) is not { } body)
+        if (await RequestBody.ReadAsync(context.Request, door.Config.Limits.RequestBytes, door.Bodies, context.RequestAborted) is not { } body)
         {
             context.Response.Headers.Connection = "close";
             await door.WriteProblemAsync(context, Problem.BodyTooLarge("requestBytes", door.Config.Limits.RequestBytes));

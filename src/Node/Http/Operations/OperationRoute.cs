@@ -79,7 +79,7 @@ internal abstract class OperationRoute(FrontDoor door)
     protected async ValueTask<byte[]?> ReadBodyAsync(HttpContext context, string limitName, int limit)
     {
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, door.Draining);
-        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, end.Token);
+        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, door.Bodies, end.Token);
         if (body is null)
         {
             // The rest of the body is not worth reading: the connection ends with this answer.
