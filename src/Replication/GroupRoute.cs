@@ -157,6 +157,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             TakeFromUnderWay(item.UnderWayAt).GiveUpAttempt();
         }
 
+        if (!Loop.Node.Forwards.TryTake(to, item.Source))
+        {
+            OnNoPlace(item, to, nowMs);
+            return;
+        }
+
         item.UnderWayAt = _underWay.Count;
         _underWay.Add(item);
         Loop.Forward(item, to, item.Request with
@@ -166,6 +172,20 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             TimeoutMs = left,
             Epoch = Loop.Node.Routing.Epoch,
         });
+    }
+
+    /// <summary>Too much is with that node already. What may have been applied waits: of anything else it is known that it was not.</summary>
+    private void OnNoPlace(RequestItem item, NodeId to, long nowMs)
+    {
+        if (item.MayHaveApplied)
+        {
+            item.PauseUntilMs = nowMs + AttemptRule.FirstPauseMs;
+            Wait(item);
+            return;
+        }
+
+        Loop.Complete(item, Replies.Overloaded(
+            $"As many requests as may be are with {Loop.Node.NameOf(to)} already, of all connections or of this one for its share"));
     }
 
     /// <summary>A write that came without an id gets one before it leaves this node: what is sent twice is then executed once.</summary>

@@ -43,5 +43,8 @@ public interface IReplySink
     /// <summary>Nobody wants the answer any more: a read that still waits for its turn need not be executed. Asked on a worker's thread.</summary>
     bool IsUnwanted => false;
 
+    /// <summary>Whose request it is, where several share the node's places for requests; null: of nobody who has to share them.</summary>
+    RequestSource? Source => null;
+
     void Complete(KvReply reply);
 }

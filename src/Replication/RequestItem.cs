@@ -12,6 +12,8 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
     /// <summary>Of the request; a write that came without one has one once its loop has seen it.</summary>
     public RequestId? Id { get; private set; } = request.Id;
 
+    public RequestSource? Source => sink.Source;
+
     public GroupId Group => group;
     public int VirtualNode => virtualNode;
 
@@ -101,7 +103,7 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
         }
 
         _completed = true;
-        node.RequestEnded(Request);
+        node.RequestEnded(Request, sink.Source);
         sink.Complete(reply);
     }
 }

@@ -288,6 +288,7 @@ public sealed class ShardLoop
         }
     }
 
+    /// <summary>The item has a place among those that are with that node (<see cref="ForwardPlaces"/>); the attempt gives it back.</summary>
     internal void Forward(RequestItem item, NodeId to, KvRequest request)
     {
         _counters.Forwards++;
@@ -764,12 +765,18 @@ internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to,
     public void Replied(KvReply reply)
     {
         Reply = reply;
-        loop.Post(this);
+        End();
     }
 
     public void Lost(bool notSent)
     {
         NotSent = notSent;
+        End();
+    }
+
+    private void End()
+    {
+        loop.Node.Forwards.GiveBack(to, item.Source);
         loop.Post(this);
     }
 }

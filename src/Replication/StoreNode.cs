@@ -39,6 +39,7 @@ public sealed partial class StoreNode : IDisposable
         RoomOnDisk = new DiskRoom(options.Wal.SegmentBytes, OnGrowthChanged, OnEntriesChanged);
         _startTimestamp = time.GetTimestamp();
         _rules = new RequestRules(options.Limits, options.Routing);
+        Forwards = new ForwardPlaces(options.NodeNames.Count, options.MaxForwardsPerNode);
         Walls = new WallClocks(options.NodeNames.Count, options.Self.Value);
         Disk = new DiskWatch(options.Workers, OnDiskChanged);
         _peerDisks = new PeerDisks(options.NodeNames.Count, validMs: 2 * options.ElectionTimeoutMs);
@@ -175,6 +176,9 @@ public sealed partial class StoreNode : IDisposable
 
     internal ITransport Transport { get; }
 
+    /// <summary>For requests that are with other nodes.</summary>
+    internal ForwardPlaces Forwards { get; }
+
     /// <summary>Every entry a local replica applies, in order, and the replica's term. For the simulator's checkers.</summary>
     internal Action<GroupId, ulong, Entry>? Applied { get; set; }
 
@@ -239,10 +243,10 @@ public sealed partial class StoreNode : IDisposable
             return;
         }
 
-        if (!TryAdmit(request))
+        if (WhyNotAdmitted(request, sink.Source) is { } full)
         {
             Interlocked.Increment(ref _overloaded);
-            sink.Complete(Replies.Overloaded($"This node has {Options.MaxInFlightRequests} requests in flight"));
+            sink.Complete(Replies.Overloaded(full));
             return;
         }
 
@@ -473,10 +477,12 @@ public sealed partial class StoreNode : IDisposable
 
     internal void HandedOver() => Interlocked.Decrement(ref _loopsToHandOver);
 
-    internal void RequestEnded(KvRequest request)
+    internal void RequestEnded(KvRequest request, RequestSource? source)
     {
+        long bytes = ChargedBytes(request);
         Interlocked.Decrement(ref _inFlight);
-        Interlocked.Add(ref _inFlightBytes, -ChargedBytes(request));
+        Interlocked.Add(ref _inFlightBytes, -bytes);
+        source?.End(bytes);
     }
 
     /// <summary>Once a tick: compares this node's wall clock with the others'.</summary>
@@ -533,17 +539,23 @@ public sealed partial class StoreNode : IDisposable
 
     internal ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
 
-    private bool TryAdmit(KvRequest request)
+    // Null: it has its place among the requests in flight. The first request of a source needs no share.
+    private string? WhyNotAdmitted(KvRequest request, RequestSource? source)
     {
+        long charged = ChargedBytes(request);
         int count = Interlocked.Increment(ref _inFlight);
-        long bytes = Interlocked.Add(ref _inFlightBytes, ChargedBytes(request));
-        if (count <= Options.MaxInFlightRequests && (bytes <= Options.MaxInFlightBytes || count == 1))
+        long bytes = Interlocked.Add(ref _inFlightBytes, charged);
+        (int own, long ownBytes) = source?.Begin(charged) ?? (1, charged);
+        bool fits = count <= Options.MaxInFlightRequests && (bytes <= Options.MaxInFlightBytes || count == 1);
+        if (fits && (own == 1 || (FairShare.Allows(Options.MaxInFlightRequests, count, own) && FairShare.Allows(Options.MaxInFlightBytes, bytes, ownBytes))))
         {
-            return true;
+            return null;
         }
 
-        RequestEnded(request);
-        return false;
+        RequestEnded(request, source);
+        return fits
+            ? $"This connection has its share of the requests that this node takes in flight ({own - 1} of {count - 1}, {ownBytes - charged:N0} of {bytes - charged:N0} bytes)"
+            : $"This node has {Options.MaxInFlightRequests} requests or {Options.MaxInFlightBytes:N0} bytes of them in flight";
     }
 
     private void DeliverByLoop(PeerMessages all)

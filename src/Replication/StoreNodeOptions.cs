@@ -46,6 +46,12 @@ public sealed record StoreNodeOptions
     /// <summary>Requests submitted and not answered; beyond it <see cref="StoreNode.Submit"/> answers Overloaded.</summary>
     public int MaxInFlightRequests { get; init; } = 16_384;
 
+    /// <summary>
+    /// Of these, requests that are with one other node; one more is answered Overloaded. A quarter, so that a node which does not answer
+    /// leaves room for what others answer. Both numbers are shared fairly between connections (<see cref="FairShare"/>).
+    /// </summary>
+    public int MaxForwardsPerNode { get; init; } = 4096;
+
     /// <summary>Key and value bytes of those requests; beyond it Overloaded.</summary>
     public long MaxInFlightBytes { get; init; } = 128L << 20;
 

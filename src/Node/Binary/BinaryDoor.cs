@@ -1,12 +1,16 @@
 using System.Collections.Frozen;
 using System.Diagnostics;
+using System.IO.Pipelines;
 using System.Net;
+using KvStore.Node.Config;
+using KvStore.Node.Doors;
 using KvStore.Node.Http;
 using KvStore.Node.Logging;
 using KvStore.Node.Peers;
 using KvStore.Protocol;
 using KvStore.Replication;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Connections.Features;
 
 namespace KvStore.Node.Binary;
@@ -15,11 +19,8 @@ namespace KvStore.Node.Binary;
 /// The binary front door: clients, and other nodes passing a request on. Kestrel accepts, Protocol frames and correlates, the
 /// store answers; what is decided here is who may come in.
 /// </summary>
-internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log)
+internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log) : IDisposable
 {
-    /// <summary>From accept to a complete hello. Late: the connection is closed.</summary>
-    public static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>
     /// A request from outside has so many hops, whatever it says: two nodes that each believe the other leads must not play
     /// ball with it.
@@ -31,8 +32,14 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     private static readonly RequestServerOptions WithoutStreams = new();
     private static readonly RequestServerOptions WithStreams = new() { Streams = true };
 
+    /// <summary>A node asks for all its clients, and stops by itself at as much.</summary>
+    private static readonly RequestServerOptions OfNodes = new() { MaxInFlight = new RequestChannelOptions().MaxInFlight };
+
     /// <summary>Clients that dial again and again, while a node starts or for ever, must not fill its log: one line of a kind.</summary>
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
+
+    /// <summary>For telling somebody why it has to go.</summary>
+    private static readonly TimeSpan LastWordTimeout = TimeSpan.FromMilliseconds(500);
 
     private readonly BinaryMeter _meter = new();
     private readonly RequestServers _servers = new();
@@ -40,6 +47,11 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     private readonly LogThrottle _late = new(TimeProvider.System, LineInterval);
     private readonly FrozenDictionary<HelloRefusal, LogThrottle> _refused =
         Enum.GetValues<HelloRefusal>().ToFrozenDictionary(reason => reason, _ => new LogThrottle(TimeProvider.System, LineInterval));
+
+    /// <summary>Of the binary port.</summary>
+    public Places Places { get; } = new(
+        door.Config.Doors.Connections, door.Config.Doors.ConnectionsPerAddress, door.Config.Doors.PlacesForRefusals,
+        1000L * door.Config.Doors.IdleSeconds, DoorSettings.ConnectionsPerNode);
 
     public BinaryCounters Counters => _meter.Read() with
     {
@@ -51,20 +63,35 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     /// <summary>Asks every client to go elsewhere with what is new. They are served until the port closes.</summary>
     public void GoAway(GoAwayReason reason, int drainMs) => _servers.GoAway(new GoAway(reason, drainMs));
 
+    public void Dispose() => Places.Dispose();
+
     public async Task ServeAsync(ConnectionContext connection)
     {
+        Place place = connection.Features.GetRequiredFeature<Place>();
         _meter.Opened();
         try
         {
-            if (await GreetAsync(connection) is { } features)
+            if (await GreetAsync(connection, place) is { } visitor)
             {
+                using CancellationTokenRegistration ended = place.Ended.UnsafeRegister(
+                    static state => ((ConnectionContext)state!).Abort(new ConnectionAbortedException("somebody else needs the place")), connection);
                 CancellationToken stopping =
                     connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? CancellationToken.None;
-                RequestServerOptions options = (features & FeatureBits.Streams) != 0 ? WithStreams : WithoutStreams;
+                RequestServerOptions options = visitor.IsNode ? OfNodes
+                    : (visitor.Features & FeatureBits.Streams) != 0 ? WithStreams : WithoutStreams;
+
+                // Who has proved to be a node was given its share where its clients asked.
+                RequestSource? source = visitor.HasProved ? null : new RequestSource();
                 OnEnd(
                     connection.RemoteEndPoint,
-                    await RequestServer.ServeAsync(connection.Transport, Submit, options, _servers, stopping));
+                    await RequestServer.ServeAsync(
+                        connection.Transport, (request, ticket) => Submit(request, ticket, place, source), options, _servers, place.Heard, stopping));
             }
+        }
+        catch (OperationCanceledException) when (place.Ended.IsCancellationRequested)
+        {
+            _meter.Refused();
+            await SayFullAsync(connection.Transport.Output);
         }
         catch (Exception error) when (error is OperationCanceledException or IOException)
         {
@@ -77,11 +104,14 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         }
     }
 
-    // The features both sides have, or null when the connection is over.
-    private async Task<FeatureBits?> GreetAsync(ConnectionContext connection)
+    /// <summary>Who has been let in, and the features both sides have. Without a cluster secret nobody proves anything.</summary>
+    private readonly record struct Visitor(FeatureBits Features, bool IsNode, bool HasProved);
+
+    // Null when the connection is over.
+    private async Task<Visitor?> GreetAsync(ConnectionContext connection, Place place)
     {
-        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
-        deadline.CancelAfter(HelloTimeout);
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed, place.Ended);
+        deadline.CancelAfter(door.Config.Doors.HelloMs);
         ReceivedHello received = await Handshake.ReceiveAsync(connection.Transport.Input, deadline.Token);
         if (received is { Client: null, Peer: null })
         {
@@ -93,7 +123,9 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         var (proof, unproved) = received.Client is null
             ? default
             : await SecretRule.ApplyAsync(connection.Transport, received, door.Config.Security.ClusterSecret, door.NodeName, deadline.Token);
-        if ((unproved ?? Refusal(received, store)) is { } refusal)
+        bool isNode = received.Client is { } client && (proof is not null || door.Config.Security.ClusterSecret is null) && IsNode(client.ClientName);
+        bool reserved = isNode && proof is not null && place.TryReserve(received.Client!.ClientName);
+        if ((unproved ?? (place.IsBeyond ? Full() : Refusal(received, store))) is { } refusal)
         {
             _meter.Refused();
             if (_refused[refusal.Reason].TryEnter(out long leftOut))
@@ -113,7 +145,12 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
             Epoch = store.Routing().Epoch,
         };
         await Handshake.AcknowledgeAsync(connection.Transport.Output, ack, proof, deadline.Token);
-        return ack.Features;
+        if (!reserved)
+        {
+            place.Greeted();
+        }
+
+        return new Visitor(ack.Features, isNode, isNode && proof is not null);
     }
 
     private HelloRefused? Refusal(ReceivedHello received, StoreCalls? store)
@@ -142,9 +179,33 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         return store is null ? new HelloRefused(HelloRefusal.Starting, $"{door.NodeName} is reading its log; try again in a moment") : null;
     }
 
-    private void Submit(KvRequest request, ReplyTicket ticket) => door.Submit(
-        request.HopsLeft > MaxHops ? request with { HopsLeft = MaxHops } : request,
-        new TicketSink(ticket, request, door.Meter, Stopwatch.GetTimestamp()));
+    private bool IsNode(string name) => door.Config.Nodes.Any(node => node.Id == name && name != door.NodeName);
+
+    private HelloRefused Full() => new(
+        HelloRefusal.TooManyConnections,
+        $"{door.NodeName} has as many connections as it takes; use those that are open, try again in a moment, or ask another node");
+
+    /// <summary>It had said nothing yet, and somebody else needs the place.</summary>
+    private async Task SayFullAsync(PipeWriter output)
+    {
+        using CancellationTokenSource limit = new(LastWordTimeout);
+        try
+        {
+            await Handshake.RefuseAsync(output, Full(), limit.Token);
+        }
+        catch (Exception error) when (error is OperationCanceledException or IOException or InvalidOperationException)
+        {
+            // it has gone by itself
+        }
+    }
+
+    private void Submit(KvRequest request, ReplyTicket ticket, Place place, RequestSource? source)
+    {
+        place.Begin();
+        door.Submit(
+            request.HopsLeft > MaxHops ? request with { HopsLeft = MaxHops } : request,
+            new TicketSink(ticket, request, door.Meter, place, source, Stopwatch.GetTimestamp()));
+    }
 
     private void OnEnd(EndPoint? remote, ConnectionEnd end)
     {
@@ -192,8 +253,11 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
             + "(since the last such line: {LeftOut} more)")]
     private static partial void LogFrameTimedOut(ILogger log, EndPoint? remote, int timeoutMs, long leftOut);
 
-    private sealed class TicketSink(ReplyTicket ticket, KvRequest request, RequestMeter meter, long started) : IReplySink
+    private sealed class TicketSink(
+        ReplyTicket ticket, KvRequest request, RequestMeter meter, Place place, RequestSource? source, long started) : IReplySink
     {
+        public RequestSource? Source => source;
+
         public bool IsUnwanted => ticket.IsCancelled;
 
         public void Complete(KvReply reply)
@@ -202,6 +266,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
 
             // False means that the client has gone; what was done stays done.
             ticket.TryComplete(reply);
+            place.End();
         }
     }
 }

@@ -11,7 +11,7 @@ namespace KvStore.Node.Peers;
 /// </summary>
 internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSecret? secret = null) : IAsyncDisposable
 {
-    /// <summary>Requests that may wait for a connection; one more is given back as not sent.</summary>
+    /// <summary>Requests that may wait for a connection; one more is answered Overloaded at once.</summary>
     private const int MaxWaiting = 4096;
     private const int DialTimeoutMs = 1000;
 
@@ -69,9 +69,10 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
             // A channel that closed under our hands proves that it sent nothing: once more over a new one.
             for (var attempt = 0; attempt < 2 && end == RequestEnd.NotSent; attempt++)
             {
-                var channel = _channel is { IsOpen: true } open ? open : await ConnectAsync().ConfigureAwait(false);
+                (var channel, bool isFull) = _channel is { IsOpen: true } open ? (open, false) : await ConnectAsync().ConfigureAwait(false);
                 if (channel is null)
                 {
+                    end = isFull ? RequestEnd.Full : end;
                     break;
                 }
 
@@ -84,6 +85,10 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
             if (end == RequestEnd.Unsupported)
             {
                 completion.Replied(NotKnownThere);
+            }
+            else if (end == RequestEnd.Full)
+            {
+                completion.Replied(FullLink);
             }
             else if (reply is not null)
             {
@@ -105,14 +110,23 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
         Detail = "The node that would have to answer is of an older version and does not know this request; upgrade all nodes.",
     };
 
-    private async Task<RequestChannel?> ConnectAsync()
+    /// <summary>Of the link, not of the node at its other end: that one is not asked for less because of it.</summary>
+    private static KvReply FullLink { get; } = new()
+    {
+        Code = ErrorCode.Overloaded,
+        Outcome = Outcome.NotApplied,
+        Detail = "The connection to the node that would have to answer takes no more requests or bytes at the moment; nothing was written, try again later.",
+        RetryAfterMs = 100,
+    };
+
+    private async Task<(RequestChannel? Channel, bool IsFull)> ConnectAsync()
     {
         Task<RequestChannel?> dialling;
         lock (_gate)
         {
             if (_stop.IsCancellationRequested || _waiting >= MaxWaiting || (_dialling is null && Environment.TickCount64 < _pauseUntil))
             {
-                return null;
+                return (null, _waiting >= MaxWaiting);
             }
 
             _waiting++;
@@ -121,18 +135,19 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
 
         var channel = await dialling.ConfigureAwait(false);
         Interlocked.Decrement(ref _waiting);
-        return channel;
+        return (channel, false);
     }
 
     private async Task<RequestChannel?> DialAsync()
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         timeout.CancelAfter(DialTimeoutMs);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        Socket? socket = null;
         PeerConnection? connection = null;
         RequestChannel? channel = null;
         try
         {
+            socket = new Socket(SocketType.Stream, ProtocolType.Tcp); // there may be no descriptor left: later, as everything here
             await socket.ConnectAsync(peer.Binary.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
             var answer = await Handshake.DialAsync(connection, hello, secret, timeout.Token).ConfigureAwait(false);
@@ -149,7 +164,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
         if (channel is null)
         {
             connection?.Dispose();
-            socket.Dispose();
+            socket?.Dispose();
         }
 
         lock (_gate)
