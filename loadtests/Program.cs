@@ -6,7 +6,8 @@ using KvStore.LoadTests.Servers;
 Command[] commands =
 [
     RunCommand.Create(), BenchCommand.Create(), LevelsCommand.Create(), AllocationsCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
-    ChaosCommand.Create(), ChaosCommand.CreateCheck(), CatchUpCommand.Create(),
+    ChaosCommand.Create(), ChaosCommand.CreateCheck(), CatchUpCommand.Create(), HostileCommand.Create(), HostileCommand.CreateAttack(),
+    FuzzCommand.Create(),
 ];
 
 var command = commands.FirstOrDefault(known => args.Length > 0 && known.Name == args[0]);
