@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using KvStore.LoadTests.Chaos;
 using KvStore.LoadTests.CommandLine;
@@ -69,9 +70,10 @@ internal static class FuzzCommand
 
     private static FuzzPort Open(string port, ClusterFile cluster) => port switch
     {
-        "rest" => new RestFuzz(cluster.Nodes[0]),
-        "binary" => new BinaryFuzz(cluster.Nodes[0]),
-        "peer" => new PeerFuzz(cluster.Nodes[0], cluster, secret: null),
-        _ => new PeerFuzz(cluster.Nodes[0], cluster, new ClusterSecret(Encoding.UTF8.GetBytes(Secret))),
+        "rest" => new RestFuzz(new IPEndPoint(IPAddress.Parse(cluster.Nodes[0].Http.Host), cluster.Nodes[0].Http.Port)),
+        "binary" => new BinaryFuzz(cluster.Nodes[0].Binary),
+        _ => new PeerFuzz(
+            cluster.Nodes[0].Peer, cluster.ClusterId, [.. cluster.Nodes.Select(node => node.Name)],
+            port == "peer" ? null : new ClusterSecret(Encoding.UTF8.GetBytes(Secret))),
     };
 }

@@ -1,22 +1,17 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using KvStore.LoadTests.Servers;
 using KvStore.Protocol;
 
 namespace KvStore.LoadTests.Fuzz;
 
 /// <summary>Sends inputs to one port of one node, each drawn from a seed, and takes whatever comes back.</summary>
-internal abstract class FuzzPort(NodeAddress target)
+internal abstract class FuzzPort(IPEndPoint at)
 {
     private const int MostInputsPerConnection = 10;
 
     /// <summary>For an answer to what was sent, and the end of the connection.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
-
-    protected NodeAddress Target => target;
-
-    protected abstract IPEndPoint Address { get; }
 
     /// <summary>What is sent over one connection: bytes, and how many inputs they are.</summary>
     protected abstract IReadOnlyList<byte[]> Draw(Mutator mutator, int inputs);
@@ -65,7 +60,7 @@ internal abstract class FuzzPort(NodeAddress target)
         Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, LingerState = new LingerOption(true, 0) };
         try
         {
-            await socket.ConnectAsync(Address, cancellation);
+            await socket.ConnectAsync(at, cancellation);
             return socket;
         }
         catch
@@ -77,19 +72,15 @@ internal abstract class FuzzPort(NodeAddress target)
 }
 
 /// <summary>Requests that are nearly right, and bytes that are none.</summary>
-internal sealed class RestFuzz(NodeAddress target) : FuzzPort(target)
+internal sealed class RestFuzz(IPEndPoint at) : FuzzPort(at)
 {
-    protected override IPEndPoint Address => new(IPAddress.Parse(Target.Http.Host), Target.Http.Port);
-
     protected override IReadOnlyList<byte[]> Draw(Mutator mutator, int inputs) =>
         [.. Enumerable.Range(0, inputs).Select(_ => mutator.Next(10) == 0 ? mutator.Random() : mutator.Mutate(mutator.Draw(FuzzInputs.Rest)))];
 }
 
 /// <summary>A right hello, mostly, and frames whose payload is changed before or after their checksum is made.</summary>
-internal sealed class BinaryFuzz(NodeAddress target) : FuzzPort(target)
+internal sealed class BinaryFuzz(IPEndPoint at) : FuzzPort(at)
 {
-    protected override IPEndPoint Address => Target.Binary;
-
     protected override IReadOnlyList<byte[]> Draw(Mutator mutator, int inputs)
     {
         byte[] hello = mutator.Draw(FuzzInputs.Hellos);
@@ -111,10 +102,12 @@ internal sealed class BinaryFuzz(NodeAddress target) : FuzzPort(target)
 }
 
 /// <summary>What a stranger can say on the peer port: hellos that claim anything, and frames behind them. With the secret: proved ones.</summary>
-internal sealed class PeerFuzz(NodeAddress target, ClusterFile cluster, ClusterSecret? secret) : FuzzPort(target)
+/// <param name="at">The port.</param>
+/// <param name="clusterId">Of the cluster.</param>
+/// <param name="nodes">Names of its nodes; the first one is asked.</param>
+/// <param name="secret">Of the cluster, known to who asks; null: it has none.</param>
+internal sealed class PeerFuzz(IPEndPoint at, string clusterId, IReadOnlyList<string> nodes, ClusterSecret? secret) : FuzzPort(at)
 {
-    protected override IPEndPoint Address => Target.Peer;
-
     public override async Task<int> ConnectAsync(Mutator mutator, CancellationToken stop)
     {
         if (secret is null || mutator.Next(2) == 0)
@@ -158,9 +151,9 @@ internal sealed class PeerFuzz(NodeAddress target, ClusterFile cluster, ClusterS
 
     private PeerHello Hello(Mutator mutator)
     {
-        string[] names = [.. cluster.Nodes.Select(node => node.Name), "n9", "x\n\u001b[31m", new string('n', 300)];
+        string[] names = [.. nodes, "n9", "x\n\u001b[31m", new string('n', 300)];
         string name = mutator.Draw(names);
         return FuzzInputs.PeerHello(
-            mutator.Next(4) == 0 ? Encoding.Latin1.GetString(mutator.Random()) : cluster.ClusterId, name, mutator.Next(4) == 0 ? name : Target.Name, mutator);
+            mutator.Next(4) == 0 ? Encoding.Latin1.GetString(mutator.Random()) : clusterId, name, mutator.Next(4) == 0 ? name : nodes[0], mutator);
     }
 }

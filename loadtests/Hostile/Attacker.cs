@@ -8,8 +8,8 @@ namespace KvStore.LoadTests.Hostile;
 
 /// <summary>Carries an <see cref="Attack"/> out against one node, and again wherever the node has ended a part of it.</summary>
 /// <param name="target">The node.</param>
-/// <param name="from">Local address of every connection: another client, where the node tells clients apart by it.</param>
-internal sealed class Attacker(NodeAddress target, IPAddress from)
+/// <param name="local">Local address of every connection: another client, where the node tells clients apart by it.</param>
+internal sealed class Attacker(NodeAddress target, IPAddress local)
 {
     private const int IdleConnections = 8300;
     private const int SlowUploads = 2000;
@@ -50,7 +50,7 @@ internal sealed class Attacker(NodeAddress target, IPAddress from)
             try
             {
                 using Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, LingerState = new LingerOption(true, 0) };
-                socket.Bind(new IPEndPoint(from, 0));
+                socket.Bind(new IPEndPoint(local, 0));
                 await socket.ConnectAsync(to, stop);
                 Interlocked.Increment(ref _mounted);
                 await useAsync(socket, n);

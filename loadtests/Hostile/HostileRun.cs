@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using KvStore.LoadTests.Reports;
 using KvStore.LoadTests.Servers;

@@ -173,7 +173,7 @@ public sealed class CancelTests
         var servers = new RequestServers();
         var (near, far) = DuplexPipe.Create();
         var serving = RequestServer.ServeAsync(
-            far, (_, ticket) => ticket.TryStream(source), new RequestServerOptions { Streams = true }, servers, stopping.Token);
+            far, (_, ticket) => ticket.TryStream(source), new RequestServerOptions { Streams = true }, servers, stopping: stopping.Token);
         await using var channel = RequestChannel.Start(near, StreamTests.ChannelOptions);
         await using var reader = channel.Open(RequestChannelTests.Get("k"), 1_000);
         await StreamTests.UntilAsync(() => servers.OpenStreams == 1);

@@ -3,7 +3,7 @@ using System.Net;
 namespace KvStore.Node.Doors;
 
 /// <summary>A port since start; Open is now. Dropped: closed without a word, because even the places for refusals were taken.</summary>
-public readonly record struct PlacesCounters(long Places, long Open, long Accepted, long MadeRoom, long IdleTooLong, long Refused, long Dropped);
+public readonly record struct PlacesCounters(long Limit, long Open, long Accepted, long MadeRoom, long IdleTooLong, long Refused, long Dropped);
 
 /// <summary>
 /// The places for connections at one port. When they are taken, or one address has all it may have, a newcomer gets the place of a connection

@@ -53,6 +53,7 @@ public static class HttpFrontDoor
         OpenApiDescription.Add(builder.Services, routes, door.NodeName);
 
         WebApplication app = builder.Build();
+        app.Lifetime.ApplicationStopped.Register(binary.Dispose);
         RequestBoundary boundary = new(door, new KeyRoutes(routes), logs.CreateLogger<RequestBoundary>());
         app.Use(boundary.InvokeAsync);
         DocsPage.Use(app);

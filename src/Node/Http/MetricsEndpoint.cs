@@ -63,7 +63,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
 
     private static void WriteDoors(PrometheusText text, params (string Door, PlacesCounters Counters)[] doors)
     {
-        Write("places", "gauge", "Connections that the port takes; of the peer port, those that have not proved to be a node's.", c => c.Places);
+        Write("places", "gauge", "Connections that the port takes; of the peer port, those that have not proved to be a node's.", c => c.Limit);
         Write("connections", "gauge", "Connections of the port.", c => c.Open);
         Write("connections_accepted_total", "counter", "Connections accepted.", c => c.Accepted);
         Write("made_room_total", "counter", "Connections closed because a newcomer needed the place and nothing was owed to them.", c => c.MadeRoom);

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using KvStore.Node.Http;
@@ -49,7 +48,7 @@ public sealed class BodyRoomTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         }
 
         using HttpResponseMessage put = await door.Client.PutAsync("/v1/kv/other", new ByteArrayContent(new byte[900_000]));
-        Assert.Equal(HttpStatusCode.Created, put.StatusCode);
+        Assert.True(put.IsSuccessStatusCode);
         Assert.InRange(bodies.HeldBytes, 1, BodyRoom.MostBytes);
 
         // The first one has been told.
