@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -43,36 +42,6 @@ public sealed class FullHouseTests : IDisposable
             await PutAsync("n2", Random.Shared.Next());
             return await CounterAsync("n2", "kvstore_snapshots_taken_total") > 0;
         });
-        AssertAllRun();
-    }
-
-    [Fact]
-    public async Task B4_a_descriptor_that_cannot_be_had_is_waited_for()
-    {
-        await StartAsync(Names);
-        await ReadyAsync(Names);
-        using Socket admitted = await GreetAsync("n2");
-        await PutAsync("n2", 1);
-
-        // From here on n2 can open nothing: no connection in or out, no snapshot. 35 MB are more than two groups take without one.
-        await LimitAsync("n2", 20);
-        for (int i = 0; i < 70; i++)
-        {
-            await PutAsync("n2", i); // over the connection that there is
-        }
-
-        await DialAsync(20, Http("n2"));
-        await DialAsync(20, Peer("n2"));
-        Assert.True(await PingAsync(admitted));
-        await StopAsync("n1");
-        await StartAsync("n1");
-        AssertAllRun();
-        Close();
-
-        await LimitAsync("n2", 1024);
-        await ReadyAsync(Names);
-        await UntilAsync("n2 takes snapshots", async () => await CounterAsync("n2", "kvstore_snapshots_taken_total") > 0);
-        await PutAsync("n2", 1);
         AssertAllRun();
     }
 
@@ -167,14 +136,6 @@ public sealed class FullHouseTests : IDisposable
             AssertAllRun();
             throw;
         }
-    }
-
-    /// <summary>The soft limit of a process that runs: below what it has open already, it can open nothing more.</summary>
-    private async Task LimitAsync(string name, int descriptors)
-    {
-        using Process limit = Process.Start("prlimit", ["--pid", $"{_nodes[name].Id}", $"--nofile={descriptors}:"]);
-        await limit.WaitForExitAsync();
-        Assert.Equal(0, limit.ExitCode);
     }
 
     private async Task StopAsync(string name)
