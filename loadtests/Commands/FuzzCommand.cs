@@ -53,7 +53,7 @@ internal static class FuzzCommand
             }
 
             Environment.SetEnvironmentVariable(SecretVariable, withSecret ? Secret : null);
-            string data = OwnServers.PrepareData(outDirectory);
+            string data = OwnServers.PrepareData(withSecret ? Path.Combine(outDirectory, "with-secret") : outDirectory);
             string runDirectory = Path.Combine(data, ".run");
             var run = new FuzzRun(
                 cluster, new ClusterScript(arguments.Text("script"), arguments.Text("cluster"), data), new ServerProcesses(runDirectory), runDirectory, Progress.OnConsole());

@@ -27,7 +27,7 @@ internal sealed record AttackRound
 internal sealed record HostileFigures(IReadOnlyList<AttackRound> Rounds, int RoundsAsked, string? Breakdown)
 {
     /// <summary>Fewer answers to the other client in a round say nothing about it.</summary>
-    public const int LeastAnswers = 50;
+    public const int LeastAnswers = 20;
 
     public IEnumerable<string> Failures()
     {

@@ -1,6 +1,7 @@
 using KvStore.Node.Doors;
 using KvStore.Node.Logging;
 using KvStore.Protocol;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace KvStore.Node.Http;
@@ -70,9 +71,10 @@ internal sealed partial class RequestBoundary(FrontDoor door, KeyRoutes keys, IL
             context.Response.Headers.Connection = "close";
             await door.WriteProblemAsync(context, door.Stopping());
         }
-        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception error) when (
+            context.RequestAborted.IsCancellationRequested || error is ConnectionResetException or ConnectionAbortedException)
         {
-            // The client has gone: nobody is left to tell.
+            // The client has gone, which whoever reads its body may hear first: nobody is left to tell.
         }
         catch (Exception error)
         {
