@@ -16,9 +16,9 @@ Usage: scripts/packages.sh [--no-build] [--keep] [--port N]
   --port N     the nodes of kvctl dev listen on loopback from this port on, nine ports; without it one drawn at random
 
 Packs the solution, installs kvctl from the packages and starts its three nodes, makes a console project whose only package is the client, and runs in it
-what docs/client.md shows, snippet by snippet. NuGet's own folder is not touched.
+what docs/client.md shows, snippet by snippet; then a test project with the package for tests, and a test of it is run. NuGet's own folder is not touched.
 
-PASS when the tool answers, everything compiles without a warning, and the program runs to its end.
+PASS when the tool answers, everything compiles without a warning, the program runs to its end and the test passes.
 EOF
 }
 
@@ -108,5 +108,20 @@ dotnet build shop -v q -warnaserror > shop.log 2>&1 || { cat shop.log; fail "the
 dotnet shop/bin/Debug/net*/shop.dll > run.log 2>&1 || { cat run.log; fail "the page's snippets do not run"; }
 grep -q 'the page runs' run.log || { cat run.log; fail "the program did not come to its end"; }
 [ "$(tools/kvctl get greeting -o raw -e "localhost:$port")" = hello ] || fail "kvctl does not see what the program wrote"
+
+# The test project: test packages as the repository has them, the package for tests, the page's cluster.
+mkdir checks
+{
+  echo '<Project Sdk="Microsoft.NET.Sdk"><PropertyGroup><TargetFramework>net10.0</TargetFramework><ImplicitUsings>enable</ImplicitUsings>'
+  echo '<Nullable>enable</Nullable></PropertyGroup><ItemGroup>'
+  grep -E '"(Microsoft.NET.Test.Sdk|xunit|xunit.runner.visualstudio)"' "$OLDPWD/Directory.Packages.props" | sed 's/PackageVersion/PackageReference/'
+  echo "<PackageReference Include=\"KvStore.Testing\" Version=\"$version\" /></ItemGroup></Project>"
+} > checks/checks.csproj
+{
+  printf 'using KvStore.Client;\nusing KvStore.Testing;\nusing Xunit;\n\npublic sealed class Checks\n{\n[Fact]\npublic async Task A_leader_dies()\n{\n'
+  snippet cluster
+  printf 'Assert.Equal("new", there);\n}\n}\n'
+} > checks/Checks.cs
+dotnet test checks -v q -warnaserror > checks.log 2>&1 || { tail -20 checks.log; fail "a test with the package for tests does not pass in an empty project"; }
 
 echo "PASS: $(ls packages/*.nupkg | wc -l) packages, used from an empty project in $SECONDS s"

@@ -16,10 +16,14 @@ public class ReferenceTests
         ["Replication"] = ["Raft", "StateMachine", "Cluster", "Protocol", "Storage"],
         ["Node"] = ["Replication", "Storage", "Cluster", "Protocol"],
         ["ClientLib"] = ["Protocol"],
+        ["Client.Extensions"] = ["ClientLib", "Protocol"],
+        ["Client.AspNetCore"] = ["Client.Extensions", "ClientLib", "Protocol"],
+        ["MemoryDisk"] = ["Storage"],
+        ["Testing"] = ["ClientLib", "Protocol", "Node", "Replication", "Storage", "MemoryDisk"],
         ["Cli"] = ["ClientLib", "Protocol", "Node"],
         ["LoadTests"] = ["ClientLib", "Protocol"],
         ["Micro"] = ["Replication", "StateMachine", "Storage", "Raft", "Protocol"],
-        ["Simulation"] = ["Replication", "StateMachine", "Cluster", "Storage", "Raft", "Protocol"],
+        ["Simulation"] = ["Replication", "StateMachine", "Cluster", "Storage", "MemoryDisk", "Raft", "Protocol"],
         ["Simulation.Runner"] = ["Simulation"],
     };
 
@@ -29,6 +33,8 @@ public class ReferenceTests
         "Microsoft.AspNetCore.OpenApi", "Swashbuckle.AspNetCore.SwaggerUI",
         "Serilog", "Serilog.Extensions.Logging", "Serilog.Sinks.Console", "Serilog.Sinks.File",
         "System.CommandLine", "Spectre.Console",
+        "Microsoft.Extensions.Caching.Abstractions", "Microsoft.Extensions.DependencyInjection.Abstractions",
+        "Microsoft.Extensions.Diagnostics.HealthChecks", "Microsoft.Extensions.Options.ConfigurationExtensions",
         "Microsoft.CodeAnalysis.BannedApiAnalyzers", "Microsoft.VisualStudio.Threading.Analyzers",
     ];
 

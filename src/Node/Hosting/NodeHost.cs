@@ -39,6 +39,7 @@ public sealed class NodeHost : IAsyncDisposable
     private readonly ILoggerFactory _logs;
     private readonly ILogger _log;
     private readonly IFileSystem _files;
+    private readonly Func<ITransport, ITransport>? _network;
     private readonly StoreHandle _handle = new();
     private readonly TaskCompletionSource<int> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IDisposable? _lock;
@@ -49,6 +50,7 @@ public sealed class NodeHost : IAsyncDisposable
     private NodeThreads? _threads;
     private StoreNode? _store;
     private int _failing;
+    private volatile bool _killed;
     private bool _disposed;
 
     public NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs)
@@ -56,9 +58,17 @@ public sealed class NodeHost : IAsyncDisposable
     {
     }
 
-    internal NodeHost(ClusterConfig config, string name, string dataRoot, ILoggerFactory logs, IFileSystem files)
+    /// <param name="config">Of the whole cluster.</param>
+    /// <param name="name">Which of its nodes this is.</param>
+    /// <param name="dataRoot">Its folder is made below it.</param>
+    /// <param name="logs">Where it logs to.</param>
+    /// <param name="files">Its disk.</param>
+    /// <param name="network">What lies between the store and the peer connections, for who loses messages on purpose; null: nothing.</param>
+    internal NodeHost(
+        ClusterConfig config, string name, string dataRoot, ILoggerFactory logs, IFileSystem files, Func<ITransport, ITransport>? network = null)
     {
         _files = files;
+        _network = network;
         _config = config;
         _configured = config.Node(name);
         _directory = $"{Path.GetFullPath(dataRoot)}/{name}";
@@ -141,7 +151,7 @@ public sealed class NodeHost : IAsyncDisposable
             HelloMs = _config.Doors.HelloMs,
         };
         _peerPort = null; // the transport's from here on
-        _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _transport, new BootTimeProvider(), _events.Add);
+        _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _network?.Invoke(_transport) ?? _transport, new BootTimeProvider(), _events.Add);
 
         // The log's first segment is durable now. The mark has to be as well before a vote or an answer leaves: without it a
         // lost log would pass for a first start.
@@ -164,7 +174,21 @@ public sealed class NodeHost : IAsyncDisposable
     /// node that has failed is not drained: it may not answer anything any more. Also undoes a start that went half way.
     /// </summary>
     /// <param name="handOver">Whether others go on and shall lead what this node leads.</param>
-    public async Task StopAsync(bool handOver)
+    public Task StopAsync(bool handOver) => EndAsync(store => DrainAsync(store, handOver));
+
+    /// <summary>
+    /// Ends as a node whose machine loses its power: nothing is drained, handed over or answered, connections are cut. Threads still have to be
+    /// waited for, and what they cannot do any more is no failure.
+    /// </summary>
+    /// <param name="cutDisk">Called first. What its disk keeps is the caller's affair.</param>
+    internal Task KillAsync(Action cutDisk)
+    {
+        _killed = true;
+        cutDisk();
+        return EndAsync(_ => Task.CompletedTask);
+    }
+
+    private async Task EndAsync(Func<StoreNode, Task> drain)
     {
         if (_disposed)
         {
@@ -175,7 +199,7 @@ public sealed class NodeHost : IAsyncDisposable
         var started = Stopwatch.GetTimestamp();
         if (_store is not null && !_failed.Task.IsCompleted)
         {
-            await DrainAsync(_store, handOver).ConfigureAwait(false);
+            await drain(_store).ConfigureAwait(false);
         }
 
         var unanswered = _store?.InFlight ?? 0;
@@ -185,7 +209,7 @@ public sealed class NodeHost : IAsyncDisposable
         }
 
         var still = _threads is null || await WithinLimitAsync("the threads", _threads.StopAsync()).ConfigureAwait(false);
-        if (still && !_failed.Task.IsCompleted)
+        if (still && !_killed && !_failed.Task.IsCompleted)
         {
             _store?.AbandonRequests();
         }
@@ -193,7 +217,7 @@ public sealed class NodeHost : IAsyncDisposable
         // The doors last: what was abandoned is answered through them.
         if (_door is not null)
         {
-            using var limit = new CancellationTokenSource(DoorLimitMs);
+            using var limit = new CancellationTokenSource(_killed ? 0 : DoorLimitMs);
             await _door.StopAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await _door.DisposeAsync().ConfigureAwait(false);
         }
@@ -364,7 +388,7 @@ public sealed class NodeHost : IAsyncDisposable
     // The first one counts. It is said before it is known: whoever learns of it may end the process, and the reason with it.
     private void Fail(int exitCode, Action say)
     {
-        if (Interlocked.Exchange(ref _failing, 1) != 0)
+        if (_killed || Interlocked.Exchange(ref _failing, 1) != 0)
         {
             return;
         }

@@ -1,5 +1,4 @@
 using KvStore.Protocol;
-using KvStore.Simulation;
 using KvStore.Storage;
 
 namespace KvStore.Replication.Tests.Identity;

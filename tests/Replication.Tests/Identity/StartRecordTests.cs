@@ -1,5 +1,4 @@
 using KvStore.Protocol;
-using KvStore.Simulation;
 
 namespace KvStore.Replication.Tests.Identity;
 

@@ -2,7 +2,6 @@ using System.Buffers;
 using KvStore.Protocol;
 using KvStore.Raft;
 using KvStore.StateMachine;
-using KvStore.Simulation;
 using KvStore.Storage;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using KvStore.Raft;
-using KvStore.Simulation;
 
 namespace KvStore.Storage.Tests;
 

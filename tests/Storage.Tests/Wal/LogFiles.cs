@@ -1,5 +1,4 @@
 using KvStore.Raft;
-using KvStore.Simulation;
 
 namespace KvStore.Storage.Tests;
 

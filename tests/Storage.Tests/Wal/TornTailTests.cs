@@ -1,4 +1,3 @@
-using KvStore.Simulation;
 
 namespace KvStore.Storage.Tests;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text;
 using KvStore.Raft;
-using KvStore.Simulation;
 
 namespace KvStore.Storage.Tests;
 

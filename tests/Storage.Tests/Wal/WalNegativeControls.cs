@@ -1,4 +1,3 @@
-using KvStore.Simulation;
 using Xunit.Sdk;
 
 namespace KvStore.Storage.Tests;

@@ -1,4 +1,4 @@
-namespace KvStore.Simulation;
+namespace KvStore.MemoryDisk;
 
 /// <summary>
 /// The content of one simulated file. Pages hold what was written; for every sector touched since the last sync the synced

@@ -1,6 +1,6 @@
 using KvStore.Storage;
 
-namespace KvStore.Simulation;
+namespace KvStore.MemoryDisk;
 
 /// <summary>What happens at a power cut to what was written and not synced.</summary>
 public enum CrashMode
@@ -50,7 +50,7 @@ public sealed record DiskCounters
 /// A disk with a page cache in front of it, in memory and deterministic: the same seed and calls give the same disk. Reads see what
 /// was written; a power cut sees what was synced. Names behave in the same way: create, rename and delete are durable only after
 /// the directory is synced. A sync that fails leaves the sectors readable and clean, as Linux does: a later sync that succeeds
-/// does not save them.
+/// does not save them. Any thread may call, as with a real one; what comes of it is deterministic only where one thread does.
 /// </summary>
 public sealed class MemoryFileSystem : IFileSystem
 {
@@ -60,6 +60,7 @@ public sealed class MemoryFileSystem : IFileSystem
     private const int ErrorNoSpace = 28;
     private const int BlockBytes = 4096;
 
+    private readonly Lock _gate = new();
     private readonly Random _random;
     private readonly SortedDictionary<string, MemoryFile> _names = new(StringComparer.Ordinal);
     private readonly SortedSet<string> _directories = new(StringComparer.Ordinal);
@@ -105,90 +106,122 @@ public sealed class MemoryFileSystem : IFileSystem
 
     public void CreateDirectory(string path)
     {
-        for (string directory = path; !IsRoot(directory); directory = Parent(directory))
+        lock (_gate)
         {
-            if (_directories.Add(directory))
+            for (string directory = path; !IsRoot(directory); directory = Parent(directory))
             {
-                _unsyncedNames.Add(new NameChange(NameChangeKind.CreateDirectory, directory, null, null));
+                if (_directories.Add(directory))
+                {
+                    _unsyncedNames.Add(new NameChange(NameChangeKind.CreateDirectory, directory, null, null));
+                }
             }
         }
     }
 
-    public bool Exists(string path) => _names.ContainsKey(path) || IsDirectory(path);
+    public bool Exists(string path)
+    {
+        lock (_gate)
+        {
+            return _names.ContainsKey(path) || IsDirectory(path);
+        }
+    }
 
-    public IReadOnlyList<string> ListFiles(string directory) =>
-        [.. _names.Keys.Where(path => Parent(path) == directory).Select(path => path[(path.LastIndexOf('/') + 1)..])];
+    public IReadOnlyList<string> ListFiles(string directory)
+    {
+        lock (_gate)
+        {
+            return [.. _names.Keys.Where(path => Parent(path) == directory).Select(path => path[(path.LastIndexOf('/') + 1)..])];
+        }
+    }
 
     public IFile Create(string path)
     {
-        BeforeChange();
-        if (!IsDirectory(Parent(path)))
+        lock (_gate)
         {
-            throw new StorageException("cannot create", path, 0, ErrorNotFound);
-        }
+            BeforeChange();
+            if (!IsDirectory(Parent(path)))
+            {
+                throw new StorageException("cannot create", path, 0, ErrorNotFound);
+            }
 
-        if (_names.ContainsKey(path))
-        {
-            throw new StorageException("cannot create", path, 0, ErrorExists);
-        }
+            if (_names.ContainsKey(path))
+            {
+                throw new StorageException("cannot create", path, 0, ErrorExists);
+            }
 
-        MemoryFile file = new();
-        _names.Add(path, file);
-        _unsyncedNames.Add(new NameChange(NameChangeKind.Create, path, null, file));
-        return new Handle(this, file, path);
+            MemoryFile file = new();
+            _names.Add(path, file);
+            _unsyncedNames.Add(new NameChange(NameChangeKind.Create, path, null, file));
+            return new Handle(this, file, path);
+        }
     }
 
-    public IFile Open(string path) => new Handle(this, Find(path, "cannot open"), path);
+    public IFile Open(string path)
+    {
+        lock (_gate)
+        {
+            return new Handle(this, Find(path, "cannot open"), path);
+        }
+    }
 
     public void Rename(string from, string to)
     {
-        BeforeChange();
-        MemoryFile file = Find(from, "cannot rename");
-        if (_names.TryGetValue(to, out MemoryFile? replaced))
+        lock (_gate)
         {
-            _allocated -= InBlocks(replaced.Length);
-        }
+            BeforeChange();
+            MemoryFile file = Find(from, "cannot rename");
+            if (_names.TryGetValue(to, out MemoryFile? replaced))
+            {
+                _allocated -= InBlocks(replaced.Length);
+            }
 
-        _names.Remove(from);
-        _names[to] = file;
-        _unsyncedNames.Add(new NameChange(NameChangeKind.Rename, from, to, file));
+            _names.Remove(from);
+            _names[to] = file;
+            _unsyncedNames.Add(new NameChange(NameChangeKind.Rename, from, to, file));
+        }
     }
 
     public void Delete(string path)
     {
-        BeforeChange();
-        _allocated -= InBlocks(Find(path, "cannot delete").Length);
-        _names.Remove(path);
-        _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
+        lock (_gate)
+        {
+            BeforeChange();
+            _allocated -= InBlocks(Find(path, "cannot delete").Length);
+            _names.Remove(path);
+            _unsyncedNames.Add(new NameChange(NameChangeKind.Delete, path, null, null));
+        }
     }
 
     public void SyncDirectory(string path)
     {
-        BeforeChange();
-        Counters.DirectorySyncs++;
-        if (FailDirectorySyncIn > 0 && --FailDirectorySyncIn == 0)
+        lock (_gate)
         {
-            Counters.Faults++;
-            throw new StorageException("directory sync failed", path, 0, ErrorIo);
-        }
-
-        if (!IsDirectory(path))
-        {
-            throw new StorageException("cannot open directory to sync it", path, 0, ErrorNotFound);
-        }
-
-        if (SyncsLie || DirectorySyncsLie)
-        {
-            return;
-        }
-
-        for (int i = 0; i < _unsyncedNames.Count; i++)
-        {
-            NameChange change = _unsyncedNames[i];
-            if (Parent(change.Path) == path)
+            BeforeChange();
+            Counters.DirectorySyncs++;
+            if (FailDirectorySyncIn > 0 && --FailDirectorySyncIn == 0)
             {
-                Apply(change);
-                _unsyncedNames.RemoveAt(i--);
+                Counters.Faults++;
+                throw new StorageException("directory sync failed", path, 0, ErrorIo);
+            }
+
+            if (!IsDirectory(path))
+            {
+                throw new StorageException("cannot open directory to sync it", path, 0, ErrorNotFound);
+            }
+
+            if (SyncsLie || DirectorySyncsLie)
+            {
+                return;
+            }
+
+            for (int i = 0; i < _unsyncedNames.Count; i++)
+            {
+                NameChange change = _unsyncedNames[i];
+                if (Parent(change.Path) == path)
+                {
+                    Apply(change);
+                    _unsyncedNames.RemoveAt(i--);
+                }
             }
         }
     }
@@ -196,43 +229,58 @@ public sealed class MemoryFileSystem : IFileSystem
     /// <summary>Somebody else takes what is free: what files give back from now on is all there is.</summary>
     public void FillUp() => CapacityBytes = _allocated;
 
-    public DiskSpace SpaceOf(string path) => CapacityBytes == long.MaxValue
-        ? new DiskSpace(long.MaxValue, long.MaxValue)
-        : new DiskSpace(CapacityBytes, Math.Max(0, CapacityBytes - _allocated));
+    public DiskSpace SpaceOf(string path)
+    {
+        lock (_gate)
+        {
+            return CapacityBytes == long.MaxValue
+                ? new DiskSpace(long.MaxValue, long.MaxValue)
+                : new DiskSpace(CapacityBytes, Math.Max(0, CapacityBytes - _allocated));
+        }
+    }
 
-    public IDisposable? TryLock(string directory) => _locks.Add(directory) ? new Unlock(this, directory) : null;
+    public IDisposable? TryLock(string directory)
+    {
+        lock (_gate)
+        {
+            return _locks.Add(directory) ? new Unlock(this, directory) : null;
+        }
+    }
 
     /// <summary>Power cut: what was synced stays, the rest goes by the mode. All handles and locks end.</summary>
     public void Crash(CrashMode mode = CrashMode.Random)
     {
-        EndLife();
-        foreach (NameChange change in _unsyncedNames)
+        lock (_gate)
         {
-            if (mode == CrashMode.Random && _random.Next(2) == 0)
+            EndLife();
+            foreach (NameChange change in _unsyncedNames)
             {
-                Apply(change);
+                if (mode == CrashMode.Random && _random.Next(2) == 0)
+                {
+                    Apply(change);
+                }
+                else
+                {
+                    Counters.NamesLost++;
+                }
             }
-            else
+
+            _unsyncedNames.Clear();
+            _directories.Clear();
+            _directories.UnionWith(_durableDirectories);
+            _names.Clear();
+            foreach ((string path, MemoryFile file) in _durableNames.Where(n => IsDirectory(Parent(n.Key))))
             {
-                Counters.NamesLost++;
+                _names.Add(path, file);
             }
-        }
 
-        _unsyncedNames.Clear();
-        _directories.Clear();
-        _directories.UnionWith(_durableDirectories);
-        _names.Clear();
-        foreach ((string path, MemoryFile file) in _durableNames.Where(n => IsDirectory(Parent(n.Key))))
-        {
-            _names.Add(path, file);
-        }
-
-        _durableNames = new SortedDictionary<string, MemoryFile>(_names, StringComparer.Ordinal);
-        _allocated = 0;
-        foreach (MemoryFile file in _names.Values)
-        {
-            file.Crash(mode, _random, Counters);
-            _allocated += InBlocks(file.Length);
+            _durableNames = new SortedDictionary<string, MemoryFile>(_names, StringComparer.Ordinal);
+            _allocated = 0;
+            foreach (MemoryFile file in _names.Values)
+            {
+                file.Crash(mode, _random, Counters);
+                _allocated += InBlocks(file.Length);
+            }
         }
     }
 
@@ -326,10 +374,13 @@ public sealed class MemoryFileSystem : IFileSystem
 
     private void EndLife()
     {
-        CrashIn = 0;
-        Counters.Crashes++;
-        Life++;
-        _locks.Clear();
+        lock (_gate)
+        {
+            CrashIn = 0;
+            Counters.Crashes++;
+            Life++;
+            _locks.Clear();
+        }
     }
 
     private void Apply(NameChange change)
@@ -388,9 +439,12 @@ public sealed class MemoryFileSystem : IFileSystem
 
         public void Dispose()
         {
-            if (disk.Life == _life)
+            lock (disk._gate)
             {
-                disk._locks.Remove(path);
+                if (disk.Life == _life)
+                {
+                    disk._locks.Remove(path);
+                }
             }
         }
     }
@@ -406,64 +460,79 @@ public sealed class MemoryFileSystem : IFileSystem
         {
             get
             {
-                CheckAlive();
-                return file.Length;
+                lock (disk._gate)
+                {
+                    CheckAlive();
+                    return file.Length;
+                }
             }
         }
 
         public int Read(Span<byte> buffer, long offset)
         {
-            CheckAlive();
-            if (disk.FailReadsOf is { } text && path.Contains(text, StringComparison.Ordinal))
+            lock (disk._gate)
             {
-                disk.Counters.Faults++;
-                throw new StorageException("read failed", path, offset, ErrorIo);
-            }
+                CheckAlive();
+                if (disk.FailReadsOf is { } text && path.Contains(text, StringComparison.Ordinal))
+                {
+                    disk.Counters.Faults++;
+                    throw new StorageException("read failed", path, offset, ErrorIo);
+                }
 
-            return file.Read(buffer, offset);
+                return file.Read(buffer, offset);
+            }
         }
 
         public void Write(ReadOnlySpan<byte> buffer, long offset)
         {
-            CheckAlive();
-            disk.BeforeChange();
-            disk.Counters.Writes++;
-            if (disk.FailWriteIn > 0 && --disk.FailWriteIn == 0)
+            lock (disk._gate)
             {
-                disk.Counters.Faults++;
-                file.Write(buffer[..(buffer.Length / 2)], offset);
-                throw new StorageException("write failed", path, offset, ErrorIo);
-            }
+                CheckAlive();
+                disk.BeforeChange();
+                disk.Counters.Writes++;
+                if (disk.FailWriteIn > 0 && --disk.FailWriteIn == 0)
+                {
+                    disk.Counters.Faults++;
+                    file.Write(buffer[..(buffer.Length / 2)], offset);
+                    throw new StorageException("write failed", path, offset, ErrorIo);
+                }
 
-            Reserve(offset + buffer.Length, "write failed", offset);
-            disk.Counters.BytesWritten += buffer.Length;
-            file.Write(buffer, offset);
+                Reserve(offset + buffer.Length, "write failed", offset);
+                disk.Counters.BytesWritten += buffer.Length;
+                file.Write(buffer, offset);
+            }
         }
 
         public void Allocate(long length)
         {
-            CheckAlive();
-            disk.BeforeChange();
-            Reserve(length, "cannot allocate", length);
-            disk._allocated += Math.Min(0, InBlocks(length) - InBlocks(file.Length));
-            file.SetLength(length);
+            lock (disk._gate)
+            {
+                CheckAlive();
+                disk.BeforeChange();
+                Reserve(length, "cannot allocate", length);
+                disk._allocated += Math.Min(0, InBlocks(length) - InBlocks(file.Length));
+                file.SetLength(length);
+            }
         }
 
         public void Sync()
         {
-            CheckAlive();
-            disk.BeforeChange();
-            disk.Counters.Syncs++;
-            if (disk.FailSyncIn > 0 && --disk.FailSyncIn == 0)
+            lock (disk._gate)
             {
-                disk.Counters.Faults++;
-                file.FailSync();
-                throw new StorageException("sync failed", path, 0, ErrorIo);
-            }
+                CheckAlive();
+                disk.BeforeChange();
+                disk.Counters.Syncs++;
+                if (disk.FailSyncIn > 0 && --disk.FailSyncIn == 0)
+                {
+                    disk.Counters.Faults++;
+                    file.FailSync();
+                    throw new StorageException("sync failed", path, 0, ErrorIo);
+                }
 
-            if (!disk.SyncsLie)
-            {
-                file.Sync();
+                if (!disk.SyncsLie)
+                {
+                    file.Sync();
+                }
             }
         }
 
