@@ -30,6 +30,13 @@ public sealed partial class KvClientOptions
         public static KvClientOptions Parse(string text)
         {
             var options = new KvClientOptions();
+            Apply(options, text);
+            options.Validate();
+            return options;
+        }
+
+        public static void Apply(KvClientOptions options, string text)
+        {
             if (!text.Contains('=', StringComparison.Ordinal))
             {
                 AddEndpoints(options, text);
@@ -40,22 +47,24 @@ public sealed partial class KvClientOptions
                 {
                     int equals = part.IndexOf('=', StringComparison.Ordinal);
                     string word = (equals < 0 ? part : part[..equals]).Trim();
-                    if (!Words.TryGetValue(word, out Action<KvClientOptions, string>? set))
-                    {
-                        throw new ArgumentException($"The connection string has the unknown word '{word}'; did you mean '{Nearest(word, Words.Keys)}'?");
-                    }
-
-                    if (equals < 0)
+                    if (equals < 0 && Words.ContainsKey(word))
                     {
                         throw new ArgumentException($"The connection string says nothing of '{word}'; write {word}=…");
                     }
 
-                    set(options, part[(equals + 1)..].Trim());
+                    Set(options, word, part[(equals + 1)..].Trim());
                 }
             }
+        }
 
-            options.Validate();
-            return options;
+        public static void Set(KvClientOptions options, string word, string value)
+        {
+            if (!Words.TryGetValue(word, out Action<KvClientOptions, string>? set))
+            {
+                throw new ArgumentException($"The connection string has the unknown word '{word}'; did you mean '{Nearest(word, Words.Keys)}'?");
+            }
+
+            set(options, value);
         }
 
         /// <summary>The known word that takes the fewest changes to become.</summary>

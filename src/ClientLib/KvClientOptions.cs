@@ -68,6 +68,14 @@ public sealed partial class KvClientOptions
     /// <exception cref="ArgumentException">A word that means nothing, with the nearest one that does, or a value that is none.</exception>
     public static KvClientOptions Parse(string connectionString) => ConnectionString.Parse(connectionString);
 
+    /// <summary>What a connection string says, over what has been said so far.</summary>
+    /// <exception cref="ArgumentException">As of <see cref="Parse"/>; whether the whole is possible is not looked at.</exception>
+    internal void Apply(string connectionString) => ConnectionString.Apply(this, connectionString);
+
+    /// <summary>One word of a connection string.</summary>
+    /// <exception cref="ArgumentException">It means nothing, or the value is none.</exception>
+    internal void Apply(string word, string value) => ConnectionString.Set(this, word, value);
+
     internal void Validate()
     {
         if (Endpoints.Count == 0)

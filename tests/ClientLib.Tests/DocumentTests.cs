@@ -7,6 +7,10 @@ namespace KvStore.Client.Tests;
 [Collection(ThreeNodesGroup.Name)]
 public sealed partial class DocumentTests(ThreeNodes cluster)
 {
+    /// <summary>Where the snippets are run.</summary>
+    private static readonly string[] Sources =
+        ["tests/ClientLib.Tests/DocumentTests.cs", "tests/Testing.Tests/DocumentTests.cs", "tests/Client.Extensions.Tests/AspNetCoreTests.cs"];
+
     private sealed record Order(int Number, string State);
 
     [Fact]
@@ -27,9 +31,9 @@ public sealed partial class DocumentTests(ThreeNodes cluster)
     public void The_page_shows_what_is_run()
     {
         string page = TextOf("docs/client.md").Replace("\"localhost:7101\"", "cluster.Endpoint", StringComparison.Ordinal);
-        string source = TextOf("tests/ClientLib.Tests/DocumentTests.cs");
+        string source = string.Concat(Sources.Select(file => TextOf(file)));
         MatchCollection shown = Shown().Matches(page);
-        Assert.Equal(7, shown.Count);
+        Assert.Equal(10, shown.Count);
         foreach (Match match in shown)
         {
             string run = Regex.Match(source, $@"// {match.Groups[1].Value}\n(.*?)// end\n", RegexOptions.Singleline).Groups[1].Value;
