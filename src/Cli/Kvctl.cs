@@ -34,7 +34,7 @@ internal static class Kvctl
         }
         catch (KvException e)
         {
-            await errors.WriteLineAsync($"error: {e.Message}");
+            await errors.WriteLineAsync($"error: {TextOf(e)}");
             return ExitCode.Of(e);
         }
         catch (OperationCanceledException)
@@ -47,6 +47,10 @@ internal static class Kvctl
             return ExitCode.Usage;
         }
     }
+
+    /// <summary>The message, behind the key when it does not name it.</summary>
+    internal static string TextOf(KvException e) =>
+        e.Key is { } key && !e.Message.Contains($"{key}", StringComparison.Ordinal) ? $"{key}: {e.Message}" : e.Message;
 
     private static RootCommand Build(Settings settings, TextWriter output, TextWriter errors, TextReader input)
     {

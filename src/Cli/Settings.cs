@@ -71,14 +71,28 @@ internal sealed class Settings
         string endpoints = parsed.GetValue(_endpoints) ?? Variable("ENDPOINTS")
             ?? Contexts.Load().Find(parsed.GetValue(_context) ?? Variable("CONTEXT")) ?? DefaultEndpoints;
         string text = endpoints.Contains('=', StringComparison.Ordinal) ? endpoints : $"Endpoints={endpoints}";
-        text += Word("Consistency", parsed.GetValue(_consistency) ?? Variable("CONSISTENCY"));
-        text += Word("MaxStaleness", parsed.GetValue(_maxStaleness));
-        text += Word("Timeout", parsed.GetValue(_timeout) ?? Variable("TIMEOUT"));
+
+        // What is said of reads on the command line is all that is said of them: neither half of it is completed from elsewhere.
+        bool readIsNamed = parsed.GetValue(_consistency) is not null || parsed.GetValue(_maxStaleness) is not null;
+        string? consistency = parsed.GetValue(_consistency) ?? (readIsNamed ? null : Variable("CONSISTENCY"));
+        text = With(text, ("Consistency", consistency), ("MaxStaleness", parsed.GetValue(_maxStaleness)));
+        text = With(text, ("Timeout", parsed.GetValue(_timeout) ?? Variable("TIMEOUT")));
         KvClientOptions options = KvClientOptions.Parse(text);
         options.ClientName = "kvctl";
         return new KvClient(options);
+    }
 
-        static string Word(string name, string? value) => value is null ? "" : $";{name}={value}";
+    /// <summary>The connection string with these words in place of what it says itself; as it is when none of them has a value.</summary>
+    private static string With(string text, params (string Word, string? Value)[] said)
+    {
+        if (said.All(word => word.Value is null))
+        {
+            return text;
+        }
+
+        IEnumerable<string> rest = text.Split(';').Where(part => !said.Any(
+            word => part.Split('=')[0].Trim().Equals(word.Word, StringComparison.OrdinalIgnoreCase)));
+        return string.Join(';', [.. rest, .. said.Where(word => word.Value is not null).Select(word => $"{word.Word}={word.Value}")]);
     }
 
     private static string? Variable(string name) => Environment.GetEnvironmentVariable($"KVCTL_{name}") is { Length: > 0 } value ? value : null;
@@ -122,7 +136,9 @@ internal sealed class Contexts
         name ??= Current;
         return name is null ? null
             : Clusters.TryGetValue(name, out string? endpoints) ? endpoints
-            : throw new ArgumentException($"there is no context '{name}'; known are {string.Join(", ", Clusters.Keys)}");
+            : throw new ArgumentException(
+                $"there is no context '{name}'; "
+                + (Clusters.Count == 0 ? "there are none yet: kvctl context set NAME ENDPOINTS saves one" : $"known are {string.Join(", ", Clusters.Keys)}"));
     }
 }
 

@@ -4,9 +4,26 @@ namespace KvStore.Client;
 
 public sealed partial class KvClientOptions
 {
+    private readonly SaidOfReads _said = new();
+
+    /// <summary>A level and a bound make one read together, whichever is said first.</summary>
+    private sealed class SaidOfReads
+    {
+        public Read? Level { get; set; }
+
+        public Read? Bound { get; set; }
+
+        /// <exception cref="ArgumentException">A bound beside a level that has none: one of the two was not meant.</exception>
+        public Read Together => Bound is null ? Level!
+            : Level is null || Level.Level == Protocol.ReadLevel.Bounded ? Bound
+            : throw new ArgumentException(
+                $"MaxStaleness bounds a bounded read, but Consistency is {Level.Level.ToString().ToLowerInvariant()}: "
+                + "say Consistency=bounded, or no MaxStaleness.");
+    }
+
     /// <summary>
-    /// <c>Endpoints=http://n1:7101,http://n2:7101;Consistency=session;MaxStaleness=500ms;Timeout=5s;Zone=a</c>. A text without '=' is the list
-    /// of endpoints alone.
+    /// <c>Endpoints=http://n1:7101,http://n2:7101;Consistency=bounded;MaxStaleness=500ms;Timeout=5s;Zone=a</c>, in any order,
+    /// each word once. A text without '=' is the list of endpoints alone.
     /// </summary>
     private static class ConnectionString
     {
@@ -14,8 +31,8 @@ public sealed partial class KvClientOptions
         {
             ["Endpoints"] = (options, value) => AddEndpoints(options, value),
             ["ClusterId"] = (options, value) => options.ClusterId = value,
-            ["Consistency"] = (options, value) => options.DefaultRead = LevelOf(value),
-            ["MaxStaleness"] = (options, value) => options.DefaultRead = Read.Within(TimeOf("MaxStaleness", value)),
+            ["Consistency"] = (options, value) => SayLevel(options, LevelOf(value)),
+            ["MaxStaleness"] = (options, value) => SayBound(options, Read.Within(TimeOf("MaxStaleness", value))),
             ["Timeout"] = (options, value) => options.Timeout = TimeOf("Timeout", value),
             ["ConnectTimeout"] = (options, value) => options.ConnectTimeout = TimeOf("ConnectTimeout", value),
             ["Zone"] = (options, value) => options.Zone = value,
@@ -40,20 +57,25 @@ public sealed partial class KvClientOptions
             if (!text.Contains('=', StringComparison.Ordinal))
             {
                 AddEndpoints(options, text);
+                return;
             }
-            else
-            {
-                foreach (string part in text.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-                {
-                    int equals = part.IndexOf('=', StringComparison.Ordinal);
-                    string word = (equals < 0 ? part : part[..equals]).Trim();
-                    if (equals < 0 && Words.ContainsKey(word))
-                    {
-                        throw new ArgumentException($"The connection string says nothing of '{word}'; write {word}=…");
-                    }
 
-                    Set(options, word, part[(equals + 1)..].Trim());
+            HashSet<string> seen = new(StringComparer.OrdinalIgnoreCase);
+            foreach (string part in text.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+            {
+                int equals = part.IndexOf('=', StringComparison.Ordinal);
+                string word = (equals < 0 ? part : part[..equals]).Trim();
+                if (equals < 0 && Words.ContainsKey(word))
+                {
+                    throw new ArgumentException($"The connection string says nothing of '{word}'; write {word}=…");
                 }
+
+                if (!seen.Add(word))
+                {
+                    throw new ArgumentException($"The connection string says '{word}' twice; say it once.");
+                }
+
+                Set(options, word, part[(equals + 1)..].Trim());
             }
         }
 
@@ -79,6 +101,18 @@ public sealed partial class KvClientOptions
             }
         }
 
+        private static void SayLevel(KvClientOptions options, Read level)
+        {
+            options._said.Level = level;
+            options.DefaultRead = options._said.Together;
+        }
+
+        private static void SayBound(KvClientOptions options, Read bound)
+        {
+            options._said.Bound = bound;
+            options.DefaultRead = options._said.Together;
+        }
+
         private static Read LevelOf(string value) => value.ToUpperInvariant() switch
         {
             "STRONG" => Read.Strong,
@@ -95,19 +129,20 @@ public sealed partial class KvClientOptions
         private static bool BoolOf(string word, string value) =>
             bool.TryParse(value, out bool flag) ? flag : throw new ArgumentException($"{word}={value}: write true or false.");
 
-        /// <summary>5s, 500ms, 2m, or a number of seconds.</summary>
+        /// <summary>As REST takes them: a whole number and a unit.</summary>
         private static TimeSpan TimeOf(string word, string value)
         {
-            (string number, double unitMs) = value switch
+            (string number, int unitMs) = value switch
             {
-                _ when value.EndsWith("ms", StringComparison.Ordinal) => (value[..^2], 1.0),
-                _ when value.EndsWith('s') => (value[..^1], 1000.0),
-                _ when value.EndsWith('m') => (value[..^1], 60_000.0),
-                _ => (value, 1000.0),
+                _ when value.EndsWith("ms", StringComparison.Ordinal) => (value[..^2], 1),
+                _ when value.EndsWith('s') => (value[..^1], 1000),
+                _ when value.EndsWith('m') => (value[..^1], 60_000),
+                _ when value.EndsWith('h') => (value[..^1], 3_600_000),
+                _ => ("", 0),
             };
-            return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double count) && count * unitMs >= 1
-                ? TimeSpan.FromMilliseconds(count * unitMs)
-                : throw new ArgumentException($"{word}={value} is no time; write 5s, 500ms or 2m.");
+            return int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count > 0
+                ? TimeSpan.FromMilliseconds((long)count * unitMs)
+                : throw new ArgumentException($"{word}={value} is no time: write a whole number and a unit, such as 500ms, 5s or 2m.");
         }
 
         private static int Distance(string from, string to)

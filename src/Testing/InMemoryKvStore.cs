@@ -129,34 +129,8 @@ public sealed class InMemoryKvStore : IKvStore
         }
     }
 
-    public async ValueTask<KvBatchResult> BatchAsync(KvBatch batch, CancellationToken cancellationToken = default)
-    {
-        var items = new List<KvBatchItem>(batch.Calls.Count);
-        foreach (KvBatchCall call in batch.Calls)
-        {
-            var item = new KvBatchItem(call.Key, null, null, null, null);
-            try
-            {
-                items.Add(call.Verb switch
-                {
-                    KvBatchVerb.Get => item with { Read = await GetAsync(call.Key, call.Read, cancellationToken).ConfigureAwait(false) },
-                    KvBatchVerb.Put => item with { Write = await PutAsync(call.Key, call.Value, call.Options, cancellationToken).ConfigureAwait(false) },
-                    KvBatchVerb.Delete => item with { Write = await DeleteAsync(call.Key, call.Options, cancellationToken).ConfigureAwait(false) },
-                    KvBatchVerb.Append => item with { Write = await AppendAsync(call.Key, call.Value, call.Options, cancellationToken).ConfigureAwait(false) },
-                    _ => item with
-                    {
-                        Number = await IncrementAsync(call.Key, call.Delta, call.Initial, call.Options, cancellationToken).ConfigureAwait(false),
-                    },
-                });
-            }
-            catch (KvException e)
-            {
-                items.Add(item with { Error = e });
-            }
-        }
-
-        return new KvBatchResult(items);
-    }
+    public ValueTask<KvBatchResult> BatchAsync(KvBatch batch, CancellationToken cancellationToken = default) =>
+        batch.RunAsync(this, parallelism: 1, cancellationToken);
 
     private ValueTask<KvWrite> WriteAsync(KeyWrite write, CancellationToken cancellationToken)
     {

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using KvStore.Cli.Commands;
+using KvStore.Client;
 using KvStore.Node.Tests.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -76,12 +78,120 @@ public sealed class KvctlTests : IAsyncLifetime, IDisposable
         Assert.Contains("complete", (await RunAsync("completion", "bash")).Output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{"op":"put","key":"a","val":"1"}""", "\"val\"", "value")]
+    [InlineData("""{"op":"put","key":"a"}""", "no \"value\"", "line 3")]
+    [InlineData("""{"op":"put","key":"a","value":1}""", "\"value\"", "text")]
+    [InlineData("""{"op":"incr","key":"n","by":5}""", "\"by\"", "delta")]
+    [InlineData("""{"op":"incr","key":"n","delta":"five"}""", "\"delta\"", "whole number")]
+    [InlineData("""{"op":"get","key":"a","value":"1"}""", "\"value\"", "op, key")]
+    [InlineData("""{"op":"put","value":"1"}""", "no \"key\"", "line 3")]
+    [InlineData("""{"op":"put","key":"a","key":"b","value":"1"}""", "line 3", "key")]
+    [InlineData("""{"op":"pot","key":"a"}""", "\"pot\"", "put, append, delete, del, incr")]
+    [InlineData("put a 1", "line 3", "JSON")]
+    public async Task A_line_of_a_batch_that_is_not_meant_is_named_and_nothing_is_done(string line, string named, string known)
+    {
+        string file = Path.Combine(_folder.Folder, "batch.ndjson");
+        await File.WriteAllTextAsync(file, $"{{\"op\":\"put\",\"key\":\"first\",\"value\":\"x\"}}\n\n{line}\n");
+        foreach (string[] how in new[] { Array.Empty<string>(), ["--atomic"] })
+        {
+            (int exit, _, string errors) = await RunAllAsync(["batch", file, .. how]);
+            Assert.Equal(ExitCode.Usage, exit);
+            Assert.All(["line 3", named, known], word => Assert.Contains(word, errors, StringComparison.Ordinal));
+        }
+
+        Assert.Equal(ExitCode.NotFound, (await RunAsync("get", "first")).Exit);
+        Assert.Equal(ExitCode.NotFound, (await RunAsync("get", "a")).Exit);
+        Assert.Equal(ExitCode.NotFound, (await RunAsync("get", "n")).Exit);
+    }
+
+    [Theory]
+    [InlineData("del")]
+    [InlineData("delete")]
+    public async Task A_delete_goes_by_both_names(string op)
+    {
+        string file = Path.Combine(_folder.Folder, "batch.ndjson");
+        await File.WriteAllTextAsync(file, $"{{\"op\":\"{op}\",\"key\":\"a\"}}\n{{\"op\":\"incr\",\"key\":\"n\",\"delta\":5,\"initial\":10}}");
+        await RunAsync("put", "a", "x");
+        Assert.Equal(ExitCode.Ok, (await RunAsync("batch", file)).Exit);
+        Assert.Equal(ExitCode.NotFound, (await RunAsync("get", "a")).Exit);
+        Assert.Equal((ExitCode.Ok, "15"), await RunAsync("get", "n", "-o", "raw"));
+        await File.WriteAllTextAsync(file, $"{{\"op\":\"{op}\",\"key\":\"n\"}}");
+        Assert.Equal(ExitCode.Ok, (await RunAsync("batch", file, "--atomic")).Exit);
+        Assert.Equal(ExitCode.NotFound, (await RunAsync("get", "n")).Exit);
+    }
+
+    [Fact]
+    public void Every_verb_of_a_batch_has_a_line_that_becomes_it()
+    {
+        BatchLine line = BatchLine.ParseAll("""{"op":"put","key":"k","value":"v"}""").Single();
+        Assert.All(BatchVerb.All, verb => Assert.Equal(1, verb.AddTo(new KvBatch(), line).Count));
+        Assert.Equal(typeof(KvBatch).GetMethods().Count(method => method.ReturnType == typeof(KvBatch)), BatchVerb.All.Count);
+    }
+
+    [Theory]
+    [InlineData("strong")]
+    [InlineData("session")]
+    [InlineData("eventual")]
+    public async Task A_bound_beside_a_level_that_has_none_is_refused(string level)
+    {
+        (int exit, _, string errors) = await RunAllAsync("get", "greeting", "-c", level, "--max-staleness", "5s");
+        Assert.Equal(ExitCode.Usage, exit);
+        Assert.Contains(level, errors, StringComparison.Ordinal);
+        Assert.Contains("bounded", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_command_line_says_all_there_is_about_a_read()
+    {
+        await RunAsync("put", "greeting", "hello");
+        string context = $"Endpoints={_cluster!.Nodes[0].Endpoints.Http};Consistency=session";
+        Assert.Equal("bounded", await LevelAsync("-e", context, "--max-staleness", "5s"));
+        Assert.Equal("strong", await LevelAsync("-e", context.Replace("Consistency=session", "MaxStaleness=5s", StringComparison.Ordinal), "-c", "strong"));
+        Assert.Equal("bounded", await LevelAsync("-c", "bounded", "--max-staleness", "5s"));
+        Assert.Contains("unit", (await RunAllAsync("get", "greeting", "--max-staleness", "5")).Errors, StringComparison.Ordinal);
+
+        async Task<string?> LevelAsync(params string[] said) =>
+            JsonDocument.Parse((await RunAsync(["get", "greeting", "-o", "ndjson", .. said])).Output).RootElement.GetProperty("level").GetString();
+    }
+
+    [Fact]
+    public async Task What_went_wrong_is_said_of_its_key_and_line()
+    {
+        await RunAsync("put", "word", "text");
+        Assert.Contains("word", (await RunAllAsync("incr", "word")).Errors, StringComparison.Ordinal);
+        (int exit, _, string there) = await RunAllAsync("put", "word", "again", "--create");
+        Assert.Equal(ExitCode.ConditionFailed, exit);
+        Assert.Contains("word is there at revision", there, StringComparison.Ordinal);
+        Assert.Contains("missing is not there", (await RunAllAsync("put", "missing", "x", "--replace")).Errors, StringComparison.Ordinal);
+
+        string file = Path.Combine(_folder.Folder, "batch.ndjson");
+        await File.WriteAllTextAsync(file, "{\"op\":\"get\",\"key\":\"word\"}\n{\"op\":\"incr\",\"key\":\"word\"}");
+        Assert.Contains("line 2: word", (await RunAllAsync("batch", file)).Errors, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(file, "{\"op\":\"put\",\"key\":\"word\",\"value\":\"x\"}\n{\"op\":\"incr\",\"key\":\"word\"}");
+        Assert.Contains("line 2: word: NotANumber", (await RunAllAsync("batch", file, "--atomic")).Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_context_that_is_not_there_is_missed_in_words_also_when_there_is_none()
+    {
+        Assert.EndsWith("saves one", Assert.Throws<ArgumentException>(() => new Contexts().Find("foo")).Message, StringComparison.Ordinal);
+        Contexts one = new() { Clusters = new(StringComparer.Ordinal) { ["prod"] = "a:1" } };
+        Assert.EndsWith("known are prod", Assert.Throws<ArgumentException>(() => one.Find("foo")).Message, StringComparison.Ordinal);
+    }
+
     private async Task<(int Exit, string Output)> RunAsync(params string[] args)
+    {
+        (int exit, string output, _) = await RunAllAsync(args);
+        return (exit, output);
+    }
+
+    private async Task<(int Exit, string Output, string Errors)> RunAllAsync(params string[] args)
     {
         using var output = new StringWriter();
         using var errors = new StringWriter();
         string[] all = args.Contains("-e") ? args : [.. args, "-e", $"{_cluster!.Nodes[0].Endpoints.Http}"];
         int exit = await Kvctl.RunAsync(all, output, errors, new StringReader(" from stdin"));
-        return (exit, output.ToString());
+        return (exit, output.ToString(), errors.ToString());
     }
 }

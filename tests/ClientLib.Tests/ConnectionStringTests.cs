@@ -18,6 +18,26 @@ public sealed class ConnectionStringTests
     }
 
     [Theory]
+    [InlineData("MaxStaleness=100ms;Consistency=bounded", 100)]
+    [InlineData("Consistency=bounded;MaxStaleness=100ms", 100)]
+    [InlineData("MaxStaleness=100ms", 100)]
+    [InlineData("Consistency=bounded", 5000)]
+    [InlineData("MaxStaleness=1h", 3_600_000)]
+    public void A_level_and_its_bound_mean_the_same_in_any_order(string words, int milliseconds)
+    {
+        Read read = KvClientOptions.Parse($"Endpoints=a:1;{words}").DefaultRead;
+        Assert.Equal((Protocol.ReadLevel.Bounded, TimeSpan.FromMilliseconds(milliseconds)), (read.Level, read.MaxStaleness));
+    }
+
+    [Theory]
+    [InlineData("Endpoints=a:1;Consistency=session;MaxStaleness=500ms", "session")]
+    [InlineData("Endpoints=a:1;MaxStaleness=500ms;Consistency=session", "session")]
+    [InlineData("Endpoints=a:1;MaxStaleness=500ms;Consistency=strong", "strong")]
+    [InlineData("Endpoints=a:1;Consistency=eventual;MaxStaleness=500ms", "eventual")]
+    [InlineData("Endpoints=a:1;Consistency=session;Consistency=strong", "twice")]
+    [InlineData("Endpoints=a:1;Timeout=5", "unit")]
+    [InlineData("Endpoints=a:1;Timeout=1.5s", "whole number")]
+    [InlineData("Endpoints=a:1;MaxStaleness=0s", "MaxStaleness=0s")]
     [InlineData("Endpionts=a:1", "Endpoints")]
     [InlineData("Endpoints=a:1;Time=5s", "Timeout")]
     [InlineData("Endpoints=a:1;Consistency=strog", "strong")]

@@ -51,17 +51,7 @@ public sealed class FuzzTests
         {
             Fuzz(
                 100 + row.Code,
-                random =>
-                {
-                    while (true)
-                    {
-                        var operation = Samples.RandomOperation(random);
-                        if (operation.Code == row.Code)
-                        {
-                            return operation.Body.ToArray();
-                        }
-                    }
-                },
+                random => RandomOf(row, random).Body.ToArray(),
                 input => OperationTable.TryRead(row.Code, input) is null ? DecodeResult.Malformed : DecodeResult.Ok,
                 input =>
                 {
@@ -70,6 +60,28 @@ public sealed class FuzzTests
                     return read is null || OperationTests.Rebuilt(read).Body.Span.SequenceEqual(input);
                 });
         }
+    }
+
+    [Fact]
+    public void An_operation_without_random_samples_is_named()
+    {
+        var forgotten = OperationTable.All[0] with { Code = 200, Name = "forgotten" };
+        var e = Assert.ThrowsAny<Xunit.Sdk.XunitException>(() => RandomOf(forgotten, new Random(1)));
+        Assert.Contains("add a sample of operation 200, forgotten", e.Message, StringComparison.Ordinal);
+    }
+
+    private static Operation RandomOf(OperationRow row, Random random)
+    {
+        for (int i = 0; i < 10_000; i++)
+        {
+            if (Samples.RandomOperation(random) is var operation && operation.Code == row.Code)
+            {
+                return operation;
+            }
+        }
+
+        Assert.Fail($"add a sample of operation {row.Code}, {row.Name}, to Samples.RandomOperation: it makes none");
+        return null!;
     }
 
     [Fact]

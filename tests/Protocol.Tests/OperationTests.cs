@@ -208,6 +208,8 @@ public sealed class OperationTests
         GetRouting routing => new GetRouting(routing.SinceEpoch),
         Batch batch => new Batch([.. batch.Items.Select(item => (KeyWrite)Rebuilt(item))]),
         Transaction txn => new Transaction(txn.Conditions, [.. txn.Then.Select(Rebuilt)], [.. txn.Otherwise.Select(Rebuilt)]),
+        _ when OperationTable.Find(operation.Code) is { } row =>
+            throw new InvalidOperationException($"add a case for operation {row.Code}, {row.Name}, to OperationTests.Rebuilt"),
         _ => new UnknownOperation(operation.Code, operation.Body),
     };
 }

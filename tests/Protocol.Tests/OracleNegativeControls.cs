@@ -73,7 +73,15 @@ public sealed class OracleNegativeControls
     {
         var forgotten = OperationTable.All[0] with { Code = 200, Name = "forgotten" };
         var e = Assert.ThrowsAny<XunitException>(() => OracleTests.AssertEveryOperationHasASample([.. OperationTable.All, forgotten]));
-        Assert.Contains("forgotten", e.Message, StringComparison.Ordinal);
+        Assert.Contains("operation 200, forgotten", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_operation_without_a_rule_is_named()
+    {
+        var forgotten = OperationTable.Find(Append.OperationCode)! with { Code = 200, Name = "forgotten" };
+        var e = Assert.ThrowsAny<XunitException>(() => OracleTests.AssertEveryOperationHasARule([forgotten]));
+        Assert.Contains("operation 200, forgotten", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -52,8 +52,17 @@ internal static class SampleBodies
     private static readonly BodyRule BatchBody = Whole(ListOf(ByNumber(null, BatchItems), Limits.MaxBatchItems, least: 1));
 
     /// <summary>What a node does not know it keeps as it is, to refuse it by name.</summary>
-    private static readonly BodyRule Operation = ByNumber(
-        Exactly(Within(0, 255), Bin()), [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody), OperationOf(7, RoutingBody), OperationOf(8, TransactionBody)]);
+    private static readonly (int First, BodyRule Rule)[] Operations =
+        [OperationOf(1, GetBody), .. BatchItems, OperationOf(5, BatchBody), OperationOf(7, RoutingBody), OperationOf(8, TransactionBody)];
+
+    private static readonly BodyRule Operation = ByNumber(Exactly(Within(0, 255), Bin()), Operations);
+
+    /// <summary>Numbers of the operations that may stand in a request, in a batch and in a transaction.</summary>
+    public static IEnumerable<int> Requested => Operations.Select(operation => operation.First);
+
+    public static IEnumerable<int> InBatches => BatchItems.Select(operation => operation.First);
+
+    public static IEnumerable<int> InTransactions => TransactionItems.Select(operation => operation.First);
 
     private static readonly (int First, BodyRule Rule) FoundResult = (1, Fields(Within(1, 1), U64, StoredBin(spelledOut: true)));
     private static readonly (int First, BodyRule Rule) WrittenResult = (2, Fields(Within(2, 2), U64, Bool));
@@ -609,7 +618,7 @@ internal static class SampleBodies
             7 => new GetRouting(Epoch),
             8 => new Protocol.Transaction(Conditions, [.. Items.Select(item => item.Operation)], [.. Otherwise.Select(item => item.Operation)]),
             6 => new Protocol.Append(KeyBytes, Encoding.UTF8.GetBytes(Value), ContentType, Condition),
-            _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
+            _ => throw new InvalidOperationException($"add a case for operation {Code} here"),
         };
 
         /// <summary>The fields of its body.</summary>
@@ -622,7 +631,7 @@ internal static class SampleBodies
             7 => [Epoch],
             5 => InBodies(Items),
             8 => [Conditions.Select(FieldsOf).ToArray<object?>(), InBodies(Items), InBodies(Otherwise)],
-            _ => throw new InvalidOperationException($"operation {Code} is not written down here"),
+            _ => throw new InvalidOperationException($"add a case for operation {Code} here"),
         };
 
         private static object?[] InBodies(Asked[] items) =>

@@ -326,7 +326,7 @@ internal static class Samples
                 Assert.True(routing.SinceEpoch == other.SinceEpoch, because);
                 break;
             default:
-                Assert.True(expected is UnknownOperation, because);
+                Assert.True(expected is UnknownOperation, $"add a case for {expected.GetType().Name} to Samples.AssertSame ({because})");
                 break;
         }
     }

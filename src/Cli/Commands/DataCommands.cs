@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text;
-using System.Text.Json;
 using KvStore.Client;
 using KvStore.Protocol;
 
@@ -127,12 +126,12 @@ internal static class DataCommands
     {
         var file = new Argument<string>("file") { Description = "Lines such as {\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"}; - reads standard input." };
         var atomic = new Option<bool>("--atomic") { Description = "All or none; the keys need one {tag}." };
-        var command = new Command("batch", "Carries out put, del, incr, append and get of a file, a JSON object a line.") { file, atomic };
+        var command = new Command("batch", "Carries out put, append, delete, incr and get of a file, a JSON object a line.") { file, atomic };
         command.SetAction(async (parsed, stop) =>
         {
             await using KvClient kv = shell.Connect(parsed);
             string text = parsed.GetValue(file) == "-" ? await shell.Input.ReadToEndAsync(stop) : await File.ReadAllTextAsync(parsed.GetValue(file)!, stop);
-            BatchLine[] lines = [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(BatchLine.Parse)];
+            BatchLine[] lines = [.. BatchLine.ParseAll(text)];
             return parsed.GetValue(atomic)
                 ? await AtomicAsync(shell, parsed, kv, lines, stop)
                 : await EachAsync(shell, parsed, kv, lines, stop);
@@ -142,19 +141,7 @@ internal static class DataCommands
 
     private static async Task<int> EachAsync(Shell shell, ParseResult parsed, KvClient kv, BatchLine[] lines, CancellationToken stop)
     {
-        var batch = new KvBatch();
-        foreach (BatchLine line in lines)
-        {
-            _ = line.Op switch
-            {
-                "put" => batch.Put(line.Key, line.Value ?? ""),
-                "del" => batch.Delete(line.Key),
-                "incr" => batch.Increment(line.Key, line.Delta ?? 1),
-                "append" => batch.Append(line.Key, line.Value ?? ""),
-                _ => batch.Get(line.Key),
-            };
-        }
-
+        KvBatch batch = lines.Aggregate(new KvBatch(), (calls, line) => line.Verb.AddTo(calls, line));
         KvBatchResult result = await kv.BatchAsync(batch, stop);
         shell.Print(parsed, ["op", "key", "result", "error"],
         [
@@ -164,6 +151,11 @@ internal static class DataCommands
                 item.Read is { } read ? (string?)read : item.Number?.ToString() ?? item.Write?.Revision.ToString(), item.Error?.Code.ToString(),
             }),
         ]);
+        foreach ((KvBatchItem item, BatchLine line) in result.Items.Zip(lines).Where(pair => pair.First.Error is not null))
+        {
+            await shell.Errors.WriteLineAsync($"error: line {line.Number}: {Kvctl.TextOf(item.Error!)}");
+        }
+
         return result.Items.FirstOrDefault(item => item.Error is not null)?.Error is { } error ? ExitCode.Of(error) : ExitCode.Ok;
     }
 
@@ -172,14 +164,9 @@ internal static class DataCommands
         var transaction = new KvTransaction();
         foreach (BatchLine line in lines)
         {
-            _ = line.Op switch
-            {
-                "put" => transaction.Put(line.Key, line.Value ?? ""),
-                "del" => transaction.Delete(line.Key),
-                "incr" => transaction.Increment(line.Key, line.Delta ?? 1),
-                "append" => transaction.Append(line.Key, line.Value ?? ""),
-                _ => throw new ArgumentException("a get has no place in an atomic batch"),
-            };
+            _ = line.Verb.AddToAtomic is { } add
+                ? add(transaction, line)
+                : throw new ArgumentException($"line {line.Number}: a {line.Op} has no place in an atomic batch");
         }
 
         KvTransactionResult result = await kv.TransactAsync(transaction, stop);
@@ -191,6 +178,12 @@ internal static class DataCommands
                 item.Code == ErrorCode.None ? null : item.Code.ToString(),
             }),
         ]);
+        if (result.FailedAt is >= 0 and var failed)
+        {
+            await shell.Errors.WriteLineAsync(
+                $"error: line {lines[failed].Number}: {lines[failed].Key}: {result.Items[failed].Code}; nothing of the file was done");
+        }
+
         return result.Applied ? ExitCode.Ok : ExitCode.ConditionFailed;
     }
 
@@ -205,6 +198,14 @@ internal static class DataCommands
             shell.Print(parsed, WriteColumns, [[key, write.Applied, write.Revision.Value, write.Existed]]);
         }
 
+        if (!write.Applied)
+        {
+            shell.Errors.WriteLine(
+                write.Revision.IsAbsent
+                    ? $"{key} is not there, and so the condition does not hold: nothing was written"
+                    : $"{key} is there at revision {write.Revision}, and so the condition does not hold: nothing was written");
+        }
+
         return write.Applied ? ExitCode.Ok : ExitCode.ConditionFailed;
     }
 
@@ -213,26 +214,6 @@ internal static class DataCommands
 
     private static string KvTextOf(KvValue value) =>
         System.Text.Unicode.Utf8.IsValid(value.Bytes.Span) ? value.AsText() : "base64:" + Convert.ToBase64String(value.Bytes.Span);
-
-    private sealed record BatchLine(string Op, string Key, string? Value, long? Delta)
-    {
-        private static readonly string[] Known = ["get", "put", "del", "incr", "append"];
-
-        public static BatchLine Parse(string line)
-        {
-            try
-            {
-                BatchLine parsed = JsonSerializer.Deserialize<BatchLine>(line, Json.Lines)!;
-                return parsed.Key is null ? throw new ArgumentException($"a line names no key: {line}")
-                    : Known.Contains(parsed.Op) ? parsed
-                    : throw new ArgumentException($"'{parsed.Op}' is no operation; use one of {string.Join(", ", Known)}");
-            }
-            catch (JsonException e)
-            {
-                throw new ArgumentException($"a line is no JSON object: {line}", e);
-            }
-        }
-    }
 
     private sealed class ConditionOptions
     {

@@ -12,7 +12,7 @@ internal static class DevCommand
     public static Command Create()
     {
         var data = new Option<string>("--data") { Description = "Where the nodes keep their data.", DefaultValueFactory = _ => "./kvctl-dev" };
-        var port = new Option<int>("--port") { Description = "First of nine ports: http, then peer, then binary.", DefaultValueFactory = _ => 7101 };
+        var port = new Option<int>("--port") { Description = "Nine ports are taken: http at this one and the next two, peer 100 above them, binary 200 above.", DefaultValueFactory = _ => 7101 };
         var command = new Command("dev", "Starts three nodes in this process and prints where they are.") { data, port };
         command.SetAction(async (parsed, _) =>
         {

@@ -13,6 +13,9 @@ internal struct OptionValues
 {
     private const int Count = (int)OptionId.Ttl + 1;
 
+    /// <summary>What increments, transactions and batches say in their bodies.</summary>
+    private static readonly string[] InJson = ["delta", "initial", "if", "then", "else", "items"];
+
     private string? _first;
 
     public readonly string? this[OptionId id] => this[(int)id];
@@ -48,8 +51,9 @@ internal struct OptionValues
             string name = pair.DecodeName().ToString();
             if (!RequestOption.ByQuery.TryGetValue(name, out RequestOption? option))
             {
-                return Problem.Invalid(
-                    $"There is no query parameter '{name}'; a '?' in a key is written %3F. Known: {string.Join(", ", OfferedTwins())}.");
+                return Problem.Invalid(InJson.Contains(name)
+                    ? $$"""'{{name}}' is no query parameter but a member of the JSON body: send {"{{name}}": …} with Content-Type: application/json."""
+                    : $"There is no query parameter '{name}'; a '?' in a key is written %3F. Known: {string.Join(", ", OfferedTwins())}.");
             }
 
             if ((seen & (1 << (int)option.Id)) != 0)

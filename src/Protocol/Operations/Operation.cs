@@ -157,7 +157,10 @@ public abstract class KeyWrite : WriteOperation
 
     public override int DataBytes => Key.Length;
 
-    /// <summary>What it stores begins with what was stored before.</summary>
+    /// <summary>
+    /// What it stores holds what was stored before and more, at either end or between: its size does not follow from what was sent, and
+    /// values that grow so have a limit together in a list (<see cref="Limits.MaxBatchAppendedBytes"/>).
+    /// </summary>
     public virtual bool GrowsValue => false;
 
     public sealed override int StoredBytesAtMost => GrowsValue ? Limits.MaxValueBytes : DataBytes;

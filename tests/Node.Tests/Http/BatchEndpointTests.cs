@@ -56,6 +56,32 @@ public sealed class BatchEndpointTests(ScriptedDoor door) : IClassFixture<Script
         Assert.Equal(4, ids.Select(id => id.Client).Distinct().Count());
     }
 
+    [Theory]
+    [InlineData("del")]
+    [InlineData("delete")]
+    public async Task A_delete_goes_by_both_names(string op)
+    {
+        door.Reset();
+        door.Answer = _ => new KvReply { Outcome = Outcome.Applied, Result = new Deleted(7, Existed: true) };
+        JsonElement answer = await RunAsync($$"""{"items": [{"op": "{{op}}", "key": "a"}]}""");
+        Assert.True(answer.GetProperty("results")[0].GetProperty("existed").GetBoolean());
+        Assert.IsType<Delete>(door.Asked!.Operation);
+    }
+
+    [Fact]
+    public async Task An_operation_that_is_no_item_is_refused_with_those_that_are()
+    {
+        foreach (OperationRow row in OperationTable.All)
+        {
+            door.Reset();
+            using HttpResponseMessage response = await SendAsync($$"""{"items": [{"op": "{{row.Name}}x", "key": "a"}]}""", null);
+            Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+            string known = (await response.Content.ReadAsStringAsync()).Split("known here are")[1];
+            bool isItem = row.IsRead || row.Type.IsSubclassOf(typeof(KeyWrite));
+            Assert.Equal(isItem, known.Contains($" {row.Name}", StringComparison.Ordinal));
+        }
+    }
+
     [Fact]
     public async Task Values_of_one_answer_have_a_limit()
     {

@@ -239,6 +239,33 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         Assert.Null(put.ContentType);
     }
 
+    [Theory]
+    [InlineData("PUT", "/v1/kv/key")]
+    [InlineData("POST", "/v1/append/key")]
+    public async Task E4_What_curl_says_of_every_body_is_no_content_type(string method, string path)
+    {
+        door.Reset();
+        using HttpRequestMessage request = new(new HttpMethod(method), path) { Content = new StringContent("42") };
+        request.Content.Headers.ContentType = new("application/x-www-form-urlencoded");
+        using HttpResponseMessage response = await door.Client.SendAsync(request);
+        Assert.True(response.IsSuccessStatusCode);
+        ReadOnlyMemory<byte> stored = door.Asked!.Operation is Put put ? put.Stored : Assert.IsType<Append>(door.Asked.Operation).Stored;
+        Assert.Equal("42"u8.ToArray(), StoredValue.ValueOf(stored).ToArray());
+        Assert.Null(StoredValue.ContentTypeOf(stored.Span));
+    }
+
+    [Theory]
+    [InlineData("delta")]
+    [InlineData("initial")]
+    public async Task A_delta_in_the_query_is_told_where_it_belongs(string name)
+    {
+        door.Reset();
+        using HttpResponseMessage response = await door.SendAsync("POST", $"/v1/incr/key?{name}=5");
+        ProblemDocument problem = await ProblemDocument.ReadAsync(response, 400, "InvalidRequest");
+        Assert.Contains("JSON body", problem.Detail, StringComparison.Ordinal);
+        Assert.Null(door.Asked);
+    }
+
     [Fact]
     public async Task A_failed_condition_shows_the_current_version()
     {

@@ -9,7 +9,8 @@ internal sealed class AppendRoute(FrontDoor door) : ValueRoute(door)
 
     protected override string Noun => "an append";
 
-    public override Operation OfJson(OperationJson item) => new Append(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
+    public override Func<OperationJson, Operation> OfJson =>
+        item => new Append(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
 
     public override IEnumerable<Route> Offered =>
     [

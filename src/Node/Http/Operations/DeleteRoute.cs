@@ -10,7 +10,9 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
 
     protected override string Noun => "a delete";
 
-    public override Operation OfJson(OperationJson item) => new Delete(item.Key, item.Condition);
+    public override Func<OperationJson, Operation> OfJson => item => new Delete(item.Key, item.Condition);
+
+    public override string ShortName => "del";
 
     public override IEnumerable<Route> Offered => KeyPaths.Of("DeleteValue", (path, form, id) =>
         new Route(HttpMethods.Delete, path, id, Area.Data, "Delete a key", DeleteAsync)

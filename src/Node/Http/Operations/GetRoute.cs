@@ -16,7 +16,7 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
 
     protected override string Noun => "a read";
 
-    public override Operation OfJson(OperationJson item) => new Get(item.Key);
+    public override Func<OperationJson, Operation> OfJson => item => new Get(item.Key);
 
     public override IEnumerable<Route> Offered => KeyPaths.Of("GetValue", (path, form, id) =>
         new Route(HttpMethods.Get, path, id, Area.Data, "Read a value", GetAsync)

@@ -17,7 +17,8 @@ internal sealed class IncrementRoute(FrontDoor door) : OperationRoute(door)
 
     protected override string Noun => "an increment";
 
-    public override Operation OfJson(OperationJson item) => new Increment(item.Key, item.Number("delta", 1), item.Number("initial", 0), item.Condition);
+    public override Func<OperationJson, Operation> OfJson =>
+        item => new Increment(item.Key, item.Number("delta", 1), item.Number("initial", 0), item.Condition);
 
     public override IEnumerable<Route> Offered =>
     [

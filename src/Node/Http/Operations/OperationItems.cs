@@ -8,8 +8,12 @@ internal sealed class OperationItems(FrontDoor door)
 {
     private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
 
-    private readonly Dictionary<string, OperationRoute> _operations =
-        OperationRoute.AllOf(door).ToDictionary(route => OperationTable.Find(route.Code)!.Name);
+    /// <summary>By every name that "op" may say.</summary>
+    private readonly OrderedDictionary<string, Func<OperationJson, Operation>> _operations = new(
+        from route in OperationRoute.AllOf(door)
+        where route.OfJson is not null
+        from name in route.ShortName is { } other ? [OperationTable.Find(route.Code)!.Name, other] : new[] { OperationTable.Find(route.Code)!.Name }
+        select KeyValuePair.Create(name, route.OfJson!));
 
     /// <summary>The whole body, by what <paramref name="read"/> takes from it; members that nobody took are refused.</summary>
     /// <exception cref="JsonShapeException">The body is not JSON, or not of this shape.</exception>
@@ -34,8 +38,12 @@ internal sealed class OperationItems(FrontDoor door)
     public Operation Read(OperationJson item)
     {
         string name = item.Operation;
-        Operation operation = _operations.GetValueOrDefault(name)?.OfJson(item)
-            ?? throw item.Wrong("op", $"is \"{name}\"; known here are put, append, delete, incr and get");
+        if (!_operations.TryGetValue(name, out Func<OperationJson, Operation>? read))
+        {
+            throw item.Wrong("op", $"is \"{Excerpt.Of(name)}\"; known here are {string.Join(", ", _operations.Keys)}");
+        }
+
+        Operation operation = read(item);
         item.End();
         return operation;
     }

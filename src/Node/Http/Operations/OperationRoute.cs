@@ -31,9 +31,14 @@ internal abstract class OperationRoute(FrontDoor door)
     /// <summary>What messages call it: "an increment".</summary>
     protected abstract string Noun { get; }
 
-    /// <summary>The operation as an item of a JSON body; null when it cannot be one.</summary>
-    /// <exception cref="JsonShapeException">A member is missing, or not what it must be.</exception>
-    public virtual Operation? OfJson(OperationJson item) => null;
+    /// <summary>
+    /// Reads the operation as an item of a JSON body, and throws <see cref="JsonShapeException"/> when a member is missing or not what it
+    /// must be; null when it cannot be one.
+    /// </summary>
+    public virtual Func<OperationJson, Operation>? OfJson => null;
+
+    /// <summary>What an item may call it beside its name; null when nothing.</summary>
+    public virtual string? ShortName => null;
 
     protected FrontDoor Door => door;
 
@@ -59,7 +64,7 @@ internal abstract class OperationRoute(FrontDoor door)
             Ack = options.Ack,
             Session = door.SessionPointOf(operation.Key.Span, options),
             Id = options.IdempotencyKey is { } key
-                ? IdempotencyId.Of(operation, context.Request.Method, key, options.FirstSentMs, context.Request.ContentType)
+                ? IdempotencyId.Of(operation, context.Request.Method, key, options.FirstSentMs, ContentTypeSaid(context.Request))
                 : null,
         });
         door.SetHeaders(context.Response, reply, options.Session, started);
@@ -71,6 +76,13 @@ internal abstract class OperationRoute(FrontDoor door)
         await RefuseAsync(context, reply, operation.Key, options.Route);
         return null;
     }
+
+    /// <summary>
+    /// Null when the client did not say one. curl says that of a form of every body that -d gives it, and browsers of their forms: nobody
+    /// chose it for the value.
+    /// </summary>
+    protected static string? ContentTypeSaid(HttpRequest http) =>
+        http.ContentType is { Length: > 0 } said && !said.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) ? said : null;
 
     /// <summary>Without hops a node that is not the right one says so instead of passing the request on.</summary>
     protected static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? KvRequest.MostHops : (byte)0;
@@ -142,8 +154,7 @@ internal abstract class ValueRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        string? contentType = http.ContentType is { Length: > 0 } given ? given : null;
-        KvReply? reply = await WriteAsync(context, OperationOf(key, value, contentType, options), options, started);
+        KvReply? reply = await WriteAsync(context, OperationOf(key, value, ContentTypeSaid(http), options), options, started);
         if (reply is { Result: Written written })
         {
             context.Response.Headers.ETag = ETag.Of(written.Revision);

@@ -9,7 +9,8 @@ internal sealed class PutRoute(FrontDoor door) : ValueRoute(door)
 
     protected override string Noun => "a put";
 
-    public override Operation OfJson(OperationJson item) => new Put(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
+    public override Func<OperationJson, Operation> OfJson =>
+        item => new Put(item.Key, item.Value, item.ContentTypeToStore, item.Condition);
 
     public override IEnumerable<Route> Offered => KeyPaths.Of("PutValue", (path, form, id) =>
         new Route(HttpMethods.Put, path, id, Area.Data, "Write a value", WriteValueAsync)
