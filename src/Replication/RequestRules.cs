@@ -19,7 +19,7 @@ internal sealed class RequestRules(RequestLimits limits, RoutingTable routing)
     {
         if (request.Requires != Requirements.None)
         {
-            return new Refusal(ErrorCode.Unsupported, $"This node cannot do what the request requires (bits {(ulong)request.Requires:x}).");
+            return new Refusal(ErrorCode.Unsupported, $"This node cannot do what the request requires: {TextOf(request.Requires)}.");
         }
 
         if (request.TimeoutMs is < 1 or > Limits.MaxTimeoutMs)
@@ -45,6 +45,27 @@ internal sealed class RequestRules(RequestLimits limits, RoutingTable routing)
         return request.Id is { Sequence: > 0 } id && id.AckedBelow > id.Sequence
             ? Refusal.Invalid("The field ackedBelow must not pass the request's own sequence.")
             : null;
+    }
+
+    /// <summary>By name what has one: a reserved field that holds something asks for its bit, whether its sender set it or not.</summary>
+    private static string TextOf(Requirements bits)
+    {
+        List<string> named = [];
+        foreach ((Requirements bit, string field) in new[] { (Requirements.Principal, "principal"), (Requirements.Namespace, "namespace") })
+        {
+            if ((bits & bit) != 0)
+            {
+                named.Add($"a {field} (the field of that name must be nil, and bit {(ulong)bit:x} of requires 0)");
+                bits &= ~bit;
+            }
+        }
+
+        if (bits != Requirements.None)
+        {
+            named.Add($"the bits {(ulong)bits:x} of requires, which a newer build may know");
+        }
+
+        return string.Join(", and ", named);
     }
 
     /// <summary>All keys of a write lie in one group.</summary>

@@ -210,7 +210,22 @@ public sealed class RequestServerTests
         byte[] frame = FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, 5, CodecTests.Encode(RequestChannelTests.Get("k")));
         await near.Output.WriteAsync(frame);
         await near.Output.WriteAsync(frame);
-        Assert.Equal(ConnectionEndReason.ProtocolViolation, (await serving.WaitAsync(Patience)).Reason);
+        var end = await serving.WaitAsync(Patience);
+        Assert.Equal((ConnectionEndReason.ProtocolViolation, "the request id 5 was used again while it was open"), (end.Reason, end.Violation));
+    }
+
+    [Theory]
+    [InlineData(FrameKind.Reply, false, "kind Reply")]
+    [InlineData(FrameKind.Credit, false, "feature bit 0")]
+    [InlineData(FrameKind.Credit, true, "credit for request 9")]
+    public async Task What_ends_a_connection_is_said(FrameKind kind, bool streams, string said)
+    {
+        var (near, far) = DuplexPipe.Create();
+        var serving = RequestServer.ServeAsync(far, (_, _) => { }, new RequestServerOptions { Streams = streams });
+        await near.Output.WriteAsync(FrameTests.FrameOf(kind, FrameFlags.None, 9, [0x91, 0x00]));
+        var end = await serving.WaitAsync(Patience);
+        Assert.Equal(ConnectionEndReason.ProtocolViolation, end.Reason);
+        Assert.Contains(said, end.Violation, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -116,6 +116,11 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         if (received is { Client: null, Peer: null })
         {
             OnMalformed(connection.RemoteEndPoint, received.Failure!);
+            if (received.Answer is { } answer)
+            {
+                await Handshake.RefuseAsync(connection.Transport.Output, answer, deadline.Token);
+            }
+
             return null;
         }
 
@@ -212,7 +217,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
         switch (end.Reason)
         {
             case ConnectionEndReason.MalformedFrame or ConnectionEndReason.ProtocolViolation:
-                OnMalformed(remote, $"{end.Reason} ({end.FrameError})");
+                OnMalformed(remote, end.Violation ?? $"{end.Reason} ({end.FrameError})");
                 break;
             case ConnectionEndReason.FrameTimedOut:
                 _meter.FrameTimedOut();

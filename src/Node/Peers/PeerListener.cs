@@ -170,7 +170,16 @@ internal sealed class PeerListener(
             return null;
         }
 
-        var hello = received.Peer ?? throw new PeerProtocolException(received.Failure ?? "a client does not belong on the peer port");
+        if (received.Peer is not { } hello)
+        {
+            string problem = received.Failure ?? $"this is the peer port of {gate.Self}, where nodes meet; clients use its other doors";
+            if (received.Failure is null || received.Answer is not null)
+            {
+                await Handshake.RefuseAsync(connection.Output, new HelloRefused(HelloRefusal.Malformed, problem), timeout.Token).ConfigureAwait(false);
+            }
+
+            throw new PeerProtocolException(problem);
+        }
 
         // The secret first: nothing that a stranger says is looked at, let alone written down.
         var (proof, unproved) = await SecretRule.ApplyAsync(connection, received, gate.Secret, gate.Self, timeout.Token).ConfigureAwait(false);

@@ -25,4 +25,8 @@ public enum ConnectionEndReason : byte
 }
 
 /// <summary>Why a connection is over, for logs and counters.</summary>
-public sealed record ConnectionEnd(ConnectionEndReason Reason, FrameError FrameError = FrameError.None, Exception? Exception = null);
+public sealed record ConnectionEnd(ConnectionEndReason Reason, FrameError FrameError = FrameError.None, Exception? Exception = null)
+{
+    /// <summary>With <see cref="ConnectionEndReason.ProtocolViolation"/>: what the other side did, as a clause.</summary>
+    public string? Violation { get; init; }
+}

@@ -447,7 +447,10 @@ public sealed class RequestChannel : IAsyncDisposable
 
             if (!OnFrame(frame, ref scratch))
             {
-                return new ConnectionEnd(ConnectionEndReason.ProtocolViolation);
+                return new ConnectionEnd(ConnectionEndReason.ProtocolViolation)
+                {
+                    Violation = $"a frame of kind {frame.Kind} under the id {frame.Sequence} that does not belong there, or cannot be read",
+                };
             }
 
             scratch = scratch.Length > RequestServer.KeptScratchBytes ? [] : scratch;

@@ -302,9 +302,9 @@ public sealed class RequestServer
                     return new ConnectionEnd(ConnectionEndReason.MalformedFrame, error);
             }
 
-            if (!OnFrame(frame, ref scratch))
+            if (OnFrame(frame, ref scratch) is { } violation)
             {
-                return new ConnectionEnd(ConnectionEndReason.ProtocolViolation);
+                return new ConnectionEnd(ConnectionEndReason.ProtocolViolation) { Violation = violation };
             }
 
             scratch = scratch.Length > KeptScratchBytes ? [] : scratch;
@@ -313,7 +313,8 @@ public sealed class RequestServer
         return null;
     }
 
-    private bool OnFrame(Frame frame, ref byte[] scratch)
+    // Null, or what was violated.
+    private string? OnFrame(Frame frame, ref byte[] scratch)
     {
         switch (frame.Kind)
         {
@@ -327,15 +328,19 @@ public sealed class RequestServer
                 }
 
                 _outbound.Wake();
-                return true;
+                return null;
             case FrameKind.Credit when _options.Streams:
-                return StreamCodec.TryDecodeCredit(frame.PayloadSpan(ref scratch), out long bytes) == DecodeResult.Ok
-                    && OnCredit(frame.Sequence, bytes);
+                return StreamCodec.TryDecodeCredit(frame.PayloadSpan(ref scratch), out long bytes) != DecodeResult.Ok
+                    ? $"a credit for request {frame.Sequence} that is none"
+                    : OnCredit(frame.Sequence, bytes) ? null
+                    : $"the credit of request {frame.Sequence} came to more than {Limits.MaxStreamCreditBytes} bytes";
             case FrameKind.Cancel when _options.Streams:
                 OnCancel(frame.Sequence);
-                return true;
+                return null;
+            case FrameKind.Credit or FrameKind.Cancel:
+                return $"a frame of kind {frame.Kind}, which the hello did not say (feature bit 0)";
             default:
-                return false;
+                return $"a frame of kind {frame.Kind}, which a client does not send behind its hello";
         }
     }
 
@@ -388,7 +393,7 @@ public sealed class RequestServer
         return _end is null;
     }
 
-    private bool OnRequest(ulong id, ReadOnlySpan<byte> body)
+    private string? OnRequest(ulong id, ReadOnlySpan<byte> body)
     {
         // The frame is right and the id is known, so a body we cannot read costs an answer and not the connection.
         bool readable = KvRequestCodec.TryDecode(body, out var request) == DecodeResult.Ok;
@@ -397,7 +402,7 @@ public sealed class RequestServer
             if (_streams.Has(id)
                 || !_open.TryAdd(id, new OpenRequest { IsWrite = request?.IsWrite ?? false, IsFlat = KvRequestCodec.IsFlat(body) }))
             {
-                return false;
+                return $"the request id {id} was used again while it was open";
             }
         }
 
@@ -408,18 +413,12 @@ public sealed class RequestServer
         }
         else
         {
-            ticket.TryComplete(Unreadable);
+            Refusal fault = RequestFault.Of(body);
+            ticket.TryComplete(new KvReply { Code = fault.Code, Outcome = Outcome.NotApplied, Detail = fault.Detail });
         }
 
-        return true;
+        return null;
     }
-
-    private static KvReply Unreadable { get; } = new()
-    {
-        Code = ErrorCode.InvalidRequest,
-        Outcome = Outcome.NotApplied,
-        Detail = $"the body is not a request of protocol version {ProtocolVersion.Max}, or has more than {Limits.MaxBatchItems} items",
-    };
 
     // Under the lock.
     private void Collect(ulong id, KvReply reply, in OpenRequest request)

@@ -156,7 +156,7 @@ public static class KvRequestCodec
         writer.Write((uint)read.OnUnmet);
     }
 
-    private static bool TryReadRead(ref MessagePackReader reader, out ReadTerms read)
+    internal static bool TryReadRead(ref MessagePackReader reader, out ReadTerms read)
     {
         read = ReadTerms.Strong;
         if (!reader.TryReadNil(out bool areDefault))
@@ -190,7 +190,7 @@ public static class KvRequestCodec
         return true;
     }
 
-    private static bool TryReadSession(ref MessagePackReader reader, out SessionPoint session)
+    internal static bool TryReadSession(ref MessagePackReader reader, out SessionPoint session)
     {
         session = default;
         if (!reader.TryReadNil(out bool none))

@@ -15,6 +15,7 @@ namespace KvStore.Protocol;
 internal static class FlatRequestCodec
 {
     private const int Fields = 15;
+    private const int FieldsBeforeItems = 13;
     private const int IdFields = 5;
     private const int TermsFields = 7;
 
@@ -80,6 +81,36 @@ internal static class FlatRequestCodec
         Operation? operation = OperationTable.Of(flat);
         request = operation is null ? null : envelope with { Operation = operation };
         return operation is not null;
+    }
+
+    /// <summary>Why it could not be read. A younger operation among the items is unsupported, as it is alone.</summary>
+    public static Refusal FaultOf(ReadOnlySpan<byte> payload)
+    {
+        var reader = new MessagePackReader(payload);
+        if (!reader.TryReadArrayHeader(out int fields) || fields < Fields)
+        {
+            return Refusal.Invalid($"The request is in the form of feature level 1 and has {fields} fields; that has {Fields}.");
+        }
+
+        if (reader.TrySkip(FieldsBeforeItems) && reader.TryReadArrayHeader(out int count) && count <= Limits.MaxBatchItems)
+        {
+            for (int i = 1; i <= count && reader.TryReadArrayHeader(out int itemFields) && reader.TryRead(out byte code); i++)
+            {
+                if (OperationTable.Find(code)?.OfFlat is null)
+                {
+                    return new Refusal(
+                        ErrorCode.Unsupported, $"item {i} is operation {code}, which this node does not know in the form of feature level 1; a newer one may.");
+                }
+
+                if (!reader.TrySkip(itemFields - 1))
+                {
+                    break;
+                }
+            }
+        }
+
+        return Refusal.Invalid(
+            $"The request is in the form of feature level 1, and a field of it is not what it must be, or it has more than {Limits.MaxBatchItems} items.");
     }
 
     private static bool TryDecode(ref MessagePackReader reader, bool isItem, out FlatOperation operation, out KvRequest envelope)

@@ -11,6 +11,14 @@ public sealed record ReceivedHello(PeerHello? Peer, ClientHello? Client, string?
 {
     /// <summary>The hello as it came.</summary>
     public ReadOnlyMemory<byte> Payload { get; init; }
+
+    /// <summary>
+    /// What to answer before the connection is closed, when a frame came that is no hello; null with <see cref="Failure"/> when not
+    /// even a frame came: whoever speaks something else would not understand it.
+    /// </summary>
+    public HelloRefused? Answer => IsFrame ? new HelloRefused(HelloRefusal.Malformed, Failure!) : null;
+
+    internal bool IsFrame { get; init; }
 }
 
 /// <summary>
@@ -55,7 +63,11 @@ public static class Handshake
             return new ReceivedHello(peer, null, null) { Payload = payload };
         }
 
-        return new ReceivedHello(null, null, $"the first frame is not a hello ({frame})");
+        return new ReceivedHello(
+            null, null, frame == FrameKind.Hello ? "the hello has not the fields of a client's or a node's" : $"the first frame is not a hello ({frame})")
+        {
+            IsFrame = true,
+        };
     }
 
     /// <summary>Has the side that dialled prove that it knows the secret; null when it does not.</summary>

@@ -44,6 +44,8 @@ public sealed class Append : KeyWrite
 
     public override Refusal? Violation(RequestLimits limits) => base.Violation(limits) ?? StoredValue.Violation(Stored.Span, limits);
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body) => BodyFault.OfKeyWrite(body, Fields);
+
     internal static Append? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

@@ -107,6 +107,12 @@ public sealed class Batch : WriteOperation
         return new BatchResult(flat.Revision, items);
     }
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body)
+    {
+        var reader = new BodyReader(body);
+        return BodyFault.OfItems(ref reader, least: 1, static type => type.IsSubclassOf(typeof(KeyWrite)));
+    }
+
     internal static Batch? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

@@ -33,6 +33,8 @@ public sealed class Delete : KeyWrite
 
     private protected override Result? SuccessOf(in FlatResult flat) => new Deleted(flat.Revision, flat.Changed);
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body) => BodyFault.OfKeyWrite(body, Fields);
+
     internal static Delete? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

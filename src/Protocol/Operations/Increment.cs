@@ -43,6 +43,8 @@ public sealed class Increment : KeyWrite
 
     private protected override Result? SuccessOf(in FlatResult flat) => new Counted(flat.Revision, flat.Number);
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body) => BodyFault.OfKeyWrite(body, Fields);
+
     internal static Increment? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

@@ -15,6 +15,9 @@ public sealed record OperationRow(byte Code, string Name, Type Type, ushort Leve
 
     internal Func<ReadOnlyMemory<byte>, Operation?> Read { get; init; } = _ => null;
 
+    /// <summary>What is wrong with a body that is one whole array and that <see cref="Read"/> does not take; null when it cannot say.</summary>
+    internal Func<ReadOnlyMemory<byte>, Refusal?>? Fault { get; init; }
+
     /// <summary>From its form of feature level 1; null for operations that are younger.</summary>
     internal FlatReader? OfFlat { get; init; }
 }
@@ -41,13 +44,13 @@ public static class OperationTable
     public static IReadOnlyList<OperationRow> All { get; } =
     [
         Row<Get>(Get.OperationCode, "get", Get.TryRead) with { OfFlat = Get.Of },
-        Row<Put>(Put.OperationCode, "put", Put.TryRead) with { OfFlat = Put.Of },
-        Row<Delete>(Delete.OperationCode, "delete", Delete.TryRead) with { OfFlat = Delete.Of },
-        Row<Increment>(Increment.OperationCode, "incr", Increment.TryRead) with { OfFlat = Increment.Of },
-        Row<Batch>(Batch.OperationCode, "batch", Batch.TryRead) with { OfFlat = Batch.Of },
-        Row<Append>(Append.OperationCode, "append", Append.TryRead, Append.Since),
+        Row<Put>(Put.OperationCode, "put", Put.TryRead) with { OfFlat = Put.Of, Fault = Put.FaultOf },
+        Row<Delete>(Delete.OperationCode, "delete", Delete.TryRead) with { OfFlat = Delete.Of, Fault = Delete.FaultOf },
+        Row<Increment>(Increment.OperationCode, "incr", Increment.TryRead) with { OfFlat = Increment.Of, Fault = Increment.FaultOf },
+        Row<Batch>(Batch.OperationCode, "batch", Batch.TryRead) with { OfFlat = Batch.Of, Fault = Batch.FaultOf },
+        Row<Append>(Append.OperationCode, "append", Append.TryRead, Append.Since) with { Fault = Append.FaultOf },
         Row<GetRouting>(GetRouting.OperationCode, "routing", GetRouting.TryRead, GetRouting.Since),
-        Row<Transaction>(Transaction.OperationCode, "txn", Transaction.TryRead, Transaction.Since),
+        Row<Transaction>(Transaction.OperationCode, "txn", Transaction.TryRead, Transaction.Since) with { Fault = Transaction.FaultOf },
     ];
 
     /// <summary>Null when this build knows no operation of this number.</summary>

@@ -56,6 +56,8 @@ public sealed class Put : KeyWrite
 
     private protected override Result? SuccessOf(in FlatResult flat) => new Written(flat.Revision, flat.Changed);
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body) => BodyFault.OfKeyWrite(body, Fields);
+
     internal static Put? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

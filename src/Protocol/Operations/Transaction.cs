@@ -88,6 +88,31 @@ public sealed class Transaction : WriteOperation
         return DataBytes > limits.RequestBytes ? Refusal.TooLarge("transaction", DataBytes, "requestBytes", limits.RequestBytes) : null;
     }
 
+    internal static Refusal? FaultOf(ReadOnlyMemory<byte> body)
+    {
+        var reader = new BodyReader(body);
+        if (!reader.TryReadCount(int.MaxValue, out int fields) || fields != Fields)
+        {
+            return Refusal.Invalid($"it has {fields} fields; it has to have {Fields}: conditions, then, otherwise.");
+        }
+
+        if (!reader.TryReadCount(Limits.MaxBatchItems, out int count))
+        {
+            return Refusal.Invalid($"its conditions are no list of at most {Limits.MaxBatchItems}.");
+        }
+
+        for (int i = 1; i <= count; i++)
+        {
+            if (!KeyCondition.TryRead(ref reader, out _))
+            {
+                return Refusal.Invalid($"condition {i} is none: [kind 1 to 5, key bin, and what the kind compares].");
+            }
+        }
+
+        return BodyFault.OfItems(ref reader, least: 0, IsItem) ?? BodyFault.OfItems(ref reader, least: 0, IsItem)
+            ?? (reader.IsWhole ? Refusal.Invalid($"a transaction has 1 to {Limits.MaxBatchItems} conditions and items in all.") : null);
+    }
+
     internal static Transaction? TryRead(ReadOnlyMemory<byte> body)
     {
         var reader = new BodyReader(body);

@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using KvStore.Node.Binary;
 using KvStore.Node.Tests.Http;
+using KvStore.Node.Tests.Peers;
 using KvStore.Protocol;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -111,6 +112,22 @@ public sealed class BinaryDoorTests(ScriptedDoor door) : IClassFixture<ScriptedD
         Assert.Equal(before + 1, Counters.MalformedConnections);
         using Dialled next = await DialAsync();
         Assert.NotNull((await next.GreetAsync(new ClientHello())).Ack);
+    }
+
+    [Theory]
+    [InlineData(FrameKind.Hello)]
+    [InlineData(FrameKind.Request)]
+    public async Task A_first_frame_that_is_no_hello_is_refused_as_malformed(FrameKind kind)
+    {
+        door.Reset();
+        long before = Counters.MalformedConnections;
+        using HandshakeLine stranger = await HandshakeLine.DialAsync(door.BinaryAddress);
+        await stranger.SendAsync(kind, [0x91, 0x05]);
+        HelloRefused refused = await stranger.RefusalAsync();
+        Assert.Equal(HelloRefusal.Malformed, refused.Reason);
+        Assert.Contains("hello", refused.Detail, StringComparison.Ordinal);
+        Assert.True(await stranger.IsClosedAsync());
+        Assert.Equal(before + 1, Counters.MalformedConnections);
     }
 
     [Theory]

@@ -57,14 +57,14 @@ public sealed class PeerPortTests(PeerPortTests.Fixture fixture) : IClassFixture
     [Fact]
     public async Task The_hello_of_a_client_does_not_belong_here()
     {
-        using var stranger = await DialAsync();
-        using var stream = stranger.GetStream();
-        var frame = new FrameWriter();
-        frame.Begin(FrameKind.Hello, FrameFlags.None, 0);
-        HelloCodec.Encode(frame, new ClientHello { ClusterId = "test" });
-        Assert.True(frame.TryEnd(Limits.MaxHelloBytes));
-        await stream.WriteAsync(frame.Written);
-        await ClosedAsync(stranger);
+        var hello = new System.Buffers.ArrayBufferWriter<byte>();
+        HelloCodec.Encode(hello, new ClientHello { ClusterId = "test" });
+        using var stranger = new HandshakeLine(await DialAsync());
+        await stranger.SendAsync(FrameKind.Hello, hello.WrittenSpan.ToArray());
+        var refused = await stranger.RefusalAsync();
+        Assert.Equal(HelloRefusal.Malformed, refused.Reason);
+        Assert.Contains("peer port", refused.Detail, StringComparison.Ordinal);
+        Assert.True(await stranger.IsClosedAsync());
         await CountedAsync(counters => counters.MalformedConnections);
     }
 
