@@ -16,7 +16,8 @@ Usage: scripts/packages.sh [--no-build] [--keep] [--port N]
   --port N     the nodes of kvctl dev listen on loopback from this port on, nine ports; without it one drawn at random
 
 Packs the solution, installs kvctl from the packages and starts its three nodes, makes a console project whose only package is the client, and runs in it
-what docs/client.md shows, snippet by snippet; then a test project with the package for tests, and a test of it is run. NuGet's own folder is not touched.
+what docs/client.md shows, snippet by snippet, and compiles the program of README.md as it stands; then a test project with the package for
+tests, and a test of it is run. NuGet's own folder is not touched.
 
 PASS when the tool answers, everything compiles without a warning, the program runs to its end and the test passes.
 EOF
@@ -105,6 +106,9 @@ snippet() {
   grep -m1 -o 'record Order([^`]*' "$page" || fail "the page does not show its record"
 } > shop/Program.cs
 dotnet build shop -v q -warnaserror > shop.log 2>&1 || { cat shop.log; fail "the page's snippets do not compile in an empty project"; }
+cp -r shop readme && rm -rf readme/bin readme/obj && mv readme/shop.csproj readme/readme.csproj
+sed -n '/^```csharp$/,/^```$/p' "$OLDPWD/README.md" | sed '1d;$d' > readme/Program.cs
+dotnet build readme -v q -warnaserror > readme.log 2>&1 || { cat readme.log; fail "the program of README.md does not compile in an empty project"; }
 dotnet shop/bin/Debug/net*/shop.dll > run.log 2>&1 || { cat run.log; fail "the page's snippets do not run"; }
 grep -q 'the page runs' run.log || { cat run.log; fail "the program did not come to its end"; }
 [ "$(tools/kvctl get greeting -o raw -e "localhost:$port")" = hello ] || fail "kvctl does not see what the program wrote"

@@ -48,6 +48,18 @@ public sealed partial class DocumentTests(ThreeNodes cluster)
         Assert.Contains($"```csharp\n{first}```", TextOf("src/ClientLib/README.md"), StringComparison.Ordinal);
     }
 
+    /// <summary>scripts/packages.sh compiles both as they stand, in a project that has the package and nothing else.</summary>
+    [Theory]
+    [InlineData("README.md")]
+    [InlineData("docs/client.md")]
+    [InlineData("src/ClientLib/README.md")]
+    public void The_first_program_of_a_page_says_what_it_uses_and_of_which_package(string file)
+    {
+        string page = TextOf(file);
+        Assert.StartsWith("using KvStore.Client;", page[(page.IndexOf("```csharp\n", StringComparison.Ordinal) + 10)..], StringComparison.Ordinal);
+        Assert.Contains("KvStore.ClientLib", page, StringComparison.Ordinal);
+    }
+
     private async Task FirstAsync()
     {
         // first
