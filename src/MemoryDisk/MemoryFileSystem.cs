@@ -36,6 +36,7 @@ public sealed record DiskCounters
 {
     public long Writes { get; internal set; }
     public long BytesWritten { get; internal set; }
+    public long BytesRead { get; internal set; }
     public long Syncs { get; internal set; }
     public long DirectorySyncs { get; internal set; }
     public long Crashes { get; internal set; }
@@ -479,7 +480,9 @@ public sealed class MemoryFileSystem : IFileSystem
                     throw new StorageException("read failed", path, offset, ErrorIo);
                 }
 
-                return file.Read(buffer, offset);
+                int read = file.Read(buffer, offset);
+                disk.Counters.BytesRead += read;
+                return read;
             }
         }
 

@@ -25,6 +25,12 @@ public interface ILogReader
     IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes);
 
     /// <summary>
+    /// Whether the entry at an index in [FirstIndex, LastIndex] may be asked for now to be sent. False: it is not in memory, and enough was
+    /// read from the disk just now; a follower's next sign of life asks again.
+    /// </summary>
+    bool MayRead(ulong index) => true;
+
+    /// <summary>
     /// The newest durable snapshot; for a group that never had one, its starting mark (index 5, term 5, the first configuration).
     /// </summary>
     SnapshotMetadata Snapshot { get; }

@@ -135,6 +135,9 @@ internal sealed class RaftLog
         }
     }
 
+    /// <summary>Whether entries from low on may be asked for now.</summary>
+    public bool MayRead(ulong low) => low >= Unstable.Offset || _durable.MayRead(low);
+
     /// <summary>Entries from low on: at least one, then as many as fit; none when low is past the end.</summary>
     public IReadOnlyList<Entry> EntriesFrom(ulong low, long maxBytes)
     {

@@ -93,7 +93,7 @@ public sealed partial class RaftNode
 
         // A full window still lets an empty append through after a sign of life: its rejection shows that something was lost.
         bool windowFull = peer.State == ProgressState.Replicate && peer.Inflights.IsFull;
-        IReadOnlyList<Entry> entries = windowFull ? [] : WhatMayGoTo(peer, _log.EntriesFrom(peer.Next, _config.MaxAppendBytes));
+        IReadOnlyList<Entry> entries = windowFull || !_log.MayRead(peer.Next) ? [] : WhatMayGoTo(peer, _log.EntriesFrom(peer.Next, _config.MaxAppendBytes));
         if (entries.Count == 0 && !sendIfEmpty)
         {
             return false;

@@ -15,6 +15,9 @@ public enum NodeEventKind
     LostLeadership,
     Campaigning,
     SnapshotTaken,
+
+    /// <summary>A snapshot from another node is here and whole; its table is being built.</summary>
+    SnapshotFetched,
     SnapshotInstalled,
     SnapshotDamaged,
     LogCompacted,

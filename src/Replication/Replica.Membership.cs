@@ -101,6 +101,7 @@ internal sealed partial class Replica
 
         GiveUpOnAll("before its replica left this node");
         ForgetRequests();
+        GiveUpFetched();
 
         // Told before the table is gone: a reader that finds it gone knows why.
         Volatile.Write(ref _hasLeft, true);

@@ -16,6 +16,7 @@ internal sealed partial class Replica
     private ulong _lastSnapshotIndex;
     private ulong _lowestVoterMatch;
     private long _appliedBytesSinceSnapshot;
+    private SnapshotBuild? _build;
     private Installation? _installation;
     private readonly Dictionary<NodeId, CatchUp> _catchUps = [];
     private long _snapshotsInstalled;
@@ -32,15 +33,19 @@ internal sealed partial class Replica
     }
 
     /// <summary>
-    /// A fetched snapshot on its way into this replica. First the replica goes deaf and lets its writes finish; then the log is
-    /// told (Write); when that is durable, state machine, log and core move to it in one turn.
+    /// A fetched snapshot on its way into this replica, its state machine complete. First the replica goes deaf and lets its writes
+    /// finish; then the log is told (Write); when that is durable, state machine, log and core move to it in one turn.
     /// </summary>
-    private sealed class Installation(SnapshotHeader header, string file)
+    private sealed class Installation(SnapshotBuild build)
     {
-        public SnapshotHeader Header => header;
-        public string File => file;
+        public SnapshotBuild Build => build;
+        public SnapshotHeader Header => build.Header;
+        public string File => build.File;
         public TurnWrite.Part? Write { get; set; }
     }
+
+    /// <summary>Memory of a fetched snapshot's table that is not this replica's table yet.</summary>
+    public long BuildBytes => (_installation?.Build ?? _build)?.ReservedBytes ?? 0;
 
     /// <summary>Applied entries that a snapshot covers and that are kept for voters that do not have them yet.</summary>
     public ulong EntriesHeldBack => _lastSnapshotIndex >= _log.FirstIndex ? _lastSnapshotIndex + 1 - _log.FirstIndex : 0;
@@ -87,7 +92,7 @@ internal sealed partial class Replica
     /// </summary>
     public void FetchSnapshot()
     {
-        if (_raft.PendingSnapshot is { } pending && _installation is null && !LeaderNode.IsNone && _log.DurableHardState.Term > 0)
+        if (_raft.PendingSnapshot is { } pending && _build is null && _installation is null && !LeaderNode.IsNone && _log.DurableHardState.Term > 0)
         {
             _fetchAsked = true;
             Loop.Node.Snapshots.Add(new SnapshotFetch(this, Loop, _snapshotDirectory, pending.Index, LeaderNode));
@@ -103,7 +108,7 @@ internal sealed partial class Replica
         }
     }
 
-    /// <summary>A snapshot from another node is on this disk, checked and durable.</summary>
+    /// <summary>A snapshot from another node is on this disk, checked and durable: the snapshot thread makes a state machine of it.</summary>
     public void OnSnapshotFetched(SnapshotHeader header, string file)
     {
         bool known = header.FeatureLevel <= Loop.Node.Options.MaxLevel;
@@ -112,14 +117,45 @@ internal sealed partial class Replica
             Loop.Node.RefusedAboveLevel(Group, header.Metadata.Term, header.Metadata.Index, header.FeatureLevel);
         }
 
-        if (known && _installation is null && _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index)
+        if (known && _build is null && _installation is null && IsWanted(header))
         {
-            _installation = new Installation(header, file);
+            _build = new SnapshotBuild(header, _snapshotDirectory, file, Loop.Arena, Loop.Post);
+            Loop.Node.Snapshots.Add(_build);
+            Loop.Report(NodeEventKind.SnapshotFetched, Group, header.Metadata.Term, header.Metadata.Index, $"fetched snapshot {file}, builds its table");
         }
-        else if (!_snapshotRunning)
+        else
         {
-            DeleteUnused(header.Metadata.Index, file);
+            DeleteUnlessWriting(header.Metadata.Index, file);
         }
+    }
+
+    /// <summary>
+    /// A build is back. It is installed if it is the one that is waited for, and the core still waits: appends may have closed the gap
+    /// meanwhile, or another leader may have nothing as new.
+    /// </summary>
+    public void OnSnapshotBuilt(SnapshotBuild build)
+    {
+        bool isCurrent = _build == build;
+        _build = isCurrent ? null : _build;
+        if (isCurrent && build.IsComplete && IsWanted(build.Header))
+        {
+            _installation = new Installation(build);
+            return;
+        }
+
+        build.Discard();
+        DeleteUnlessWriting(build.Header.Metadata.Index, build.File);
+    }
+
+    /// <summary>The core waits for a snapshot, and this one reaches far enough.</summary>
+    private bool IsWanted(SnapshotHeader header) => _raft.PendingSnapshot is { } pending && pending.Index <= header.Metadata.Index;
+
+    /// <summary>Nothing that was fetched is installed any more: the replica leaves.</summary>
+    private void GiveUpFetched()
+    {
+        _build?.GiveUp();
+        _installation?.Build.Discard();
+        (_build, _installation) = (null, null);
     }
 
     /// <summary>The newest snapshot cannot be read any more: nobody can be given it, and the next start would end at it.</summary>
@@ -166,9 +202,17 @@ internal sealed partial class Replica
     /// A name is made of index and term, so the same snapshot fetched twice, or fetched and taken here, is one file: what the log
     /// refers to stays. (While one is being taken here nothing is deleted; the next start clears what is left over.)
     /// </summary>
+    private void DeleteUnlessWriting(ulong index, string file)
+    {
+        if (!_snapshotRunning)
+        {
+            DeleteUnused(index, file);
+        }
+    }
+
     private void DeleteUnused(ulong index, string file)
     {
-        if (index != _lastSnapshotIndex && index != _installation?.Header.Metadata.Index)
+        if (index != _lastSnapshotIndex && index != (_installation?.Header ?? _build?.Header)?.Metadata.Index)
         {
             Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
         }
@@ -188,7 +232,7 @@ internal sealed partial class Replica
         Installation installed = _installation!;
         SnapshotMetadata snapshot = installed.Header.Metadata;
         KvStateMachine old = _machine;
-        KvStateMachine restored = StoreNode.Restore(Loop.Arena, _files, $"{_snapshotDirectory}/{installed.File}");
+        KvStateMachine restored = installed.Build.Join();
 
         // Published before the old table is retired: a reader that finds the old one retired finds this one there.
         Volatile.Write(ref _machine, restored);
@@ -211,13 +255,26 @@ internal sealed partial class Replica
 
     /// <summary>
     /// A fetch may lose a piece, its source or its place in the queue: say again that it is wanted. Or that it is not, for
-    /// appends have closed the gap: a fetch nobody waits for would keep one of the few places for ever.
+    /// appends have closed the gap: a fetch nobody waits for would keep one of the few places for ever, and a build the thread.
     /// </summary>
     private void RemindOfSnapshot()
     {
         if (Loop.TickNumber % ReminderTicks != 0)
         {
             return;
+        }
+
+        if (_build is { } build)
+        {
+            if (!IsWanted(build.Header))
+            {
+                build.GiveUp();
+                _build = null;
+            }
+            else if (!LeaderNode.IsNone)
+            {
+                Loop.Node.Snapshots.Add(new SnapshotKept(Group, build.Header.Metadata, LeaderNode));
+            }
         }
 
         if (_raft.PendingSnapshot is null && _fetchAsked)

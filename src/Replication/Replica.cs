@@ -19,7 +19,6 @@ internal sealed partial class Replica : GroupRoute
 {
     private readonly RaftNode _raft;
     private readonly GroupLog _log;
-    private readonly IFileSystem _files;
     private readonly GroupClock _clock = new();
     private readonly List<CommandResult> _results = [];
     private readonly DurableWrites _writes = new();
@@ -33,14 +32,14 @@ internal sealed partial class Replica : GroupRoute
     private long _nextUrgeTick;
 
     public Replica(
-        ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory, IFileSystem files)
+        ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory)
         : base(loop, group)
     {
         StoreNodeOptions options = loop.Node.Options;
         _batch = new CommandBatchWriter(loop.Node.Routing.VirtualNodeCount);
         _log = log;
+        _log.Reads = loop.LogReads;
         _machine = machine;
-        _files = files;
         _snapshotDirectory = snapshotDirectory;
         _placement = loop.Node.Routing.ReplicasOf(group);
         HardState recovered = log.RecoveredHardState;

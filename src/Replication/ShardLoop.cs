@@ -6,8 +6,9 @@ namespace KvStore.Replication;
 
 /// <summary>
 /// The loop that owns some of a node's groups. One turn: drain the inbox, step the cores, one submission to the log for all
-/// groups, one frame per peer and lane, apply what is committed, complete reads. Nothing in a turn blocks, waits or locks;
-/// the clock is read once, at its start. A thread of Node turns it in production, the scheduler does in simulation.
+/// groups, one frame per peer and lane, apply what is committed, complete reads. Nothing in a turn waits or locks, and all it has to do with
+/// the disk is to read entries that memory no longer has, within bounds; the clock is read once, at its start. A thread of Node turns it in
+/// production, the scheduler does in simulation.
 /// </summary>
 public sealed class ShardLoop
 {
@@ -70,6 +71,8 @@ public sealed class ShardLoop
 
     internal RoundHistory Rounds { get; }
 
+    internal LogReadBudget LogReads { get; } = new(MaxLogReadBytesPerTurn);
+
     /// <summary>This turn's time on the node's elapsed clock.</summary>
     internal long NowMs { get; private set; }
 
@@ -88,6 +91,7 @@ public sealed class ShardLoop
     {
         long before = NowMs;
         NowMs = Node.ElapsedMs();
+        LogReads.StartTurn();
         _watchedMs += Math.Clamp(NowMs - before, 0, MaxTicksPerTurn * Node.Options.TickMs);
         DrainInbox();
         RunTimers();
@@ -411,6 +415,9 @@ public sealed class ShardLoop
             case SnapshotWritten snapshot:
                 OnSnapshotWritten(snapshot);
                 break;
+            case SnapshotBuilt built:
+                OnSnapshotBuilt(built.Build);
+                break;
             case SnapshotAbandoned abandoned:
                 (_groups.GetValueOrDefault(abandoned.Group.Value) as Replica)?.OnSnapshotAbandoned();
                 break;
@@ -519,6 +526,19 @@ public sealed class ShardLoop
         MarkDirty(snapshot.Replica);
     }
 
+    private void OnSnapshotBuilt(SnapshotBuild build)
+    {
+        if (_groups.GetValueOrDefault(build.Group.Value) is Replica replica)
+        {
+            replica.OnSnapshotBuilt(build);
+            MarkDirty(replica);
+        }
+        else
+        {
+            build.Discard();
+        }
+    }
+
     private void OnHandOver()
     {
         foreach (Replica replica in _replicas.Where(r => r.IsLeader))
@@ -563,7 +583,7 @@ public sealed class ShardLoop
             _rewriteBytesLeft = MaxRewriteBytesPerTick;
             _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
             _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
-            _counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes);
+            _counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes + replica.BuildBytes);
             Node.Memory.Observe();
             if (Number == 0)
             {
@@ -746,6 +766,12 @@ public sealed class ShardLoop
     /// <summary>Log entries written again in one tick, of all groups; one larger entry goes alone.</summary>
     private const long MaxRewriteBytesPerTick = 256 * 1024;
 
+    /// <summary>
+    /// Entries that followers need and memory no longer has, read from the disk in one turn, of all groups; the append that passes it goes out
+    /// whole.
+    /// </summary>
+    internal const long MaxLogReadBytesPerTurn = 1 << 20;
+
     /// <summary>Table records moved in one turn to empty sparse chunks.</summary>
     private const int EvacuateBytesPerTurn = 16 * 1024;
 
@@ -812,7 +838,7 @@ internal sealed class LoopCounters
     /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
     public long LiveLogBytes;
 
-    /// <summary>Memory of idempotency records and floors of all groups, and of the leaves of their tables; as at the last tick.</summary>
+    /// <summary>Memory of idempotency records and floors of all groups, and of the leaves of their tables and of tables being built; as at the last tick.</summary>
     public long RecordBytes;
     public long IndexBytes;
 

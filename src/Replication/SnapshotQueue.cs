@@ -59,8 +59,8 @@ internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Actio
 }
 
 /// <summary>
-/// A node's snapshot work, off the loops: writes the snapshots of its groups, serves pieces of them to other nodes, and
-/// fetches theirs; hashes a group's state for those who ask. One step at a time; Node's snapshot thread paces the steps, and so all of it.
+/// A node's snapshot work, off the loops: writes the snapshots of its groups, serves pieces of them to other nodes,
+/// fetches theirs and makes tables of them; hashes a group's state for those who ask. One step at a time; Node's snapshot thread paces the steps, and so all of it.
 /// </summary>
 public sealed class SnapshotQueue : IDisposable
 {
@@ -70,6 +70,7 @@ public sealed class SnapshotQueue : IDisposable
     private readonly Inbox _inbox = new();
     private readonly Queue<SnapshotJob> _toWrite = new();
     private readonly Queue<StateHashJob> _toHash = new();
+    private readonly Queue<SnapshotBuild> _toBuild = new();
     private InboxItem? _taken;
     private SnapshotWriter? _writer;
     private int _queuedPieces;
@@ -90,7 +91,7 @@ public sealed class SnapshotQueue : IDisposable
     public long BytesReceived => Interlocked.Read(ref _bytesReceived);
 
     /// <summary>
-    /// One step: about maxBytes of the snapshot being written and of the state being hashed, or one piece sent or received. False:
+    /// One step: about maxBytes of the snapshot being written, of the one being built and of the state being hashed, or one piece sent or received. False:
     /// nothing to do.
     /// </summary>
     /// <exception cref="StorageException">The disk failed; the node stops.</exception>
@@ -98,11 +99,15 @@ public sealed class SnapshotQueue : IDisposable
     {
         _transfer.DeleteIdle();
         InboxItem? item = TakeNext();
-        while (item is SnapshotJob or StateHashJob or DiskCheck)
+        while (item is SnapshotJob or StateHashJob or DiskCheck or SnapshotBuild)
         {
             if (item is SnapshotJob job)
             {
                 _toWrite.Enqueue(job);
+            }
+            else if (item is SnapshotBuild build)
+            {
+                _toBuild.Enqueue(build);
             }
             else if (item is DiskCheck)
             {
@@ -117,7 +122,7 @@ public sealed class SnapshotQueue : IDisposable
         }
 
         // Writing and transfers take turns, so that neither waits for the end of the other.
-        if (item is not null && _writersTurn && (_toWrite.Count > 0 || _toHash.Count > 0))
+        if (item is not null && _writersTurn && (_toWrite.Count > 0 || _toHash.Count > 0 || _toBuild.Count > 0))
         {
             _taken = Prepend(item, _taken);
             item = null;
@@ -130,7 +135,8 @@ public sealed class SnapshotQueue : IDisposable
                 // Both: a state that waits to be hashed keeps its table from reclaiming what is overwritten meanwhile.
                 bool wrote = WriteStep(maxBytes);
                 bool hashed = HashStep(maxBytes);
-                return _transfer.CheckStep() || hashed || wrote;
+                bool built = BuildStep(maxBytes);
+                return _transfer.CheckStep() || hashed || wrote || built;
             case SnapshotDeletion deletion:
                 _transfer.Delete(deletion.Path);
                 return true;
@@ -155,6 +161,9 @@ public sealed class SnapshotQueue : IDisposable
             case SnapshotNotWanted end:
                 _transfer.Forget(end);
                 return true;
+            case SnapshotKept kept:
+                _transfer.AskToKeep(kept);
+                return true;
             default:
                 throw new InvariantViolationException($"the snapshot queue does not know {item.GetType().Name}");
         }
@@ -172,6 +181,11 @@ public sealed class SnapshotQueue : IDisposable
         foreach (StateHashJob job in _toHash)
         {
             job.Dispose();
+        }
+
+        foreach (SnapshotBuild build in _toBuild)
+        {
+            build.Close();
         }
     }
 
@@ -247,7 +261,29 @@ public sealed class SnapshotQueue : IDisposable
         return true;
     }
 
-    /// <summary>Nothing is written or fetched for a replica that has left, and none of its files stay.</summary>
+    /// <summary>One at a time: what each takes while it waits is its file.</summary>
+    private bool BuildStep(int maxBytes)
+    {
+        if (!_toBuild.TryPeek(out SnapshotBuild? build))
+        {
+            return false;
+        }
+
+        if (build.Step(_files, maxBytes))
+        {
+            _toBuild.Dequeue();
+            if (build.Damage is { } damage)
+            {
+                _transfer.NotBuilt(build, damage);
+            }
+
+            build.GiveBack();
+        }
+
+        return true;
+    }
+
+    /// <summary>Nothing is written, fetched or built for a replica that has left, and none of its files stay.</summary>
     private void Free(ReplicaLeft left)
     {
         _transfer.Forget(new SnapshotNotWanted(left.Replica.Group));
@@ -267,6 +303,19 @@ public sealed class SnapshotQueue : IDisposable
             else
             {
                 _toWrite.Enqueue(job);
+            }
+        }
+
+        for (int n = _toBuild.Count; n > 0; n--)
+        {
+            SnapshotBuild build = _toBuild.Dequeue();
+            if (build.Group == left.Replica.Group)
+            {
+                build.GiveBack();
+            }
+            else
+            {
+                _toBuild.Enqueue(build);
             }
         }
 

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.Storage;
 
 namespace KvStore.Replication;
@@ -206,6 +207,23 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         Pull(incoming);
     }
 
+    /// <summary>
+    /// To build a large table takes longer than <see cref="IdleLimitMs"/>. A request for what comes after the last byte is answered with
+    /// nothing, and tells its source that the file's reader is still there.
+    /// </summary>
+    public void AskToKeep(SnapshotKept kept)
+    {
+        (ulong index, ulong term) = (kept.Snapshot.Index, kept.Snapshot.Term);
+        Send(kept.Source, SnapshotPayload.Pull(kept.Group, index, index, term, long.MaxValue));
+    }
+
+    /// <summary>It was whole when it got its name, and cannot be read any more: this node's disk has damaged it.</summary>
+    public void NotBuilt(SnapshotBuild build, CorruptStorageException damage)
+    {
+        SnapshotMetadata built = build.Header.Metadata;
+        BackOffFrom(build.Group, built.Index, built.Term, "the snapshot that was fetched is damaged on this node", damage.Message);
+    }
+
     public void Forget(SnapshotNotWanted end)
     {
         _backOffs.Remove(end.Group);
@@ -362,7 +380,8 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         if (Checked(part, fetch.Replica.Group, incoming, out string? damage) is not { } header)
         {
             files.Delete(part);
-            BackOffFrom(fetch, incoming, damage);
+            BackOffFrom(
+                fetch.Replica.Group, incoming.Index, incoming.Term, $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged", damage);
             return;
         }
 
@@ -404,14 +423,13 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     }
 
     /// <summary>Whatever damaged it, and wherever: the next reminder after the pause starts over.</summary>
-    private void BackOffFrom(SnapshotFetch fetch, Incoming incoming, string? damage)
+    private void BackOffFrom(GroupId group, ulong index, ulong term, string what, string? damage)
     {
-        int failures = 1 + _backOffs.GetValueOrDefault(fetch.Replica.Group).Failures;
+        int failures = 1 + _backOffs.GetValueOrDefault(group).Failures;
         long pauseMs = Math.Min(MaxPauseMs, FirstPauseMs << Math.Min(failures - 1, 16));
-        _backOffs[fetch.Replica.Group] = new BackOff(failures, node.ElapsedMs() + pauseMs);
+        _backOffs[group] = new BackOff(failures, node.ElapsedMs() + pauseMs);
         node.Report(new NodeEvent(
-            NodeEventKind.SnapshotDamaged, fetch.Replica.Group, incoming.Term, incoming.Index,
-            $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged and not used, it is asked for again in {pauseMs} ms: {damage}"));
+            NodeEventKind.SnapshotDamaged, group, term, index, $"{what} and not used, it is asked for again in {pauseMs} ms: {damage}"));
     }
 
     private SnapshotHeader? Checked(string path, GroupId group, Incoming incoming, out string? damage)
@@ -473,7 +491,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     /// <summary>
     /// A node that has not asked for a piece for so long is fetching no more: file and log need not be kept for it. Longer than
-    /// reminders, a lost connection or the check and installation of what was fetched take.
+    /// reminders, a lost connection or the check of what was fetched take; who builds a table of it asks now and then.
     /// </summary>
     internal const int IdleLimitMs = 30_000;
 }

@@ -663,10 +663,10 @@ public sealed partial class StoreNode : IDisposable
     private Replica MakeReplica(ShardLoop loop, GroupId group, ReplicaId id, GroupLog log)
     {
         KvStateMachine machine = log.SnapshotFile is { } file
-            ? Restore(loop.Arena, _files, $"{SnapshotDirectory(group)}/{file}")
+            ? SnapshotRestore.Now(loop.Arena, _files, $"{SnapshotDirectory(group)}/{file}")
             : NewMachine(loop.Arena, group, log.Snapshot);
         Invariant.Check(machine.AppliedIndex == log.Snapshot.Index, "a group starts at its snapshot");
-        return new Replica(loop, group, id, log, machine, SnapshotDirectory(group), _files);
+        return new Replica(loop, group, id, log, machine, SnapshotDirectory(group));
     }
 
     /// <summary>
@@ -704,22 +704,6 @@ public sealed partial class StoreNode : IDisposable
     }
 
     internal string SnapshotDirectory(GroupId group) => $"{Options.Directory}/snap/{group.Value}";
-
-    /// <summary>A state machine from a snapshot file: leaves are built from its sorted rows. On the thread that owns the arena.</summary>
-    internal static KvStateMachine Restore(SlabArena arena, IFileSystem files, string path)
-    {
-        using SnapshotReader reader = SnapshotReader.Open(files, path);
-
-        // What the group owns is part of its state: this node's placement may be older, or newer.
-        int[] virtualNodes = [.. reader.Header.VirtualNodes.Append(SystemVirtualNode.Of(new GroupId(reader.Header.Group))).Distinct()];
-        GroupTable table = GroupTable.Build(arena, virtualNodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
-        var machine = new KvStateMachine(table, virtualNodes, reader.Header.Metadata, reader.Header.GroupTime);
-        machine.RestoreSections(reader.Sections);
-        return machine.Level == Math.Max(FeatureLevel.First, reader.Header.FeatureLevel)
-            ? machine
-            : throw new CorruptStorageException(
-                $"the header says feature level {reader.Header.FeatureLevel} and the sections {machine.Level}", path, 0);
-    }
 
     /// <summary>Added to the 1,000 milliseconds of a second: a tenth of a percent.</summary>
     private const double ClockRateMargin = 1.0;

@@ -11,7 +11,7 @@ public sealed class CycleTests(ITestOutputHelper output)
     [InlineData("Raft", 1)]
     [InlineData("Protocol", 17)]
     [InlineData("Cluster", 1)]
-    [InlineData("Storage", 7)]
+    [InlineData("Storage", 3)]
     [InlineData("StateMachine", 4)]
     [InlineData("Replication", 22)]
     [InlineData("ClientLib", 1)]

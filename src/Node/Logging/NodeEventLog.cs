@@ -74,6 +74,9 @@ internal sealed class NodeEventLog : IAsyncDisposable
             case NodeEventKind.LogCompacted:
                 NodeLog.LogCompacted(_log, e.Group, e.Term, e.Index, e.Text);
                 break;
+            case NodeEventKind.SnapshotFetched:
+                NodeLog.SnapshotFetched(_log, e.Group, e.Term, e.Index, e.Text);
+                break;
             case NodeEventKind.SnapshotInstalled:
                 NodeLog.SnapshotInstalled(_log, e.Group, e.Term, e.Index, e.Text);
                 break;

@@ -87,6 +87,9 @@ internal static partial class NodeLog
     [LoggerMessage(306, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void LogCompacted(ILogger log, GroupId group, ulong term, ulong index, string text);
 
+    [LoggerMessage(323, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
+    public static partial void SnapshotFetched(ILogger log, GroupId group, ulong term, ulong index, string text);
+
     [LoggerMessage(307, LogLevel.Information, "group {Group} term {Term} index {Index}: {Text}")]
     public static partial void SnapshotInstalled(ILogger log, GroupId group, ulong term, ulong index, string text);
 

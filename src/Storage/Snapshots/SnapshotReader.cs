@@ -28,6 +28,9 @@ public sealed class SnapshotReader : ISortedRowSource, IDisposable
         Sections = ReadSections();
     }
 
+    /// <summary>Of the file.</summary>
+    public string Path => _file.Path;
+
     public SnapshotHeader Header { get; }
 
     public IReadOnlyList<SnapshotSection> Sections { get; }

@@ -45,18 +45,18 @@ public sealed partial class GroupTable
 
     private void FreePredecessor(Successor successor, ulong[] snapshots)
     {
-        Record newer = _arena.Open(successor.Version, out RecordHeader newerHeader);
+        Record newer = _slabs.Open(successor.Version, out RecordHeader newerHeader);
         SlabReference old = newer.Previous;
-        Record older = _arena.Open(old, out RecordHeader olderHeader);
+        Record older = _slabs.Open(old, out RecordHeader olderHeader);
         if (ActiveSnapshots.AnySees(snapshots, older.ModRevision, newer.ModRevision))
         {
             _pinned.Add(new PinnedVersion(successor.Tree, old, older.ModRevision, newer.ModRevision));
-            AddPinnedBytes(_arena.SlotBytesOf(olderHeader));
+            AddPinnedBytes(_slabs.SlotBytesOf(olderHeader));
             return;
         }
 
         newer.SetPrevious(older.Previous);
-        _arena.Free(old);
+        _slabs.Free(old);
         RemoveIfSpent(_trees[successor.Tree], successor.Version, newer, newerHeader);
     }
 
@@ -75,7 +75,7 @@ public sealed partial class GroupTable
         if (place.Exists && tree.HeadAt(place) == version)
         {
             tree.Remove(place);
-            _arena.Free(version);
+            _slabs.Free(version);
         }
     }
 
@@ -120,20 +120,20 @@ public sealed partial class GroupTable
     private void Unlink(PinnedVersion version)
     {
         VirtualNodeTree tree = _trees[version.Tree];
-        Record record = _arena.Open(version.Reference, out RecordHeader header);
+        Record record = _slabs.Open(version.Reference, out RecordHeader header);
         VirtualNodeTree.Place place = tree.Find(record.Key(header));
         Invariant.Check(place.Exists, "the pair of a key stays as long as a version is pinned");
         SlabReference newer = tree.HeadAt(place);
-        Record newerRecord = _arena.Open(newer, out RecordHeader newerHeader);
+        Record newerRecord = _slabs.Open(newer, out RecordHeader newerHeader);
         while (newerRecord.Previous != version.Reference)
         {
             newer = newerRecord.Previous;
-            newerRecord = _arena.Open(newer, out newerHeader);
+            newerRecord = _slabs.Open(newer, out newerHeader);
         }
 
         newerRecord.SetPrevious(record.Previous);
-        AddPinnedBytes(-_arena.SlotBytesOf(header));
-        _arena.Free(version.Reference);
+        AddPinnedBytes(-_slabs.SlotBytesOf(header));
+        _slabs.Free(version.Reference);
         RemoveIfSpent(tree, newer, newerRecord, newerHeader);
     }
 
@@ -161,8 +161,8 @@ public sealed partial class GroupTable
                 SlabReference version = leaf.Reference(pair);
                 while (!version.IsNone)
                 {
-                    SlabReference older = _arena.Open(version, out _).Previous;
-                    _arena.Free(version);
+                    SlabReference older = _slabs.Open(version, out _).Previous;
+                    _slabs.Free(version);
                     budget -= ReleaseCostBytes;
                     version = older;
                 }
@@ -177,7 +177,7 @@ public sealed partial class GroupTable
     private void AddPinnedBytes(long bytes)
     {
         _pinnedBytes += bytes;
-        _arena.AddPinnedBytes(bytes);
+        _slabs.AddPinnedBytes(bytes);
     }
 
     /// <param name="Tree">Its virtual node.</param>

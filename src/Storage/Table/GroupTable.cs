@@ -28,7 +28,7 @@ public sealed partial class GroupTable
     /// <summary>Of a row in a snapshot, beside key and value.</summary>
     private const int RowBytes = 32;
 
-    private readonly SlabArena _arena;
+    private readonly Slabs _slabs;
     // The ordinals of all nodes but the last, by their distance from the first. The last stands apart: it may be far from the others, and
     // an array up to it would be mostly holes.
     private readonly int _firstNode;
@@ -48,15 +48,16 @@ public sealed partial class GroupTable
     private bool _isRetired;
 
     public GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes)
-        : this(arena, virtualNodes, TreeShape.Default)
+        : this(arena, virtualNodes, TreeShape.Default, isAttached: true)
     {
     }
 
-    internal GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes, TreeShape shape)
+    /// <summary>Not attached: the arena's owner does not know of it yet.</summary>
+    internal GroupTable(SlabArena arena, ReadOnlySpan<int> virtualNodes, TreeShape shape, bool isAttached = true)
     {
         ArgumentNullException.ThrowIfNull(arena);
         ArgumentOutOfRangeException.ThrowIfZero(virtualNodes.Length);
-        _arena = arena;
+        _slabs = arena.Slabs;
         int[] nodes = virtualNodes.ToArray();
         Array.Sort(nodes);
         ArgumentOutOfRangeException.ThrowIfNegative(nodes[0]);
@@ -76,10 +77,13 @@ public sealed partial class GroupTable
                 _ordinals[nodes[i] - _firstNode] = i;
             }
 
-            _trees[i] = new VirtualNodeTree(arena, shape);
+            _trees[i] = new VirtualNodeTree(_slabs, shape);
         }
 
-        arena.Attach(this);
+        if (isAttached)
+        {
+            arena.Attach(this);
+        }
     }
 
     /// <summary>Index of the last published batch; any thread.</summary>
@@ -133,7 +137,7 @@ public sealed partial class GroupTable
         if (place.Exists)
         {
             old = tree.HeadAt(place);
-            Record head = _arena.Open(old, out RecordHeader header);
+            Record head = _slabs.Open(old, out RecordHeader header);
             if (header.IsTombstone)
             {
                 _batchKeyCount++;
@@ -176,7 +180,7 @@ public sealed partial class GroupTable
         }
 
         SlabReference old = tree.HeadAt(place);
-        _arena.Open(old, out RecordHeader header);
+        _slabs.Open(old, out RecordHeader header);
         if (header.IsTombstone)
         {
             return false;
@@ -199,7 +203,7 @@ public sealed partial class GroupTable
         VirtualNodeTree.Place place = tree.Find(key);
         if (place.Exists)
         {
-            Record head = _arena.Open(tree.HeadAt(place), out RecordHeader header);
+            Record head = _slabs.Open(tree.HeadAt(place), out RecordHeader header);
             if (!header.IsTombstone)
             {
                 meta = head.Meta(header);
@@ -303,61 +307,13 @@ public sealed partial class GroupTable
         }
     }
 
-    /// <summary>
-    /// A compact table from sorted rows: leaves are built once and full, no row goes through <see cref="Put"/>. Called by the
-    /// arena's owner. When the source fails, nothing stays behind in the arena.
-    /// </summary>
-    public static GroupTable Build(SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows) =>
-        Build(arena, virtualNodes, index, groupTime, rows, TreeShape.Default);
+    // ---- A build fills the table through these ----
 
-    internal static GroupTable Build(
-        SlabArena arena, ReadOnlySpan<int> virtualNodes, ulong index, ulong groupTime, ISortedRowSource rows, TreeShape shape)
-    {
-        ArgumentNullException.ThrowIfNull(rows);
-        var table = new GroupTable(arena, virtualNodes, shape);
-        var builder = new TreeBuilder(arena, shape);
-        ulong revision = 0;
-        long count = 0;
-        int current = -1;
-        bool isComplete = false;
-        try
-        {
-            while (rows.MoveNext())
-            {
-                int ordinal = table.OrdinalOf(rows.VirtualNode);
-                Invariant.Check(ordinal >= current, "rows are sorted by virtual node");
-                if (ordinal != current && current >= 0)
-                {
-                    table._trees[current].SetRoot(builder.Finish());
-                }
+    internal void SetTree(int tree, RootDirectory root) => _trees[tree].SetRoot(root);
 
-                current = ordinal;
-                CheckSizes(rows.Key, rows.Value);
-                RecordMeta meta = rows.Meta;
-                builder.Add(rows.Key, rows.Value, meta);
-                revision = Math.Max(revision, meta.ModRevision);
-                table.AddData(RowBytes + rows.Key.Length + rows.Value.Length);
-                count++;
-            }
+    internal void AddRow(int bytes) => AddData(RowBytes + bytes);
 
-            isComplete = true;
-        }
-        finally
-        {
-            if (current >= 0)
-            {
-                table._trees[current].SetRoot(builder.Finish());
-            }
-
-            if (!isComplete)
-            {
-                table.Retire();
-            }
-        }
-
-        table.Publish(index, revision, groupTime, count);
-        return table;
-    }
+    internal void Complete(ulong index, ulong revision, ulong groupTime, long keyCount) => Publish(index, revision, groupTime, keyCount);
 
     // ---- Snapshots read through these ----
 
@@ -369,7 +325,7 @@ public sealed partial class GroupTable
 
     private void AddData(int bytes) => Volatile.Write(ref _dataBytes, _dataBytes + bytes);
 
-    private static void CheckSizes(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    internal static void CheckSizes(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(key.Length, MaxKeyBytes, nameof(key));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(value.Length, MaxValueBytes, nameof(value));
@@ -382,7 +338,7 @@ public sealed partial class GroupTable
         return ordinal >= 0;
     }
 
-    private int OrdinalOf(int virtualNode)
+    internal int OrdinalOf(int virtualNode)
     {
         if (!TryGetOrdinal(virtualNode, out int ordinal))
         {
@@ -405,7 +361,7 @@ public sealed partial class GroupTable
         ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, RecordMeta meta, SlabReference previous, bool tombstone)
     {
         RecordHeader header = Record.HeaderFor(key.Length, value.Length, meta, tombstone);
-        SlabReference version = _arena.Allocate(ref header, out Record record);
+        SlabReference version = _slabs.Allocate(ref header, out Record record);
         record.Write(header, previous, meta, key, value);
         return version;
     }

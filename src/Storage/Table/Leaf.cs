@@ -49,16 +49,16 @@ internal readonly struct Leaf(ulong[] block)
     }
 
     /// <summary>A leaf of records in key order.</summary>
-    public static Leaf Of(SlabArena arena, ReadOnlySpan<SlabReference> references)
+    public static Leaf Of(Slabs slabs, ReadOnlySpan<SlabReference> references)
     {
         var block = new ulong[1 + 2 * references.Length];
-        ReadOnlySpan<byte> first = arena.Open(references[0], out RecordHeader firstHeader).Key(firstHeader);
-        ReadOnlySpan<byte> last = arena.Open(references[^1], out RecordHeader lastHeader).Key(lastHeader);
+        ReadOnlySpan<byte> first = slabs.Open(references[0], out RecordHeader firstHeader).Key(firstHeader);
+        ReadOnlySpan<byte> last = slabs.Open(references[^1], out RecordHeader lastHeader).Key(lastHeader);
         int skip = first.CommonPrefixLength(last);
         block[0] = ((ulong)(uint)skip << 32) | (uint)references.Length;
         for (int i = 0; i < references.Length; i++)
         {
-            ReadOnlySpan<byte> key = arena.Open(references[i], out RecordHeader header).Key(header);
+            ReadOnlySpan<byte> key = slabs.Open(references[i], out RecordHeader header).Key(header);
             block[1 + 2 * i] = WordOf(key, skip);
             block[2 + 2 * i] = references[i].Value;
         }
@@ -67,13 +67,13 @@ internal readonly struct Leaf(ulong[] block)
     }
 
     /// <summary>A copy with one pair more.</summary>
-    public Leaf With(SlabArena arena, int pair, ReadOnlySpan<byte> key, SlabReference reference)
+    public Leaf With(Slabs slabs, int pair, ReadOnlySpan<byte> key, SlabReference reference)
     {
-        if ((pair == 0 || pair == Count) && !StartsWithPrefix(arena, key))
+        if ((pair == 0 || pair == Count) && !StartsWithPrefix(slabs, key))
         {
             // Only at either end can a new key lack the prefix; between two keys that have it, it has it too.
             Span<SlabReference> references = stackalloc SlabReference[MaxPairs + 1];
-            return Of(arena, References(pair, reference, references));
+            return Of(slabs, References(pair, reference, references));
         }
 
         var copy = new ulong[block.Length + 2];
@@ -109,7 +109,7 @@ internal readonly struct Leaf(ulong[] block)
     }
 
     /// <summary>The owner's search: the place of a key, or where it would have to be put in.</summary>
-    public int Find(SlabArena arena, ReadOnlySpan<byte> key, out bool exists)
+    public int Find(Slabs slabs, ReadOnlySpan<byte> key, out bool exists)
     {
         exists = false;
         if (Count == 0)
@@ -119,7 +119,7 @@ internal readonly struct Leaf(ulong[] block)
 
         if (Skip > 0)
         {
-            ReadOnlySpan<byte> first = arena.Open(Reference(0), out RecordHeader header).Key(header);
+            ReadOnlySpan<byte> first = slabs.Open(Reference(0), out RecordHeader header).Key(header);
             int common = first[..Skip].CommonPrefixLength(key);
             if (common < Skip)
             {
@@ -136,7 +136,7 @@ internal readonly struct Leaf(ulong[] block)
             int order = Word(middle).CompareTo(word);
             if (order == 0)
             {
-                order = arena.Open(Reference(middle), out RecordHeader header).Key(header).SequenceCompareTo(key);
+                order = slabs.Open(Reference(middle), out RecordHeader header).Key(header).SequenceCompareTo(key);
                 if (order == 0)
                 {
                     exists = true;
@@ -157,14 +157,14 @@ internal readonly struct Leaf(ulong[] block)
         return low;
     }
 
-    private bool StartsWithPrefix(SlabArena arena, ReadOnlySpan<byte> key)
+    private bool StartsWithPrefix(Slabs slabs, ReadOnlySpan<byte> key)
     {
         if (Count == 0)
         {
             return false;
         }
 
-        ReadOnlySpan<byte> first = arena.Open(Reference(0), out RecordHeader header).Key(header);
+        ReadOnlySpan<byte> first = slabs.Open(Reference(0), out RecordHeader header).Key(header);
         return key.StartsWith(first[..Skip]);
     }
 }

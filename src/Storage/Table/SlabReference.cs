@@ -21,6 +21,12 @@ internal readonly record struct SlabReference(ulong Value)
     public const int OffsetBits = 16;
     public const uint GenerationMask = (1u << 24) - 1;
 
+    /// <summary>
+    /// Slots that rest in a free list before the first of them is used again, so that no generation comes back inside one read; the same for
+    /// numbers of large records.
+    /// </summary>
+    public const int MinFreeSlots = 64;
+
     /// <summary>Slots are multiples of two words.</summary>
     public const int WordsPerOffset = 2;
 

@@ -4,7 +4,7 @@ using KvStore.Raft;
 namespace KvStore.Storage;
 
 /// <summary>Builds the leaves of one tree after the other from rows in key order.</summary>
-internal sealed class TreeBuilder(SlabArena arena, TreeShape shape)
+internal sealed class TreeBuilder(Slabs slabs, TreeShape shape)
 {
     private readonly List<ulong[]> _leaves = [];
     private readonly List<byte[]> _separators = [];
@@ -27,7 +27,7 @@ internal sealed class TreeBuilder(SlabArena arena, TreeShape shape)
         }
 
         RecordHeader header = Record.HeaderFor(key.Length, value.Length, meta, tombstone: false);
-        _last = arena.Allocate(ref header, out Record record);
+        _last = slabs.Allocate(ref header, out Record record);
         record.Write(header, SlabReference.None, meta, key, value);
         _references[_count++] = _last;
     }
@@ -55,9 +55,9 @@ internal sealed class TreeBuilder(SlabArena arena, TreeShape shape)
 
     private void FinishLeaf()
     {
-        _leaves.Add(Leaf.Of(arena, _references.AsSpan(0, _count)).Block);
+        _leaves.Add(Leaf.Of(slabs, _references.AsSpan(0, _count)).Block);
         _count = 0;
     }
 
-    private ReadOnlySpan<byte> KeyOf(SlabReference reference) => arena.Open(reference, out RecordHeader header).Key(header);
+    private ReadOnlySpan<byte> KeyOf(SlabReference reference) => slabs.Open(reference, out RecordHeader header).Key(header);
 }

@@ -15,7 +15,7 @@ namespace KvStore.Storage;
 /// its index. One that holds a root or a directory which has been replaced sees it as it was then: nothing is stored into it
 /// any more, it has all that was published before, and what has left it since is told by the generations.
 /// </remarks>
-internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
+internal sealed class VirtualNodeTree(Slabs slabs, TreeShape shape)
 {
     private RootDirectory _root = RootDirectory.Over([Leaf.Empty().Block], [], leavesPerDirectory: 1);
 
@@ -37,7 +37,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
         int directory = _root.IndexOf(key);
         LeafDirectory leaves = _root[directory];
         int leaf = leaves.IndexOf(key);
-        int pair = leaves[leaf].Find(arena, key, out bool exists);
+        int pair = leaves[leaf].Find(slabs, key, out bool exists);
         return new Place(directory, leaf, pair, exists);
     }
 
@@ -51,7 +51,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
         Leaf leaf = leaves[place.Leaf];
         if (leaf.Count < shape.PairsPerLeaf)
         {
-            leaves.Replace(place.Leaf, leaf.With(arena, place.Pair, key, head));
+            leaves.Replace(place.Leaf, leaf.With(slabs, place.Pair, key, head));
             return;
         }
 
@@ -59,7 +59,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
         Span<SlabReference> left = references[..(references.Length / 2)];
         Span<SlabReference> right = references[left.Length..];
         byte[] separator = Separators.Between(KeyOf(left[^1]), KeyOf(right[0]));
-        LeafDirectory split = leaves.WithSplit(place.Leaf, Leaf.Of(arena, left), separator, Leaf.Of(arena, right));
+        LeafDirectory split = leaves.WithSplit(place.Leaf, Leaf.Of(slabs, left), separator, Leaf.Of(slabs, right));
         if (split.Count <= shape.LeavesPerDirectory)
         {
             _root.Replace(place.Directory, split);
@@ -105,7 +105,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
         for (int pair = 0; pair < leaf.Count; pair++)
         {
             SlabReference head = leaf.Reference(pair);
-            if (!arena.IsDraining(head))
+            if (!slabs.IsDraining(head))
             {
                 continue;
             }
@@ -115,17 +115,17 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
                 return from;
             }
 
-            SlabReference copy = arena.Relocate(head);
+            SlabReference copy = slabs.Relocate(head);
             leaf.Swing(pair, copy);
-            arena.Free(head);
-            arena.Open(copy, out RecordHeader header);
-            budget -= arena.SlotBytesOf(header);
+            slabs.Free(head);
+            slabs.Open(copy, out RecordHeader header);
+            budget -= slabs.SlotBytesOf(header);
         }
 
         return cursor.UpperBound;
     }
 
-    private ReadOnlySpan<byte> KeyOf(SlabReference reference) => arena.Open(reference, out RecordHeader header).Key(header);
+    private ReadOnlySpan<byte> KeyOf(SlabReference reference) => slabs.Open(reference, out RecordHeader header).Key(header);
 
     // ---- Any thread ----
 
@@ -187,7 +187,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
     {
         for (int pair = 0; pair < leaf.Count; pair++)
         {
-            if (!arena.TryOpen(leaf.Reference(pair), out Record record, out RecordHeader header))
+            if (!slabs.TryOpen(leaf.Reference(pair), out Record record, out RecordHeader header))
             {
                 return PageProgress.Stale;
             }
@@ -260,7 +260,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
             int order = leaf.Word(middle).CompareTo(word);
             if (order == 0)
             {
-                if (!arena.TryOpen(leaf.Reference(middle), out record, out header))
+                if (!slabs.TryOpen(leaf.Reference(middle), out record, out header))
                 {
                     return Lookup.Stale;
                 }
@@ -309,7 +309,7 @@ internal sealed class VirtualNodeTree(SlabArena arena, TreeShape shape)
                 return Lookup.Absent;
             }
 
-            if (!arena.TryOpen(previous, out record, out header))
+            if (!slabs.TryOpen(previous, out record, out header))
             {
                 return Lookup.Stale;
             }

@@ -54,6 +54,9 @@ public sealed class GroupLog : ILogReader
 
     public SnapshotMetadata Snapshot { get; private set; }
 
+    /// <summary>Of the loop that reads this log; null: nobody counts.</summary>
+    public LogReadBudget? Reads { get; set; }
+
     /// <summary>Charged bytes from FirstIndex to LastIndex.</summary>
     public long LiveBytes { get; private set; }
 
@@ -69,6 +72,8 @@ public sealed class GroupLog : ILogReader
     public ulong Term(ulong index) => index == _start.Index ? _start.Term : _entries[index].Term;
 
     public ulong LastClock(ulong index) => index == _start.Index ? _start.LastClock : _entries[index].LastClock;
+
+    public bool MayRead(ulong index) => Reads is not { IsSpent: true } || _entries[index].Cached is not null;
 
     public IReadOnlyList<Entry> Entries(ulong low, ulong highExclusive, long maxBytes)
     {
@@ -203,6 +208,7 @@ public sealed class GroupLog : ILogReader
 
         IFile file = slot.Segment!.File;
         byte[] bytes = new byte[EntryFormat.HeaderBytes + slot.PayloadLength];
+        Reads?.Spend(bytes.Length);
         if (file.Read(bytes, slot.Offset) != bytes.Length || !EntryFormat.TryRead(bytes, Group, index, out Entry? entry))
         {
             throw new CorruptStorageException($"entry {index} of group {Group} fails its checksum", file.Path, slot.Offset);

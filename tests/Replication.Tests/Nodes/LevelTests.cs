@@ -317,7 +317,7 @@ public sealed class LevelTests
             node.TurnSnapshots();
             node.HearPayload(SnapshotPayload.Piece(new GroupId(1), index, term, 0, file.Length, file), from: 2);
             node.TurnSnapshots();
-            node.Turn();
+            node.InstallFetched();
             node.TurnSnapshots();
             bool taken = level == FeatureLevel.Max;
             Assert.Equal(taken ? index : 5, node.Replica.SnapshotIndex);

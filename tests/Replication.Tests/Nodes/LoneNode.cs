@@ -184,6 +184,14 @@ internal sealed class LoneNode : ITransport
         }
     }
 
+    /// <summary>The loop hears of what was fetched, its table is built, and takes the place of the old one.</summary>
+    public void InstallFetched()
+    {
+        Turn();
+        TurnSnapshots();
+        Turn();
+    }
+
     /// <summary>A payload with one item.</summary>
     public static byte[] Payload(byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item)
     {

@@ -74,7 +74,7 @@ public sealed class NewcomerTests
         node.TurnSnapshots();
         node.HearPayload(piece);
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         for (int tick = 0; tick < 200 && !node.Replica.IsLeader; tick++)
         {
             node.Pass(50);

@@ -57,11 +57,11 @@ public sealed class SnapshotTests
         }
 
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         Assert.Equal(snapshot.Index, node.Replica.SnapshotIndex);
         node.HearPayload(piece);
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         node.TurnSnapshots();
 
         Assert.Contains(SnapshotName.Of(snapshot.Index, snapshot.Term), node.Disk.ListFiles("/data/snap/1"));
@@ -103,7 +103,7 @@ public sealed class SnapshotTests
         Follow(node, last: snapshot.Index);
         node.HearPayload(piece);
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         node.TurnSnapshots();
         Assert.Empty(node.Disk.ListFiles("/data/snap/1"));
     }
@@ -154,7 +154,7 @@ public sealed class SnapshotTests
         node.TurnSnapshots();
         node.HearPayload(piece);
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         Assert.Equal(snapshot.Index, node.Replica.SnapshotIndex);
     }
 

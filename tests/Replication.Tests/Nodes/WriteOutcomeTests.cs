@@ -96,7 +96,7 @@ public sealed class WriteOutcomeTests
         node.TurnSnapshots();
         node.HearPayload(piece);
         node.TurnSnapshots();
-        node.Turn();
+        node.InstallFetched();
         Assert.Equal(snapshot.Index, node.Replica.SnapshotIndex);
         RefuseForwarded(node);
         Assert.Equal((ErrorCode.Indeterminate, Outcome.Unknown), (put.Reply!.Code, put.Reply.Outcome));

@@ -135,7 +135,7 @@ internal sealed class Machine
     {
         using TableSnapshot snapshot = State.Table.Capture();
         var rows = new CopiedRows(snapshot, _virtualNodes);
-        GroupTable table = GroupTable.Build(new SlabArena(), _virtualNodes, State.AppliedIndex, State.GroupTime, rows);
+        GroupTable table = TableBuild.Now(new SlabArena(), _virtualNodes, State.AppliedIndex, State.GroupTime, rows);
         var restarted = new Machine(_virtualNodes, State.AppliedIndex, State.LastRevision, State.GroupTime, table);
         IReadOnlyList<SnapshotSection> sections = State.CaptureSections();
         restarted.State.RestoreSections(tamper is null ? sections : tamper(sections));

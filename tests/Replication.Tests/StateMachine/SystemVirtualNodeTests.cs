@@ -51,7 +51,7 @@ public sealed class SystemVirtualNodeTests
 
         var disk = new MemoryFileSystem(1);
         disk.Put("restored/file", FileOf(machine));
-        KvStateMachine restored = StoreNode.Restore(new SlabArena(), disk, "restored/file");
+        KvStateMachine restored = SnapshotRestore.Now(new SlabArena(), disk, "restored/file");
         using TableSnapshot rows = restored.Table.Capture();
         Assert.Equal(machine.Hash(), restored.Hash(rows));
         Assert.Equal(ReadOutcome.Found, restored.Table.Get(System, "canary"u8, new ArrayBufferWriter<byte>(), out _, out _));
@@ -81,7 +81,7 @@ public sealed class SystemVirtualNodeTests
         Assert.Empty(NamesOf(machine));
         var disk = new MemoryFileSystem(1);
         disk.Put("restored/file", FileOf(machine, group: 0));
-        KvStateMachine restored = StoreNode.Restore(new SlabArena(), disk, "restored/file");
+        KvStateMachine restored = SnapshotRestore.Now(new SlabArena(), disk, "restored/file");
         using TableSnapshot rows = restored.Table.Capture();
         Assert.Equal(machine.Hash(), restored.Hash(rows));
     }

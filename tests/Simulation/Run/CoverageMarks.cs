@@ -47,7 +47,7 @@ public sealed class CoverageMarks
     public static readonly IReadOnlyList<string> Expected =
     [
         nameof(NodeEventKind.BecameLeader), nameof(NodeEventKind.LostLeadership), nameof(NodeEventKind.PeerLost),
-        nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
+        nameof(NodeEventKind.SnapshotTaken), nameof(NodeEventKind.SnapshotFetched), nameof(NodeEventKind.SnapshotInstalled), nameof(NodeEventKind.LogCompacted),
         nameof(NodeEventKind.ClockOff), WriteSentAgain, WriteCopiedLate, HistoryChecked, BoundedRead, ReadWithAge, OneLeftBehind, DuplicateAnswered,
         EntrySuperseded, SectorTorn, SectorLost, NameLost, DiskFault, PinnedGroupRewritten, nameof(NodeEventKind.TornTailCut),
         nameof(NodeEventKind.ReplicaCame), nameof(NodeEventKind.ReplicaLeft), JointLeftByNewLeader, VoterReplaced, VoterDemoted,

@@ -39,7 +39,7 @@ public sealed class SnapshotFileTests
         }
 
         var arena = new SlabArena();
-        GroupTable restored = GroupTable.Build(arena, Nodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
+        GroupTable restored = TableBuild.Now(arena, Nodes, reader.Header.Metadata.Index, reader.Header.GroupTime, reader);
         Assert.Equal(table.AppliedIndex, restored.AppliedIndex);
         Assert.Equal(table.GroupTime, restored.GroupTime);
         Assert.Equal(RowsOf(table), RowsOf(restored));
@@ -67,7 +67,7 @@ public sealed class SnapshotFileTests
         }
 
         using SnapshotReader reader = SnapshotReader.Open(disk, $"{Directory}/{writer.Finish()}");
-        GroupTable restored = GroupTable.Build(new SlabArena(), Nodes, moment.Index, moment.GroupTime, reader);
+        GroupTable restored = TableBuild.Now(new SlabArena(), Nodes, moment.Index, moment.GroupTime, reader);
         Assert.Equal(before, RowsOf(restored));
     }
 
@@ -82,7 +82,7 @@ public sealed class SnapshotFileTests
         var disk = new MemoryFileSystem(1);
         string name = Write(disk, table, []);
         using SnapshotReader reader = SnapshotReader.Open(disk, $"{Directory}/{name}");
-        GroupTable restored = GroupTable.Build(new SlabArena(), Nodes, 1, reader.Header.GroupTime, reader);
+        GroupTable restored = TableBuild.Now(new SlabArena(), Nodes, 1, reader.Header.GroupTime, reader);
         Assert.Empty(RowsOf(restored));
         Assert.Equal(1, restored.KeyCount);
         restored.BeginBatch(2);
@@ -262,7 +262,7 @@ public sealed class SnapshotFileTests
         SnapshotMetadata metadata = reader.Header.Metadata;
         Assert.Equal((9ul, 3ul, 0x1_0000_0044ul), (metadata.Index, metadata.Term, metadata.LastClock));
         Assert.Equal("records", Encoding.ASCII.GetString(Assert.Single(reader.Sections).Data.Span));
-        GroupTable table = GroupTable.Build(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
+        GroupTable table = TableBuild.Now(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
         Assert.Equal(["16 a 65 65 0 1", "16 b 66 65 0 22", "17 c 67 67 99999 333"], RowsOf(table));
     }
 
@@ -286,7 +286,7 @@ public sealed class SnapshotFileTests
         disk.Put("golden/file", golden);
         using SnapshotReader reader = SnapshotReader.Open(disk, "golden/file");
         Assert.Equal(configuration, reader.Header.Metadata.Configuration);
-        GroupTable table = GroupTable.Build(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
+        GroupTable table = TableBuild.Now(new SlabArena(), Nodes, 9, reader.Header.GroupTime, reader);
         Assert.Equal(["16 a 65 65 0 1", "16 b 66 65 0 22", "17 c 67 67 99999 333"], RowsOf(table));
     }
 

@@ -170,7 +170,7 @@ public sealed class GroupTableTests
 
             put.PublishBatch(50);
             rows.Sort((a, b) => a.Node != b.Node ? a.Node.CompareTo(b.Node) : a.Key.AsSpan().SequenceCompareTo(b.Key));
-            GroupTable built = GroupTable.Build(_arena, [4, 5, 9], 20, 50, new Rows(rows), shape);
+            GroupTable built = TableBuild.Now(_arena, [4, 5, 9], 20, 50, new Rows(rows), shape);
             Assert.Equal((put.AppliedIndex, put.GroupTime, put.KeyCount), (built.AppliedIndex, built.GroupTime, built.KeyCount));
             Assert.Equal(Scan(put), Scan(built));
 
@@ -196,9 +196,9 @@ public sealed class GroupTableTests
     {
         var meta = new RecordMeta(1, 1, 0, 1);
         List<Row> rows = [.. Enumerable.Range(0, 200).Select(i => new Row(4, [(byte)Math.Min(i, 150)], [1], meta))];
-        Assert.Throws<InvariantViolationException>(() => GroupTable.Build(_arena, [4], 1, 0, new Rows(rows)));
+        Assert.Throws<InvariantViolationException>(() => TableBuild.Now(_arena, [4], 1, 0, new Rows(rows)));
         Rows foreign = new([rows[0], rows[0] with { Node = 5 }]);
-        Assert.Throws<ArgumentOutOfRangeException>(() => GroupTable.Build(_arena, [4], 1, 0, foreign));
+        Assert.Throws<ArgumentOutOfRangeException>(() => TableBuild.Now(_arena, [4], 1, 0, foreign));
         while (_arena.EvacuateStep(1000) > 0)
         {
         }

@@ -186,7 +186,7 @@ public sealed class TableMemoryTests
     public void B6_large_records_take_no_number_of_a_chunk()
     {
         const int Records = 5000;
-        var arena = new SlabArena(1 << 14, SlabArena.MinFreeSlots, maxChunks: 7);
+        var arena = new SlabArena(1 << 14, SlabReference.MinFreeSlots, maxChunks: 7);
         var table = new GroupTable(arena, Nodes);
         byte[] value = new byte[300];
         for (int round = 1; round <= 3; round++)
@@ -215,8 +215,8 @@ public sealed class TableMemoryTests
     {
         const long TiB = 1L << 40;
         const int ChunkBytes = 1 << 20;
-        Assert.True(OwnArrays.MaxCount * (long)(ChunkBytes / SlabArena.MinFreeSlots) >= 31 * TiB);
-        Assert.True(SlabArena.MaxChunks * (long)ChunkBytes >= 8 * TiB);
+        Assert.True(OwnArrays.MaxCount * (long)(ChunkBytes / SlabReference.MinFreeSlots) >= 31 * TiB);
+        Assert.True(Slabs.MaxChunks * (long)ChunkBytes >= 8 * TiB);
         foreach (int number in (int[])[0, 1, (1 << 20) - 1, 1 << 20, OwnArrays.MaxCount - 1])
         {
             foreach (uint generation in (uint[])[1, SlabReference.GenerationMask])
@@ -226,7 +226,7 @@ public sealed class TableMemoryTests
             }
         }
 
-        foreach (int chunk in (int[])[0, 1 << 20, SlabArena.MaxChunks - 1])
+        foreach (int chunk in (int[])[0, 1 << 20, Slabs.MaxChunks - 1])
         {
             foreach (int offset in (int[])[0, 2, ChunkBytes / sizeof(ulong) - 2])
             {
