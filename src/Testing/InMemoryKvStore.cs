@@ -64,18 +64,18 @@ public sealed class InMemoryKvStore : IKvStore
     }
 
     public ValueTask<KvWrite> PutAsync(KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(KeyWrites.Put(key, value, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(new Put(key.Bytes.Span, value.Bytes.Span, value.ContentType, (options ?? Unconditional).Condition), cancellationToken);
 
     public ValueTask<KvWrite> DeleteAsync(KvKey key, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(KeyWrites.Delete(key, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(new Delete(key.Bytes.Span, (options ?? Unconditional).Condition), cancellationToken);
 
     public ValueTask<KvWrite> AppendAsync(KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(KeyWrites.Append(key, value, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(new Append(key.Bytes.Span, value.Bytes.Span, value.ContentType, (options ?? Unconditional).Condition), cancellationToken);
 
     public ValueTask<long> IncrementAsync(
         KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        KeyWrite increment = KeyWrites.Increment(key, delta, initial, (options ?? Unconditional).Condition);
+        Increment increment = new(key.Bytes.Span, delta, initial, (options ?? Unconditional).Condition);
         Verdict verdict = Write(increment, cancellationToken, out _);
         return verdict.Number is { } number ? ValueTask.FromResult(number) : throw Failure(verdict.Code, key);
     }
