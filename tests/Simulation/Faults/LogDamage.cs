@@ -40,7 +40,8 @@ public sealed class LogDamage
         string path = $"{directory}/{newest}";
         byte[] before = disk.ReadAll(path);
         ulong segment = Convert.ToUInt64(newest[4..20], 16);
-        List<(long Offset, int Length)> durable = DurableBatches(before, Position(disk, directory, segment));
+        ulong position = Position(disk, directory, segment);
+        List<(long Offset, int Length)> durable = DurableBatches(before, position);
         if (durable.Count == 0)
         {
             return null;
@@ -80,6 +81,12 @@ public sealed class LogDamage
                 what = $"cut to {damaged.Length} bytes";
                 break;
             default:
+                if (position == 0)
+                {
+                    // Nothing can tell that a segment is gone which the position does not name yet; a disk that hangs keeps it so.
+                    goto case 1;
+                }
+
                 disk.Take(path);
                 return new LogDamage(path, before, "gone");
         }

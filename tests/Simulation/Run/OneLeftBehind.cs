@@ -51,7 +51,11 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         long before = isLink ? Terms(others) : Elections(others);
         for (uint group = 1; group <= cluster.Routing.GroupCount; group++)
         {
-            Write(new GroupId(group), others[random.Below(others.Length)], failure);
+            SimulatedNode at = others[random.Below(others.Length)];
+            if (!isLink || !HearsNobody(at, new GroupId(group)))
+            {
+                Write(new GroupId(group), at, failure);
+            }
         }
 
         cluster.Scheduler.RunFor(WatchMicros);
@@ -126,6 +130,11 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
             }
         }
     }
+
+    /// <summary>A follower that its leader cannot reach, and to which nobody else has anything to say: it asks none of whom it knows nothing.</summary>
+    private bool HearsNobody(SimulatedNode at, GroupId group) =>
+        at.Store!.LocalReplica(group) is { LeaderNode.IsNone: true }
+        && cluster.Routing.ReplicasOf(group).All(place => place.Node == at.Id || at.Store!.IsAway(place.Node));
 
     private byte[] KeyIn(GroupId group)
     {
