@@ -25,8 +25,14 @@ public sealed partial class StoreNode
     /// <param name="peer">Who.</param>
     /// <param name="incarnation">Which start of its folder.</param>
     /// <param name="level">Highest feature level of its process.</param>
-    public HelloRefused? OnPeerHello(NodeId peer, ulong incarnation, ushort level)
+    /// <param name="wallMs">What its wall clock shows, unix milliseconds; 0 when it does not say.</param>
+    public HelloRefused? OnPeerHello(NodeId peer, ulong incarnation, ushort level, ulong wallMs = 0)
     {
+        if (ClocksApart(peer, wallMs) is { } apart)
+        {
+            return apart;
+        }
+
         _peers.Said(peer, incarnation, level);
         foreach (Replica replica in LocalReplicas)
         {

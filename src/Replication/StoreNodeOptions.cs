@@ -41,6 +41,9 @@ public sealed record StoreNodeOptions
     /// <see cref="RaftConfig.HoldsVoteAfterStart"/>).
     /// </summary>
     public bool HoldsVoteAfterStart { get; init; }
+
+    /// <summary>A new cluster begins although its nodes' wall clocks are far apart (<see cref="StoreNode.OnPeerHello"/>).</summary>
+    public bool AcceptClockSkew { get; init; }
     public WalOptions Wal { get; init; } = new();
 
     /// <summary>Requests submitted and not answered; beyond it <see cref="StoreNode.Submit"/> answers Overloaded.</summary>

@@ -263,7 +263,7 @@ internal static class SampleBodies
         new(
             "Hello of a peer",
             FieldsSince(13, Within(1, 1), I32, I32, Str(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U32, Bin16, U64, U64,
-                Bin(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U64, Bin(Limits.MaxHelloBytes), Within(0, 65_535), OrNil(Starts)),
+                Bin(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U64, Bin(Limits.MaxHelloBytes), Within(0, 65_535), OrNil(Starts), OrNil(U64)),
             input => HelloCodec.TryDecode(input, out PeerHello? _),
             random => WithOrWithoutLevel(random, FuzzTests.PeerHello()),
             Sample(new PeerHello
@@ -290,6 +290,18 @@ internal static class SampleBodies
                 LayoutHash = new byte[1],
                 ExpectedPeer = "n2",
                 Starts = [new FolderStart(1, 0), new FolderStart(2, ulong.MaxValue)],
+            }),
+            Sample(new PeerHello
+            {
+                ClusterId = "local",
+                NodeName = "n1",
+                NodeId = new NodeId(1),
+                Uuid = Guid.Empty,
+                Incarnation = 2,
+                Process = 1,
+                LayoutHash = new byte[1],
+                ExpectedPeer = "n2",
+                WallMs = 1_767_225_600_000,
             })),
         new(
             "Hello of a client",
@@ -301,7 +313,7 @@ internal static class SampleBodies
         new(
             "HelloAck",
             FieldsSince(9, I32, Str(Limits.MaxHelloBytes), Str(Limits.MaxHelloBytes), U32, Bin16, U64, Bin(Limits.MaxHelloBytes), U64, U64,
-                Within(0, 65_535), OrNil(U64), OrNil(Starts)),
+                Within(0, 65_535), OrNil(U64), OrNil(Starts), OrNil(U64)),
             input => HelloCodec.TryDecode(input, out HelloAck? _),
             random => WithOrWithoutLevel(random, FuzzTests.HelloAck()),
             Sample(new HelloAck
@@ -328,6 +340,18 @@ internal static class SampleBodies
                 LayoutHash = new byte[] { 1, 2 },
                 Process = 70_000,
                 Starts = [new FolderStart(300, 70_000)],
+            }),
+            Sample(new HelloAck
+            {
+                Protocol = 1,
+                ClusterId = "local",
+                NodeName = "n2",
+                NodeId = new NodeId(2),
+                Uuid = Guid.Empty,
+                Incarnation = 300,
+                LayoutHash = new byte[] { 1, 2 },
+                Process = 70_000,
+                WallMs = ulong.MaxValue,
             })),
         new(
             "HelloRefused",
@@ -456,7 +480,8 @@ internal static class SampleBodies
     [
         1, hello.ProtocolMin, hello.ProtocolMax, hello.ClusterId, hello.NodeName, hello.NodeId.Value, hello.Uuid.ToByteArray(bigEndian: true),
         hello.Incarnation, hello.Process, hello.LayoutHash.ToArray(), hello.ExpectedPeer, (ulong)hello.Features, hello.Credentials.ToArray(),
-        (int)hello.Level, .. hello.Starts.Count == 0 ? Array.Empty<object?>() : [StartsOf(hello.Starts)],
+        (int)hello.Level, .. hello.WallMs != 0 ? [hello.Starts.Count == 0 ? null : StartsOf(hello.Starts), hello.WallMs]
+            : hello.Starts.Count == 0 ? Array.Empty<object?>() : [StartsOf(hello.Starts)],
     ]);
 
     private static object?[] StartsOf(IReadOnlyList<FolderStart> starts) =>
@@ -472,7 +497,7 @@ internal static class SampleBodies
     [
         ack.Protocol, ack.ClusterId, ack.NodeName, ack.NodeId.Value, ack.Uuid.ToByteArray(bigEndian: true), ack.Incarnation,
         ack.LayoutHash.ToArray(), (ulong)ack.Features, ack.Epoch, (int)ack.Level,
-        .. ack.Process == 0 ? Array.Empty<object?>() : [ack.Process, StartsOf(ack.Starts)],
+        .. ack.Process == 0 ? Array.Empty<object?>() : [ack.Process, StartsOf(ack.Starts)], .. ack.WallMs == 0 ? Array.Empty<object?>() : [ack.WallMs],
     ]);
 
     private static (byte[] Bytes, object?[] Fields) Sample(HelloRefused refused) =>

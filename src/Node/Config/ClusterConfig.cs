@@ -21,6 +21,7 @@ public sealed record ClusterConfig
     public LimitSettings Limits { get; init; } = new();
     public DoorSettings Doors { get; init; } = new();
     public UpgradeSettings Upgrade { get; init; } = new();
+    public ClockSettings Clocks { get; init; } = new();
     public SecuritySettings Security { get; init; } = new();
     public LogSettings Log { get; init; } = new();
 
@@ -71,6 +72,12 @@ public sealed record UpgradeSettings
 {
     /// <summary>Highest feature level the node says it knows. Held at that of the build before, an upgrade can be taken back.</summary>
     public ushort MaxLevel { get; init; } = FeatureLevel.Max;
+}
+
+public sealed record ClockSettings
+{
+    /// <summary>A new cluster takes its time from wall clocks that are more than a minute apart, too.</summary>
+    public bool AcceptSkew { get; init; }
 }
 
 public sealed record SecuritySettings

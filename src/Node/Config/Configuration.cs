@@ -162,6 +162,7 @@ public sealed record Configuration(ClusterConfig Cluster, IReadOnlyList<Effectiv
             },
             Doors = Doors(),
             Upgrade = new UpgradeSettings { MaxLevel = (ushort)Int("upgrade.maxLevel") },
+            Clocks = new ClockSettings { AcceptSkew = value("clocks.acceptSkew") == "true" },
             Security = new SecuritySettings { Insecure = value("security.insecure") == "true" },
             Log = new LogSettings
             {

@@ -40,6 +40,8 @@ public static class SettingTable
             "Highest feature level this node says it knows; while one node of a group is held below, the build before can have every folder back.")
             { Min = Protocol.FeatureLevel.First, Max = Protocol.FeatureLevel.Max },
 
+        new("clocks.acceptSkew", Flag, "false", "Let a new cluster begin although its nodes' wall clocks are more than a minute apart."),
+
         new("security.insecure", Flag, "false", "Listen on addresses other machines can reach although nothing authenticates them yet."),
 
         new("security.clusterSecretFile", FilePath, "",

@@ -20,6 +20,8 @@ public sealed record StartOptions
           --config FILE        configuration, default ./cluster.json
           --data DIR           data folder, default ./data; node n1 keeps its files in DIR/n1
           --log text|json      shape of log lines, short for --Log:Format
+          --accept-clock-skew  let a new cluster begin although its nodes' clocks are more than a minute apart, short for
+                               --Clocks:AcceptSkew true
           --print-config       show every effective value and where it came from, then exit
           -h, --help           this text
           --version            version of the program
@@ -57,6 +59,7 @@ public sealed record StartOptions
                 case "config": options = options with { ConfigFile = Value() }; break;
                 case "data": options = options with { DataDirectory = Value() }; break;
                 case "log": overrides.Add(new("Log:Format", Value())); break;
+                case "accept-clock-skew": overrides.Add(new("Clocks:AcceptSkew", "true")); break;
                 case "print-config": options = options with { Verb = StartVerb.PrintConfig }; break;
                 case "help": options = options with { Verb = StartVerb.Help }; break;
                 case "version": options = options with { Verb = StartVerb.Version }; break;
@@ -65,7 +68,7 @@ public sealed record StartOptions
                 default:
                     if (!name.Contains(':', StringComparison.Ordinal) && SettingTable.Find(name) is null)
                     {
-                        var nearest = Names.Nearest(name, ["node", "config", "data", "log", "print-config", "help", "version"]);
+                        var nearest = Names.Nearest(name, ["node", "config", "data", "log", "accept-clock-skew", "print-config", "help", "version"]);
                         throw new ConfigurationException(
                             $"--{name} is not an option; " + (nearest is null ? "--help lists them" : $"did you mean --{nearest}?"));
                     }

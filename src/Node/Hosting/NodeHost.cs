@@ -40,6 +40,7 @@ public sealed class NodeHost : IAsyncDisposable
     private readonly ILogger _log;
     private readonly IFileSystem _files;
     private readonly Func<ITransport, ITransport>? _network;
+    private readonly TimeProvider _time;
     private readonly StoreHandle _handle = new();
     private readonly TaskCompletionSource<int> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IDisposable? _lock;
@@ -64,9 +65,12 @@ public sealed class NodeHost : IAsyncDisposable
     /// <param name="logs">Where it logs to.</param>
     /// <param name="files">Its disk.</param>
     /// <param name="network">What lies between the store and the peer connections, for who loses messages on purpose; null: nothing.</param>
+    /// <param name="time">Its clocks; null: those of the machine.</param>
     internal NodeHost(
-        ClusterConfig config, string name, string dataRoot, ILoggerFactory logs, IFileSystem files, Func<ITransport, ITransport>? network = null)
+        ClusterConfig config, string name, string dataRoot, ILoggerFactory logs, IFileSystem files, Func<ITransport, ITransport>? network = null,
+        TimeProvider? time = null)
     {
+        _time = time ?? new BootTimeProvider();
         _files = files;
         _network = network;
         _config = config;
@@ -142,7 +146,7 @@ public sealed class NodeHost : IAsyncDisposable
         SayWhoWeAre(identity);
 
         var routing = RoutingFile.Open(_files, _directory, identity, PlanPlacement);
-        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel, _config.Security.ClusterSecret);
+        var gate = new PeerGate(identity, PeerBook.Open(_files, _directory), routing, MaxLevel, _config.Security.ClusterSecret, _time);
         _events = new NodeEventLog(_log);
         _transport = new PeerTransport(
             nodes, identity.Number, gate, _peerPort!, _config.Raft.HeartbeatMs, _log, OnFailed, refused => OnRefusedByCluster(identity, refused))
@@ -151,7 +155,7 @@ public sealed class NodeHost : IAsyncDisposable
             HelloMs = _config.Doors.HelloMs,
         };
         _peerPort = null; // the transport's from here on
-        _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _network?.Invoke(_transport) ?? _transport, new BootTimeProvider(), _events.Add);
+        _store = StoreNode.Open(StoreOptions(identity, routing, nodes), _files, _network?.Invoke(_transport) ?? _transport, _time, _events.Add);
 
         // The log's first segment is durable now. The mark has to be as well before a vote or an answer leaves: without it a
         // lost log would pass for a first start.
@@ -306,6 +310,7 @@ public sealed class NodeHost : IAsyncDisposable
             RequestBytes = _config.Limits.RequestBytes,
         },
         MemoryBytes = _config.Limits.MemoryBytes is > 0 and var bytes ? bytes : long.MaxValue,
+        AcceptClockSkew = _config.Clocks.AcceptSkew,
         MaxLevel = MaxLevel,
         FolderLevel = identity.Level,
         MarkFolder = identity.RaiseLevel,

@@ -9,7 +9,7 @@ namespace KvStore.Node.Peers;
 /// Decides about hellos. A node is let in when it is the one it claims to be, of the same cluster and layout, and not a
 /// forgetful copy of a node we knew.
 /// </summary>
-internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing, ushort level = FeatureLevel.Max, ClusterSecret? secret = null)
+internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable routing, ushort level = FeatureLevel.Max, ClusterSecret? secret = null, TimeProvider? time = null)
 {
     private readonly Lock _bookGate = new();
     private readonly byte[] _layoutHash = SHA256.HashData([.. self.Layout.Hash(), .. RoutingFile.Hash(routing)]);
@@ -18,6 +18,9 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
     public ClusterSecret? Secret => secret;
 
     public string Self => self.Name;
+
+    /// <summary>What this node's wall clock shows, unix milliseconds.</summary>
+    public ulong WallMs => (ulong)Math.Max(0, (time ?? TimeProvider.System).GetUtcNow().ToUnixTimeMilliseconds());
 
     /// <summary>Hellos and answers to ours whose number of starts was not believed.</summary>
     public long IncarnationsRefused
@@ -61,6 +64,7 @@ internal sealed class PeerGate(NodeIdentity self, PeerBook book, RoutingTable ro
         Level = level,
         Process = self.Process,
         Starts = Starts(),
+        WallMs = WallMs,
     };
 
     /// <summary>Null: let in, and what the peer said about itself is durable.</summary>

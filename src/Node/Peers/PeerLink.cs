@@ -58,6 +58,9 @@ internal sealed class PeerLink
     /// <summary>The peer has answered our hello; with null it lets us in.</summary>
     public required Action<NodeId, HelloRefused?> Answered { get; init; }
 
+    /// <summary>What our wall clock shows, unix milliseconds.</summary>
+    public required Func<ulong> WallMs { get; init; }
+
     /// <summary>Whether we let the peer in: null, or why not.</summary>
     public required Func<NodeId, HelloAck, HelloRefused?> Judge { get; init; }
 
@@ -188,7 +191,7 @@ internal sealed class PeerLink
             socket = new Socket(SocketType.Stream, ProtocolType.Tcp); // there may be no descriptor left: later, as everything here
             await socket.ConnectAsync(_address.ToEndPoint(), timeout.Token).ConfigureAwait(false);
             connection = new PeerConnection(socket);
-            var answer = await Handshake.DialAsync(connection, _hello, Secret, timeout.Token).ConfigureAwait(false);
+            var answer = await Handshake.DialAsync(connection, _hello with { WallMs = WallMs() }, Secret, timeout.Token).ConfigureAwait(false);
             if (Accepts(answer))
             {
                 return (connection, answer.Ack!);

@@ -183,7 +183,7 @@ internal sealed class PeerListener(
 
         // The secret first: nothing that a stranger says is looked at, let alone written down.
         var (proof, unproved) = await SecretRule.ApplyAsync(connection, received, gate.Secret, gate.Self, timeout.Token).ConfigureAwait(false);
-        if ((unproved ?? gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level)) is not { } refused)
+        if ((unproved ?? gate.Judge(hello) ?? store.OnPeerHello(hello.NodeId, hello.Incarnation, hello.Level, hello.WallMs)) is not { } refused)
         {
             place.TryReserve(hello.NodeName);
             await Handshake.AcknowledgeAsync(connection.Output, gate.AckTo(hello), proof, timeout.Token).ConfigureAwait(false);
@@ -198,6 +198,11 @@ internal sealed class PeerListener(
         }
 
         await Handshake.RefuseAsync(connection.Output, refused, proof, timeout.Token).ConfigureAwait(false);
+        if (store.EndsBecauseOf(refused))
+        {
+            refusedByPeer(refused);
+        }
+
         return null;
     }
 

@@ -49,6 +49,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
                 _links[peer] = new PeerLink(peer, nodes[i].Peer, gate.HelloTo(nodes[i].Id), heartbeatMs, _meter, log)
                 {
                     Secret = gate.Secret,
+                    WallMs = () => gate.WallMs,
                     Lost = OnLost,
                     Answered = OnAnswered,
                     Judge = Judge,
@@ -107,17 +108,27 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
         }
     }
 
-    private HelloRefused? Judge(NodeId peer, HelloAck ack) =>
-        _gate.Judge(peer, ack) ?? _store?.OnPeerHello(peer, ack.Incarnation, ack.Level);
+    private HelloRefused? Judge(NodeId peer, HelloAck ack)
+    {
+        HelloRefused? refused = _gate.Judge(peer, ack) ?? _store?.OnPeerHello(peer, ack.Incarnation, ack.Level, ack.WallMs);
+        if (refused is not null && _store?.EndsBecauseOf(refused) == true)
+        {
+            _refusedByCluster(refused);
+        }
+
+        return refused;
+    }
 
     /// <summary>Somebody whom we let in has found that we are not who we say we are.</summary>
     private void OnRefusedByDialler(HelloRefused refused)
     {
-        if (IsAboutOurPast(refused))
+        if (EndsBecauseOf(refused))
         {
             _refusedByCluster(refused);
         }
     }
+
+    private bool EndsBecauseOf(HelloRefused refused) => IsAboutOurPast(refused) || _store?.EndsBecauseOf(refused) == true;
 
     private static bool IsAboutOurPast(HelloRefused refused) => refused.Reason is HelloRefusal.UuidChanged or HelloRefusal.IncarnationTooOld;
 
@@ -133,7 +144,7 @@ internal sealed class PeerTransport : ITransport, IAsyncDisposable
         {
             _gate.LetInBy(peer);
         }
-        else if (IsAboutOurPast(refused))
+        else if (EndsBecauseOf(refused))
         {
             _refusedByCluster(refused);
             return;

@@ -50,6 +50,9 @@ public sealed record PeerHello
 
     /// <summary>The starts that the data directory remembers, this one included; empty: a build that keeps no record of them.</summary>
     public IReadOnlyList<FolderStart> Starts { get; init; } = [];
+
+    /// <summary>What its wall clock shows, unix milliseconds; 0: a build that does not say it.</summary>
+    public ulong WallMs { get; init; }
 }
 
 /// <summary>What a client, or a node that forwards a request, says first on the binary port.</summary>
@@ -98,6 +101,9 @@ public sealed record HelloAck
 
     /// <summary>On the peer port: the starts that the data directory remembers, as in a hello.</summary>
     public IReadOnlyList<FolderStart> Starts { get; init; } = [];
+
+    /// <summary>On the peer port: what its wall clock shows, as in a hello.</summary>
+    public ulong WallMs { get; init; }
 }
 
 /// <summary>Why a hello was not accepted. Numbers are on the wire.</summary>
@@ -131,6 +137,9 @@ public enum HelloRefusal : byte
 
     /// <summary>So many more starts than were known are not believed: somebody else speaks for the node.</summary>
     IncarnationTooHigh = 12,
+
+    /// <summary>A new cluster takes its time from its nodes' wall clocks, and two of them differ by more than a minute.</summary>
+    ClocksApart = 13,
 }
 
 /// <summary>A reason for programs and a sentence, with the remedy, for people.</summary>

@@ -7,10 +7,10 @@ namespace KvStore.Protocol;
 /// over what follows them, so that a newer node may add at the end. Builds of the first level end before it.
 /// <code>
 /// Hello of a peer    [1, min, max, clusterId, nodeName, nodeId, uuid bin16, incarnation, process, layoutHash bin, expectedPeer,
-///                     features, credentials bin, level, starts]
+///                     features, credentials bin, level, starts, wallMs]
 /// Hello of a client  [2, min, max, clusterId, clientName, features, credentials bin, level]
 /// HelloAck           [protocol, clusterId, nodeName, nodeId, uuid bin16, incarnation, layoutHash bin, features, epoch, level, process,
-///                     starts]
+///                     starts, wallMs]
 /// HelloRefused       [reason, detail]
 /// starts             [incarnation, process, incarnation, process…]
 /// </code>
@@ -26,13 +26,16 @@ public static class HelloCodec
     private const int LevelFields = 1;
     private const int StartsFields = 1;
     private const int ProcessAndStartsFields = 2;
+    private const int WallFields = 1;
 
     private const int RefusedFields = 2;
 
     public static void Encode(IBufferWriter<byte> output, PeerHello hello)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(PeerFields + LevelFields + (hello.Starts.Count > 0 ? StartsFields : 0));
+        bool hasWall = hello.WallMs != 0;
+        bool hasStarts = hasWall || hello.Starts.Count > 0;
+        writer.WriteArrayHeader(PeerFields + LevelFields + (hasStarts ? StartsFields : 0) + (hasWall ? WallFields : 0));
         writer.Write(PeerRole);
         writer.Write(hello.ProtocolMin);
         writer.Write(hello.ProtocolMax);
@@ -47,9 +50,14 @@ public static class HelloCodec
         writer.Write((ulong)hello.Features);
         writer.Write(hello.Credentials.Span);
         writer.Write((uint)hello.Level);
-        if (hello.Starts.Count > 0)
+        if (hasStarts)
         {
-            Write(ref writer, hello.Starts);
+            WriteOrNil(ref writer, hello.Starts);
+        }
+
+        if (hasWall)
+        {
+            writer.Write(hello.WallMs);
         }
 
         writer.Flush();
@@ -73,7 +81,9 @@ public static class HelloCodec
     public static void Encode(IBufferWriter<byte> output, HelloAck ack)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(AckFields + LevelFields + (ack.Process != 0 ? ProcessAndStartsFields : 0));
+        bool hasWall = ack.WallMs != 0;
+        bool hasProcess = hasWall || ack.Process != 0;
+        writer.WriteArrayHeader(AckFields + LevelFields + (hasProcess ? ProcessAndStartsFields : 0) + (hasWall ? WallFields : 0));
         writer.Write(ack.Protocol);
         writer.Write(ack.ClusterId);
         writer.Write(ack.NodeName);
@@ -84,10 +94,15 @@ public static class HelloCodec
         writer.Write((ulong)ack.Features);
         writer.Write(ack.Epoch);
         writer.Write((uint)ack.Level);
-        if (ack.Process != 0)
+        if (hasProcess)
         {
             writer.Write(ack.Process);
             Write(ref writer, ack.Starts);
+        }
+
+        if (hasWall)
+        {
+            writer.Write(ack.WallMs);
         }
 
         writer.Flush();
@@ -125,7 +140,7 @@ public static class HelloCodec
             || !reader.TryReadString(Limits.MaxHelloBytes, out string expectedPeer) || !reader.TryRead(out ulong features)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var credentials)
             || !TryReadLevel(ref reader, fields - PeerFields, out ushort level, out int left)
-            || !TryReadStarts(ref reader, ref left, out var starts) || !reader.TrySkip(left))
+            || !TryReadStarts(ref reader, ref left, out var starts) || !TryReadNumber(ref reader, ref left, out ulong wallMs) || !reader.TrySkip(left))
         {
             return reader.Result;
         }
@@ -146,6 +161,7 @@ public static class HelloCodec
             Credentials = credentials.ToArray(),
             Level = level,
             Starts = starts,
+            WallMs = wallMs,
         };
         return DecodeResult.Ok;
     }
@@ -206,8 +222,8 @@ public static class HelloCodec
             || !reader.TryRead(out Guid uuid) || !reader.TryRead(out ulong incarnation)
             || !reader.TryReadBin(Limits.MaxHelloBytes, out var layoutHash) || !reader.TryRead(out ulong features)
             || !reader.TryRead(out ulong epoch) || !TryReadLevel(ref reader, fields - AckFields, out ushort level, out int left)
-            || !TryReadProcess(ref reader, ref left, out ulong process) || !TryReadStarts(ref reader, ref left, out var starts)
-            || !reader.TrySkip(left))
+            || !TryReadNumber(ref reader, ref left, out ulong process) || !TryReadStarts(ref reader, ref left, out var starts)
+            || !TryReadNumber(ref reader, ref left, out ulong wallMs) || !reader.TrySkip(left))
         {
             return reader.Result;
         }
@@ -226,6 +242,7 @@ public static class HelloCodec
             Level = level,
             Process = process,
             Starts = starts,
+            WallMs = wallMs,
         };
         return DecodeResult.Ok;
     }
@@ -253,6 +270,18 @@ public static class HelloCodec
 
         refused = new HelloRefused((HelloRefusal)reason, detail);
         return DecodeResult.Ok;
+    }
+
+    private static void WriteOrNil(ref MessagePackWriter writer, IReadOnlyList<FolderStart> starts)
+    {
+        if (starts.Count == 0)
+        {
+            writer.WriteNil();
+        }
+        else
+        {
+            Write(ref writer, starts);
+        }
     }
 
     private static void Write(ref MessagePackWriter writer, IReadOnlyList<FolderStart> starts)
@@ -284,10 +313,11 @@ public static class HelloCodec
         return true;
     }
 
-    private static bool TryReadProcess(ref MessagePackReader reader, ref int left, out ulong process)
+    /// <summary>0 where it is left out, or nil.</summary>
+    private static bool TryReadNumber(ref MessagePackReader reader, ref int left, out ulong number)
     {
-        process = 0;
-        return left == 0 || (left-- > 0 && reader.TryReadNil(out bool wasNil) && (wasNil || reader.TryRead(out process)));
+        number = 0;
+        return left == 0 || (left-- > 0 && reader.TryReadNil(out bool wasNil) && (wasNil || reader.TryRead(out number)));
     }
 
     private static bool TryReadStarts(ref MessagePackReader reader, ref int left, out FolderStart[] starts)

@@ -24,7 +24,7 @@ internal sealed class SeparateNodes : IAsyncDisposable
         Config = Config with { Security = Config.Security with { ClusterSecret = secret } };
     }
 
-    public ClusterConfig Config { get; }
+    public ClusterConfig Config { get; set; }
 
     public LogRecorder Logs { get; } = new();
 
@@ -35,9 +35,10 @@ internal sealed class SeparateNodes : IAsyncDisposable
     public string FolderOf(string name) => Path.Combine(_folder.Data, name);
 
     /// <summary>Starts a node; by default it finds the others where they are.</summary>
-    public async Task<NodeHost> StartAsync(string name, IFileSystem? disk = null, Func<NodeConfig, NodeConfig>? seen = null)
+    public async Task<NodeHost> StartAsync(
+        string name, IFileSystem? disk = null, Func<NodeConfig, NodeConfig>? seen = null, TimeProvider? time = null)
     {
-        var host = new NodeHost(Config, name, _folder.Data, Logs, disk ?? new OsFileSystem());
+        var host = new NodeHost(Config, name, _folder.Data, Logs, disk ?? new OsFileSystem(), time);
         _running[name] = host;
         await host.OpenPortsAsync(CancellationToken.None);
         await Task.Run(() => host.Start([.. Config.Nodes.Select(node => seen?.Invoke(node) ?? node)]));

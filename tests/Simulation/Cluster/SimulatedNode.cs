@@ -78,6 +78,9 @@ public sealed class SimulatedNode
     /// <summary>Another node has refused this one for what its folder lacks, as none may whose folder lacks nothing.</summary>
     public Action<SimulatedNode, HelloRefused>? OnRefused { get; set; }
 
+    /// <summary>The process has ended because a new cluster's clocks are apart, as it must only where somebody turned them.</summary>
+    public Action<SimulatedNode, HelloRefused>? OnClocksApart { get; set; }
+
     /// <summary>A process is about to be gone.</summary>
     public Action<StoreNode>? OnEnded { get; set; }
 
@@ -140,6 +143,19 @@ public sealed class SimulatedNode
         if (OnRefused is not { } told)
         {
             throw new SafetyViolationException("old-copy-accused", $"nobody put an old folder in the place of that of n{Id}: {refused.Detail}");
+        }
+
+        StopProcess();
+        Disk.CrashProcess();
+        told(this, refused);
+    }
+
+    /// <summary>The process ends: this cluster is new, and its clocks are apart.</summary>
+    public void EndedByClocks(HelloRefused refused)
+    {
+        if (OnClocksApart is not { } told)
+        {
+            throw new SafetyViolationException("clocks-accused", $"nobody turned the clocks of a new cluster: {refused.Detail}");
         }
 
         StopProcess();

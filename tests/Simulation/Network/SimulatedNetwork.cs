@@ -191,11 +191,27 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
 
             int life = nodes(to).Life;
-            HelloRefused? refused = nodes(to).Judge(node) ?? other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel);
+            HelloRefused? refused = nodes(to).Judge(node) ?? other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel, self.WallMs());
+            if (refused is not null && other.EndsBecauseOf(refused))
+            {
+                nodes(to).EndedByClocks(refused);
+            }
+
             scheduler.After(Delay(to, from), "hello-answered", (int)from.Value, () =>
             {
                 connection.IsDialling = false;
-                if (IsCut(to, from) || nodes(from).Life != dialler || nodes(to).Life != life)
+                if (IsCut(to, from) || nodes(from).Life != dialler)
+                {
+                    return;
+                }
+
+                if (refused is not null && self.EndsBecauseOf(refused))
+                {
+                    node.EndedByClocks(refused);
+                    return;
+                }
+
+                if (nodes(to).Life != life)
                 {
                     return;
                 }
@@ -211,7 +227,13 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
                     }
                 }
 
-                refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel);
+                refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel, other.WallMs());
+                if (refused is not null && self.EndsBecauseOf(refused))
+                {
+                    node.EndedByClocks(refused);
+                    return;
+                }
+
                 (connection.Lives, connection.Level, connection.IsRefused) = ((dialler, life), other.Options.MaxLevel, refused is not null);
                 connection.DialAgainMicros = refused is null ? 0 : scheduler.NowMicros + DialPauseMicros;
                 HelloEnded?.Invoke(from, to, refused);
