@@ -66,7 +66,8 @@ dotnet pack KvStore.sln -c Release --no-build -o "$folder/packages" -p:PackageVe
   { tail -20 "$folder/pack.log"; fail "dotnet pack does not work"; }
 ! grep -E 'warning' "$folder/pack.log" || fail "dotnet pack warns"
 for package in "$folder"/packages/*.nupkg; do
-  unzip -l "$package" | grep -q ' README.md$' || fail "$(basename "$package") has no README"
+  # Not into grep -q, which goes at the first match and leaves unzip with nobody to write to.
+  case $(unzip -l "$package") in *' README.md'*) ;; *) false ;; esac || fail "$(basename "$package") has no README"
   [ -f "${package%.nupkg}.snupkg" ] || fail "$(basename "$package") has no symbols"
 done
 

@@ -32,6 +32,7 @@ internal sealed class KnownCluster : IAsyncDisposable
     private volatile bool _introduced;
     private TaskCompletionSource _changed = NewSignal();
     private TaskCompletionSource _wanted = NewSignal();
+    private int _ended;
     private Task? _keeping;
 
     public KnownCluster(KvClientOptions options)
@@ -104,8 +105,14 @@ internal sealed class KnownCluster : IAsyncDisposable
         }
     }
 
+    /// <summary>The first call ends everything; a container that knows the client under two names makes a second one.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _ended, 1) != 0)
+        {
+            return;
+        }
+
         await _stopping.CancelAsync().ConfigureAwait(false);
         if (_keeping is not null)
         {
