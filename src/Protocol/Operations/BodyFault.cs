@@ -11,7 +11,7 @@ internal static class BodyFault
         var reader = new MessagePackReader(body.Span);
         if (!reader.TryReadArrayHeader(out int fields))
         {
-            return Refusal.Invalid($"{of} is no MessagePack array.");
+            return Refusal.Invalid($"{of} is no MessagePack array, or ends before its fields do.");
         }
 
         if (!reader.TrySkip(fields))
