@@ -38,7 +38,7 @@ internal sealed class SeparateNodes : IAsyncDisposable
     public async Task<NodeHost> StartAsync(
         string name, IFileSystem? disk = null, Func<NodeConfig, NodeConfig>? seen = null, TimeProvider? time = null)
     {
-        var host = new NodeHost(Config, name, _folder.Data, Logs, disk ?? new OsFileSystem(), time);
+        var host = new NodeHost(Config, name, _folder.Data, Logs, disk ?? new OsFileSystem(), time: time);
         _running[name] = host;
         await host.OpenPortsAsync(CancellationToken.None);
         await Task.Run(() => host.Start([.. Config.Nodes.Select(node => seen?.Invoke(node) ?? node)]));
