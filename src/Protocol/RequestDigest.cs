@@ -18,8 +18,9 @@ public enum DigestAlgorithm : byte
 }
 
 /// <summary>
-/// A short name for what a request asks, kept with its result. Digests of different algorithms say nothing about each other:
-/// they are never compared, or a retry through a node of another build would be refused.
+/// A short name for what a request asks, kept with its result. Two digests of different algorithms say nothing about each other by
+/// themselves, and a retry through a node of another build has another one than the first copy: they are compared by way of the request,
+/// whose digest of either kind whoever has it can compute (<see cref="Contradicts"/>).
 /// </summary>
 /// <param name="Algorithm">None: Value is 0.</param>
 /// <param name="Value">The first 8 bytes of SHA-256, big-endian.</param>
@@ -33,10 +34,34 @@ public readonly record struct RequestDigest(DigestAlgorithm Algorithm, ulong Val
         return new RequestDigest(DigestAlgorithm.Body, First8(hash));
     }
 
-    /// <summary>Another request under the same id, as far as the two can tell.</summary>
-    public bool Contradicts(RequestDigest other) => Algorithm == other.Algorithm ? Value != other.Value : IsNone != other.IsNone;
+    /// <summary>
+    /// The request that came under an id with this digest is another one than that on record. Of an algorithm that this build does not know
+    /// nothing can be said unless both are of it.
+    /// </summary>
+    /// <param name="recorded">Of the first copy, as its entry had it.</param>
+    /// <param name="copy">What is asked now.</param>
+    public bool Contradicts(RequestDigest recorded, WriteOperation copy)
+    {
+        if (this == recorded)
+        {
+            return false;
+        }
+
+        return IsNone || recorded.IsNone || recorded.Algorithm switch
+        {
+            DigestAlgorithm.Fields => copy.Flat is not { } flat || !recorded.IsOfFields(copy, flat)
+                || (Algorithm == DigestAlgorithm.Fields && !IsOfFields(copy, flat)),
+            DigestAlgorithm.Body => Algorithm == DigestAlgorithm.Body || OfBody(copy) != recorded,
+            _ => Algorithm == recorded.Algorithm,
+        };
+    }
 
     private bool IsNone => Algorithm == DigestAlgorithm.None;
+
+    // The default content type may have been spelled out, and what the first copy's door was told is not in the operation.
+    private bool IsOfFields(WriteOperation copy, in FlatOperation flat) =>
+        this == OfBody(copy).AtLevel1(flat)
+        || (flat.Items.Count == 0 && StoredValue.ContentTypeOf(flat.Stored.Span) is null && this == OfFields(flat, StoredValue.OctetStream));
 
     /// <summary>What a node of feature level 1 stores for this operation; its 0 means none, so a digest of 0 became 1.</summary>
     internal static RequestDigest OfFields(in FlatOperation flat) => OfFields(flat, StoredValue.ContentTypeOf(flat.Stored.Span));

@@ -12,7 +12,7 @@ internal sealed class IdempotencyRecords
     // Invariant: one element per record, at its expiry, and one per floor, at its expiry or earlier: a busy client raises its
     // floor with every write, and looking at it again when it seems due is cheaper than moving its element each time.
     private readonly ExpiryQueue _expiries = new();
-    private int _items;
+    private long _recordBytes;
 
     public int RecordCount { get; private set; }
 
@@ -21,8 +21,11 @@ internal sealed class IdempotencyRecords
     /// <summary>Records under user-chosen keys. Nobody acknowledges those, so each stays for the whole window.</summary>
     public int UserKeyCount { get; private set; }
 
-    /// <summary>Memory of all of them, about: measured, between a table that is full and one that has just doubled.</summary>
-    public long Bytes => ((long)RecordCount * BytesPerRecord) + ((long)FloorCount * BytesPerFloor) + ((long)_items * BytesPerItem);
+    /// <summary>Memory of all of them, about.</summary>
+    public long Bytes => _recordBytes + ((long)FloorCount * BytesPerFloor);
+
+    /// <summary>Milliseconds of group time; the largest number when there is nothing that could expire.</summary>
+    public ulong NextExpiryMs => _expiries.Count > 0 ? _expiries.Min.ExpiresMs : ulong.MaxValue;
 
     /// <summary>Null when the virtual node has neither records nor floors.</summary>
     public VirtualNodeRecords? Of(int virtualNode) => _virtualNodes.GetValueOrDefault(virtualNode);
@@ -33,7 +36,7 @@ internal sealed class IdempotencyRecords
         int slot = _expiries.Add(new Expiry(record.ExpiresMs, virtualNode, key, IsFloor: false));
         OfOrNew(virtualNode).Add(key, record, slot);
         RecordCount++;
-        _items += record.Outcome.Items?.Length ?? 0;
+        _recordBytes += record.Bytes;
         UserKeyCount += key.IsUserKey ? 1 : 0;
     }
 
@@ -109,16 +112,12 @@ internal sealed class IdempotencyRecords
         IdempotencyRecord removed = records.Remove(key, out int slot);
         _expiries.Remove(slot);
         RecordCount--;
-        _items -= removed.Outcome.Items?.Length ?? 0;
+        _recordBytes -= removed.Bytes;
         UserKeyCount -= key.IsUserKey ? 1 : 0;
         return removed;
     }
 
-    private const int BytesPerRecord = 260;
     private const int BytesPerFloor = 190;
-
-    /// <summary>Of a batch: what came of one of its writes.</summary>
-    private const int BytesPerItem = 40;
 
     private VirtualNodeRecords OfOrNew(int virtualNode)
     {

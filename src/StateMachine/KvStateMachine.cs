@@ -30,6 +30,13 @@ public sealed class KvStateMachine
     /// <summary>Records under user-chosen keys per group; a write that needs one more is refused as Overloaded.</summary>
     public const int MaxUserKeyRecords = 100_000;
 
+    /// <summary>
+    /// Memory of the records of one client in one virtual node at which a leader refuses its next write as Overloaded: some 64,000 writes, or
+    /// 800 of 512 items. A client that says which answers it has is far below it. It is asked before a write is in the log and changes
+    /// nothing that an entry means.
+    /// </summary>
+    public const long MaxClientRecordBytes = 16L << 20;
+
     private readonly int[] _virtualNodes;
     private readonly IdempotencyRecords _records = new();
     private readonly Execution _execution;
@@ -78,12 +85,31 @@ public sealed class KvStateMachine
     /// <summary>Entries whose base was not their clock, since this object was made.</summary>
     public long ClockRepairs { get; private set; }
 
+    /// <summary>
+    /// Bytes of values that the last entry stored or copied. Its payload says little about it: an append of one byte stores the whole value
+    /// again.
+    /// </summary>
+    public long LastMovedBytes => _execution.MovedBytes;
+
     public int RecordCount => _records.RecordCount;
 
     public int FloorCount => _records.FloorCount;
 
     /// <summary>Memory that records and floors take, about.</summary>
     public long RecordBytes => _records.Bytes;
+
+    /// <summary>
+    /// False: the client has as many unacknowledged records there as it may, and this write frees none. Under user-chosen keys the group has
+    /// a limit of its own (<see cref="MaxUserKeyRecords"/>).
+    /// </summary>
+    /// <param name="virtualNode">Of the write's first key.</param>
+    /// <param name="id">Of the write.</param>
+    public bool HasRoomFor(int virtualNode, RequestId id) => id.Sequence == RequestKey.UserKeySequence
+        || _records.Of(virtualNode) is not { } records || records.BytesOf(id.Client) < MaxClientRecordBytes
+        || (records.TryGetFirst(id.Client, out RequestKey first) && first.Sequence < Math.Min(id.AckedBelow, id.Sequence));
+
+    /// <summary>There are records or floors that the next entry takes away, if group time is near this.</summary>
+    public bool HasExpired(ulong nowMs) => _records.NextExpiryMs < nowMs;
 
     /// <summary>
     /// What a copy of a request gets that was executed before, or is known to have been; null when nothing is known of it. Reads only:
@@ -95,10 +121,10 @@ public sealed class KvStateMachine
     public CommandResult? Recall(WriteOperation copy, int virtualNode, RequestId id)
     {
         // Only the reads of a transaction look at the table again, and its keys lie in one slot.
-        _execution.Reads.Clear();
+        _execution.Begin(showsReads: true);
         _execution.VirtualNodes.Clear();
         _execution.VirtualNodes.AddRange(Enumerable.Repeat(virtualNode, copy.KeyCount));
-        return Known(copy, virtualNode, new RequestKey(id.Client, id.Sequence), id.Digest);
+        return Known(copy, virtualNode, new RequestKey(id.Client, id.Sequence), id.Digest, isWanted: true);
     }
 
     /// <summary>
@@ -129,9 +155,11 @@ public sealed class KvStateMachine
             History = HistorySection.Of(entry.Clock);
         }
 
+        _execution.MovedBytes = 0;
         Table.BeginBatch(entry.Index);
         uint used = entry.Kind == EntryKind.Command ? ApplyCommands(entry.Payload, baseRevision, results) : 1;
         Invariant.Check(used == entry.Count, "an entry uses as many revisions as it says");
+        _execution.Release();
         Table.PublishBatch(GroupTime);
 
         if (entry.Kind == EntryKind.NoOp)
@@ -239,7 +267,7 @@ public sealed class KvStateMachine
         while (!reader.AtEnd)
         {
             Command request = reader.Read(_execution.VirtualNodes);
-            CommandResult result = ApplyRequest(request, baseRevision + used);
+            CommandResult result = ApplyRequest(request, baseRevision + used, isWanted: results is not null);
             results?.Add(result);
             used += (uint)request.Operation.KeyCount;
         }
@@ -247,9 +275,10 @@ public sealed class KvStateMachine
         return used;
     }
 
-    private CommandResult ApplyRequest(in Command request, ulong revision)
+    // A result that nobody waits for is not made: values that were read would be copied for it, on every replica.
+    private CommandResult ApplyRequest(in Command request, ulong revision, bool isWanted)
     {
-        _execution.Reads.Clear();
+        _execution.Begin(showsReads: isWanted);
         if (!OwnsEveryKey())
         {
             return CommandResult.Refused(ErrorCode.WrongNode, Outcome.NotApplied, "The group does not own the key.");
@@ -257,13 +286,13 @@ public sealed class KvStateMachine
 
         if (request.Id is not { } id)
         {
-            return Execute(request.Operation, revision).ToResult(request.Operation, duplicate: false, _execution);
+            return ResultOf(Execute(request.Operation, revision), request.Operation, duplicate: false, isWanted);
         }
 
         var key = new RequestKey(id.Client, id.Sequence);
         ulong issuedMs = id.FirstSentMs == 0 ? GroupTime : id.FirstSentMs;
         int home = _execution.VirtualNodes[0];
-        if (Known(request.Operation, home, key, id.Digest) is { } known)
+        if (Known(request.Operation, home, key, id.Digest, isWanted) is { } known)
         {
             return known;
         }
@@ -288,11 +317,14 @@ public sealed class KvStateMachine
 
         ExecutedOutcome outcome = Execute(request.Operation, revision);
         Remember(home, key, id, Math.Max(issuedMs, GroupTime) + IdempotencyWindowMs, outcome);
-        return outcome.ToResult(request.Operation, duplicate: false, _execution);
+        return ResultOf(outcome, request.Operation, duplicate: false, isWanted);
     }
 
+    private CommandResult ResultOf(in ExecutedOutcome outcome, WriteOperation operation, bool duplicate, bool isWanted) =>
+        isWanted ? outcome.ToResult(operation, duplicate, _execution) : default;
+
     /// <summary>What a copy of a request that is on record gets; null when nothing is known of it.</summary>
-    private CommandResult? Known(WriteOperation copy, int virtualNode, RequestKey key, RequestDigest digest)
+    private CommandResult? Known(WriteOperation copy, int virtualNode, RequestKey key, RequestDigest digest, bool isWanted)
     {
         if (_records.Of(virtualNode) is not { } records)
         {
@@ -301,8 +333,8 @@ public sealed class KvStateMachine
 
         if (records.TryGetRecord(key, out IdempotencyRecord record))
         {
-            return !digest.Contradicts(record.Digest)
-                ? record.Outcome.ToResult(copy, duplicate: true, _execution)
+            return !digest.Contradicts(record.Digest, copy)
+                ? ResultOf(record.Outcome, copy, duplicate: true, isWanted)
                 : CommandResult.Refused(
                     ErrorCode.IdempotencyReused, Outcome.NotApplied, "The idempotency key was used for a request with another payload.");
         }

@@ -16,7 +16,16 @@ internal readonly record struct RequestKey(UInt128 Client, ulong Sequence) : ICo
 }
 
 /// <summary>What is remembered of an executed write, until group time passes <paramref name="ExpiresMs"/>.</summary>
-internal readonly record struct IdempotencyRecord(ulong ExpiresMs, RequestDigest Digest, ExecutedOutcome Outcome);
+internal readonly record struct IdempotencyRecord(ulong ExpiresMs, RequestDigest Digest, ExecutedOutcome Outcome)
+{
+    /// <summary>Memory, about: measured, between a table that is full and one that has just doubled.</summary>
+    public long Bytes => OwnBytes + ((long)(Outcome.Items?.Length ?? 0) * ItemBytes);
+
+    private const int OwnBytes = 260;
+
+    /// <summary>Of a batch: what came of one of its items.</summary>
+    private const int ItemBytes = 40;
+}
 
 /// <summary>
 /// Every sequence of a client below <paramref name="Below"/> has been answered and is not executed (again) in this virtual node,
@@ -63,6 +72,9 @@ internal sealed class VirtualNodeRecords
     /// <summary>The default when the client has none.</summary>
     public IdempotencyFloor FloorOf(UInt128 client) => _clients.GetValueOrDefault(client).Floor;
 
+    /// <summary>Memory of the client's records, about; those under user-chosen keys have no client.</summary>
+    public long BytesOf(UInt128 client) => _clients.GetValueOrDefault(client).Bytes;
+
     /// <summary>The client's record with the lowest sequence.</summary>
     public bool TryGetFirst(UInt128 client, out RequestKey key)
     {
@@ -83,6 +95,7 @@ internal sealed class VirtualNodeRecords
         }
 
         ref ClientRow row = ref CollectionsMarshal.GetValueRefOrAddDefault(_clients, key.Client, out _);
+        row.Bytes += record.Bytes;
         ulong previous = row.Last;
         ulong next = 0;
         if (row.First > key.Sequence)
@@ -108,6 +121,7 @@ internal sealed class VirtualNodeRecords
         if (!key.IsUserKey)
         {
             ref ClientRow row = ref CollectionsMarshal.GetValueRefOrNullRef(_clients, key.Client);
+            row.Bytes -= removed.Record.Bytes;
             Link(key.Client, ref row, removed.Previous, removed.Next);
             RemoveIfEmpty(key.Client, row);
         }
@@ -169,5 +183,6 @@ internal sealed class VirtualNodeRecords
         public IdempotencyFloor Floor;
         public ulong First;
         public ulong Last;
+        public long Bytes;
     }
 }

@@ -18,21 +18,46 @@ public sealed class RequestDigestTests
     }
 
     [Fact]
-    public void Digests_contradict_each_other_only_when_they_can_be_compared()
+    public void Digests_of_one_algorithm_are_compared_and_none_is_like_none_only()
     {
+        var copy = new Increment("n"u8);
         RequestDigest none = default;
         var fields = new RequestDigest(DigestAlgorithm.Fields, 5);
         var body = new RequestDigest(DigestAlgorithm.Body, 5);
-        Assert.False(none.Contradicts(none));
-        Assert.False(fields.Contradicts(fields));
-        Assert.True(fields.Contradicts(fields with { Value = 6 }));
-        Assert.True(body.Contradicts(body with { Value = 6 }));
+        foreach (RequestDigest digest in (RequestDigest[])[none, fields, body])
+        {
+            Assert.False(digest.Contradicts(digest, copy));
+        }
 
-        // Another algorithm says nothing; that one of the two has no digest at all does.
-        Assert.False(fields.Contradicts(body with { Value = 6 }));
-        Assert.False(body.Contradicts(fields with { Value = 6 }));
-        Assert.True(none.Contradicts(fields));
-        Assert.True(body.Contradicts(none));
+        Assert.True(fields.Contradicts(fields with { Value = 6 }, copy));
+        Assert.True(body.Contradicts(body with { Value = 6 }, copy));
+        Assert.True(none.Contradicts(fields, copy));
+        Assert.True(body.Contradicts(none, copy));
+    }
+
+    [Fact]
+    public void B1_a_digest_of_another_algorithm_is_compared_by_way_of_what_is_asked()
+    {
+        var put = new Put("k"u8, "A"u8);
+        var other = new Put("k"u8, "B"u8, "text/plain");
+        RequestDigest[] recorded =
+        [
+            RequestDigest.OfBody(put), RequestDigest.OfFields(put.Flat!.Value), RequestDigest.OfFields(put.Flat!.Value, StoredValue.OctetStream),
+        ];
+        Assert.All(recorded, first => Assert.All(recorded, copy => Assert.False(copy.Contradicts(first, put))));
+        Assert.All(
+            recorded,
+            first => Assert.All(
+                [RequestDigest.OfBody(other), RequestDigest.OfFields(other.Flat!.Value)],
+                copy => Assert.True(copy.Contradicts(first, other))));
+
+        // What level 1 has never heard of was not the first copy of anything that it recorded.
+        Assert.True(RequestDigest.OfBody(new Append("k"u8, "A"u8)).Contradicts(recorded[1], new Append("k"u8, "A"u8)));
+
+        // A later build's: nothing is known of it, but for its like.
+        var later = new RequestDigest((DigestAlgorithm)9, 5);
+        Assert.False(recorded[0].Contradicts(later, put));
+        Assert.True((later with { Value = 6 }).Contradicts(later, put));
     }
 
     [Fact]

@@ -133,6 +133,71 @@ public sealed class RequestServerTests
     }
 
     [Fact]
+    public async Task SM2_values_a_transaction_read_are_not_kept_for_a_slow_reader_and_what_it_did_is_told()
+    {
+        const int Asked = 300;
+        var (near, far) = DuplexPipe.Create(pauseAt: 2);
+        var handled = new Handled(expected: Asked);
+        var serving = RequestServer.ServeAsync(far, handled.Add, new RequestServerOptions { MaxWaitingBytes = 100_000 });
+        Operation get = new Get("k"u8);
+        byte[] request = CodecTests.Encode(new KvRequest { Operation = new Transaction([], [get, new Put("k"u8, "v"u8), get], []) });
+        for (ulong id = 1; id <= Asked; id++)
+        {
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, id, request));
+        }
+
+        await handled.ReachedAsync(Patience);
+        var read = new ItemResult(ErrorCode.None, Outcome.None, null, Samples.Found(new byte[50_000]));
+        var reply = new KvReply
+        {
+            Outcome = Outcome.Applied,
+            Result = new TransactionResult(9, true, [read, new ItemResult(ErrorCode.None, Outcome.Applied, null, new Written(9, true)), read]),
+        };
+        foreach (var ticket in handled.Tickets)
+        {
+            ticket.TryComplete(reply);
+        }
+
+        long kept = 0;
+        var withoutValues = 0;
+        for (int i = 0; i < Asked; i++)
+        {
+            var (header, answer) = await RequestChannelTests.ReadReplyAsync(near.Input);
+            kept += FrameHeader.SizeBytes + header.PayloadLength;
+            var result = Assert.IsType<TransactionResult>(answer.Result);
+            Assert.Equal((ErrorCode.None, Outcome.Applied, 9ul, true), (answer.Code, answer.Outcome, result.Revision, result.Succeeded));
+            Assert.Equal(new Written(9, true), result.Items[1].Result);
+            Assert.All([result.Items[0], result.Items[2]], item => Assert.Equal(read.Result!.Revision, item.Result!.Revision));
+            withoutValues += result.Items[0].Code == ErrorCode.Superseded ? 1 : 0;
+        }
+
+        // Twice the limit, what the transport has, and for each of the rest what an answer without values takes.
+        Assert.InRange(kept, 200_000, 200_000 + (3 * 101_000) + (Asked * 256));
+        Assert.InRange(withoutValues, Asked - 6, Asked - 2);
+        await near.Output.CompleteAsync();
+        await serving.WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task SM2_an_answer_that_cannot_be_encoded_ends_its_connection_and_not_who_gave_it()
+    {
+        var (near, far) = DuplexPipe.Create();
+        var handled = new Handled(expected: 2);
+        var serving = RequestServer.ServeAsync(far, handled.Add);
+        for (ulong id = 1; id <= 2; id++)
+        {
+            await near.Output.WriteAsync(FrameTests.FrameOf(FrameKind.Request, FrameFlags.None, id, CodecTests.Encode(RequestChannelTests.Get("k"))));
+        }
+
+        await handled.ReachedAsync(Patience);
+        Assert.False(handled.Tickets[0].TryComplete(new KvReply { Result = new BatchResult(0, null!) }));
+        Assert.False(handled.Tickets[1].TryComplete(new KvReply()));
+        var end = await serving.WaitAsync(Patience);
+        Assert.Equal(ConnectionEndReason.Failed, end.Reason);
+        Assert.IsType<NullReferenceException>(end.Exception);
+    }
+
+    [Fact]
     public async Task An_unreadable_body_costs_an_answer_and_not_the_connection()
     {
         var (near, far) = DuplexPipe.Create();

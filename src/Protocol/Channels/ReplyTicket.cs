@@ -12,7 +12,7 @@ public readonly struct ReplyTicket
         _id = id;
     }
 
-    /// <summary>False: answered already, or the connection is gone and nobody is listening.</summary>
+    /// <summary>False: answered already, or the connection is gone and nobody is listening. A reply that cannot be encoded ends it.</summary>
     public bool TryComplete(KvReply reply) => _server.TryReply(_id, reply);
 
     /// <summary>

@@ -95,6 +95,7 @@ public sealed class RequestServer
 
     internal bool TryReply(ulong id, KvReply reply)
     {
+        Exception? failure;
         lock (_gate)
         {
             if (!TryClose(id, out var request))
@@ -102,24 +103,24 @@ public sealed class RequestServer
                 return false;
             }
 
-            Collect(id, request.IsCancelled && !request.IsWrite ? Cancelled : reply, request);
+            failure = TryCollect(id, request.IsCancelled && !request.IsWrite ? Cancelled : reply, request);
             WakeReader();
         }
 
-        _outbound.Wake();
-        return true;
+        return WakeOrEnd(failure);
     }
 
     internal bool TryStream(ulong id, ItemSource source)
     {
         bool opened = false;
+        Exception? failure = null;
         lock (_gate)
         {
             if (TryClose(id, out var request))
             {
                 if (request.IsCancelled || !_options.Streams)
                 {
-                    Collect(id, request.IsCancelled ? Cancelled : NoStreams, request);
+                    failure = TryCollect(id, request.IsCancelled ? Cancelled : NoStreams, request);
                 }
                 else
                 {
@@ -135,8 +136,7 @@ public sealed class RequestServer
             source.Close();
         }
 
-        _outbound.Wake();
-        return opened;
+        return WakeOrEnd(failure) && opened;
     }
 
     internal bool IsCancelled(ulong id)
@@ -420,11 +420,47 @@ public sealed class RequestServer
         return null;
     }
 
+    /// <summary>
+    /// Under the lock. Not null: it could not be encoded, and the connection is over. Whoever completes a ticket may be a worker, who serves
+    /// every other connection as well: what is wrong with one answer costs the connection that asked.
+    /// </summary>
+    private Exception? TryCollect(ulong id, KvReply reply, in OpenRequest request)
+    {
+        try
+        {
+            Collect(id, reply, request);
+            return null;
+        }
+        catch (Exception e)
+        {
+            _outbound.Collecting.Abandon();
+            return e;
+        }
+    }
+
+    private bool WakeOrEnd(Exception? failure)
+    {
+        if (failure is not null)
+        {
+            End(new ConnectionEnd(ConnectionEndReason.Failed, Exception: failure), orderly: false);
+            return false;
+        }
+
+        _outbound.Wake();
+        return true;
+    }
+
     // Under the lock.
     private void Collect(ulong id, KvReply reply, in OpenRequest request)
     {
         var frames = _outbound.Collecting;
         bool drowning = _outbound.WaitingBytes >= 2L * _options.MaxWaitingBytes;
+        if (drowning && request.IsWrite)
+        {
+            // What it did is told; what it read can be read again.
+            reply = reply with { Result = reply.Result?.WithoutValues() };
+        }
+
         Begin(id, reply, request.IsFlat);
         if (drowning && !request.IsWrite && frames.OpenPayloadBytes > SmallReplyBytes)
         {
@@ -587,7 +623,7 @@ public sealed class RequestServer
 
     private struct OpenRequest
     {
-        /// <summary>Its reply is never dropped.</summary>
+        /// <summary>Its reply is never dropped, only what it read.</summary>
         public bool IsWrite;
         public bool IsCancelled;
 

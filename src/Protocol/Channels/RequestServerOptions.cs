@@ -9,7 +9,7 @@ public sealed record RequestServerOptions
 
     /// <summary>
     /// Encoded replies the transport has not taken yet. When reached, nothing more is read; at twice as much, values read for this
-    /// connection are not kept either: those reads are answered Overloaded.
+    /// connection are not kept either: those reads are answered Overloaded, and those of a transaction, which has been executed, Superseded.
     /// </summary>
     public int MaxWaitingBytes { get; init; } = 16 << 20;
 

@@ -42,7 +42,8 @@ public sealed class Put : KeyWrite
 
     /// <summary>
     /// The operation does not keep that application/octet-stream was spelled out, and a node of feature level 1 hashed it as it was
-    /// said: any other digest would make a retry through such a node another request.
+    /// said: any other digest would make a retry through such a node another request. Nodes of later levels compare it by way of the
+    /// request (<see cref="RequestDigest.Contradicts"/>), so it hides nothing from them.
     /// </summary>
     public override RequestDigest DigestAsSaid(string? contentType) => contentType == StoredValue.OctetStream
         ? RequestDigest.OfFields(Flat!.Value, contentType)

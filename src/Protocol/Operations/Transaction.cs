@@ -51,7 +51,8 @@ public sealed class Transaction : WriteOperation
 
     public override int DataBytes => Conditions.Sum(condition => condition.Key.Length + condition.Value.Length) + DataBytesOf(Then) + DataBytesOf(Otherwise);
 
-    public override bool OnlyRemoves => Then.Concat(Otherwise).All(item => item is not WriteOperation { OnlyRemoves: false });
+    /// <summary>Its writes do, and it has some: reads alone give nothing back, and what is remembered of them takes room.</summary>
+    public override bool OnlyRemoves => Then.Concat(Otherwise).OfType<WriteOperation>() is var writes && writes.Any() && writes.All(write => write.OnlyRemoves);
 
     /// <summary>What its reads return counts, too: it lies in memory as long.</summary>
     public override int StoredBytesAtMost => Math.Max(BytesAtMostOf(Then), BytesAtMostOf(Otherwise));

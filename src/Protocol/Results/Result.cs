@@ -16,6 +16,9 @@ public abstract record Result(ulong Revision)
     /// <summary>Bytes a reply holds because of it; what waits for a slow reader is counted by this.</summary>
     public virtual int HeldBytes => 0;
 
+    /// <summary>The same without the values that were read: what a write did, for somebody who takes no more than that.</summary>
+    public virtual Result WithoutValues() => this;
+
     internal abstract void WriteFields(ref MessagePackWriter writer);
 
     internal void Write(ref MessagePackWriter writer)

@@ -35,6 +35,7 @@ internal static class ItemList
                 if (outcomes[i].Code == ErrorCode.None)
                 {
                     grown += write.GrowsValue ? effect.ValueBytes : 0;
+                    on.MovedBytes += effect.Stored.Length;
                     overlay.Add(write, firstKey + i, itemRevision, state.Exists, effect);
                 }
             }
@@ -42,7 +43,8 @@ internal static class ItemList
             {
                 // The bytes are counted before they are copied.
                 read += state.ValueBytes;
-                found = read > Limits.MaxTransactionReadBytes ? null : TableRead.Of((ReadOperation)item, state);
+                on.MovedBytes += on.ShowsReads ? state.ValueBytes : 0;
+                found = read > Limits.MaxTransactionReadBytes || !on.ShowsReads ? null : TableRead.Of((ReadOperation)item, state);
                 outcomes[i] = ExecutedOutcome.Done(state.Revision, changed: state.Exists);
             }
 
@@ -75,26 +77,34 @@ internal static class ItemList
     /// <summary>What the caller is told of each item, now or when a copy comes.</summary>
     public static ItemResult[] ResultsOf(IReadOnlyList<Operation> items, int firstKey, in ExecutedOutcome outcome, Execution on)
     {
-        // Under digests of different algorithms a record may be that of another operation: it has no items then.
+        // Where the id alone vouches for what was asked, a record may be that of another operation: it may have other items then, or none.
         var results = new ItemResult[Math.Min(outcome.Items?.Length ?? 0, items.Count)];
+        int shown = 0;
         for (int i = 0; i < results.Length; i++)
         {
             ExecutedOutcome item = outcome.Items![i];
             results[i] = items[i] is KeyWrite write ? item.ToItem(write, on)
                 : item.Code != ErrorCode.None ? item.ToItem(new Current(item.Revision))
                 : !item.Changed ? new ItemResult(ErrorCode.KeyNotFound, Outcome.None, null, null)
-                : Found((ReadOperation)items[i], firstKey, i, item.Revision, on);
+                : Found((ReadOperation)items[i], firstKey, i, item.Revision, on, ref shown);
         }
 
         return results;
     }
 
-    // A record keeps no values. A copy of the request is shown the value while its key still has it.
-    private static ItemResult Found(ReadOperation read, int firstKey, int place, ulong revision, Execution on)
+    // A record keeps no values. A copy of the request is shown the value while its key still has it: the revision is compared before
+    // anything is copied, for by now there may be far more than was read.
+    private static ItemResult Found(ReadOperation read, int firstKey, int place, ulong revision, Execution on, ref int shown)
     {
-        Result? found = place < on.Reads.Count
-            ? on.Reads[place]
-            : TableRead.Of(read, on.StateOf(on.VirtualNodes[firstKey + place], read.Key.Span));
+        Result? found = place < on.Reads.Count ? on.Reads[place] : null;
+        if (place >= on.Reads.Count)
+        {
+            KeyState state = on.StateOf(on.VirtualNodes[firstKey + place], read.Key.Span);
+            shown += state.Revision == revision ? state.ValueBytes : 0;
+            found = state.Revision == revision && shown <= Limits.MaxTransactionReadBytes ? TableRead.Of(read, state) : null;
+            on.MovedBytes += found is null ? 0 : state.ValueBytes;
+        }
+
         return found is not null && found.Revision == revision
             ? new ItemResult(ErrorCode.None, Outcome.None, null, found)
             : new ItemResult(

@@ -36,8 +36,33 @@ internal sealed class Execution(GroupTable table)
     /// <summary>What the reads of a request found while it was executed, by their place in its list; nothing when a copy is answered.</summary>
     public List<Result?> Reads { get; } = [];
 
+    /// <summary>Somebody waits for what the reads find. They have their limit whether they are kept or not.</summary>
+    public bool ShowsReads { get; private set; }
+
     /// <summary>Where a rule builds a stored value; empty before each decision.</summary>
-    public ArrayBufferWriter<byte> Scratch { get; } = new();
+    public ArrayBufferWriter<byte> Scratch { get; private set; } = new();
+
+    /// <summary>
+    /// Bytes of values that the present entry has stored or copied so far: what it costs, which a request of a few bytes can make large.
+    /// </summary>
+    public long MovedBytes { get; set; }
+
+    /// <summary>Before each request.</summary>
+    public void Begin(bool showsReads)
+    {
+        ShowsReads = showsReads;
+        Reads.Clear();
+    }
+
+    /// <summary>Behind each entry: a node has many groups, and nothing of the size of a value stays with each of them.</summary>
+    public void Release()
+    {
+        Reads.Clear();
+        if (Scratch.Capacity > MaxKeptBytes)
+        {
+            Scratch = new ArrayBufferWriter<byte>();
+        }
+    }
 
     /// <summary>A key as the table has it.</summary>
     public KeyState StateOf(int virtualNode, ReadOnlySpan<byte> key)
@@ -51,12 +76,16 @@ internal sealed class Execution(GroupTable table)
         if (change == KeyChange.Put)
         {
             table.Put(virtualNode, key, stored, revision);
+            MovedBytes += stored.Length;
         }
         else if (existed)
         {
             table.Delete(virtualNode, key, revision);
         }
     }
+
+    /// <summary>A scratch that a large value made bigger than this is given up behind its entry.</summary>
+    private const int MaxKeptBytes = 16 * 1024;
 }
 
 /// <summary>A key as a write finds it.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Http.Headers;
 using System.Text.Json;
 using KvStore.Node.Hosting;
 using KvStore.Node.Tests.Hosting;
@@ -63,7 +64,14 @@ internal static class ClusterClient
 
         foreach ((string name, string value) in headers)
         {
-            request.Headers.Add(name, value);
+            if (name == "Content-Type")
+            {
+                request.Content!.Headers.ContentType = MediaTypeHeaderValue.Parse(value);
+            }
+            else
+            {
+                request.Headers.Add(name, value);
+            }
         }
 
         return await Answer.OfAsync(await http.SendAsync(request));

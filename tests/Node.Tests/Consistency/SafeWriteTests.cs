@@ -55,6 +55,25 @@ public sealed class SafeWriteTests
         Assert.Equal("1", await cluster.GetAsync(cluster.Nodes[1], "a"));
     }
 
+    [Theory]
+    [InlineData("application/octet-stream", "text/plain")]
+    [InlineData("text/plain", "application/octet-stream")]
+    [InlineData("application/octet-stream", "application/octet-stream")]
+    public async Task B1_another_value_under_the_same_key_is_refused_whatever_its_type_is_spelled(string first, string second)
+    {
+        using var folder = new TestCluster(nodes: 3);
+        await using var cluster = await RunningCluster.StartAsync(folder, NullLoggerFactory.Instance);
+        Answer created = await PutAsync(cluster, "AAAA", first);
+        Answer reused = await PutAsync(cluster, "BBBB", second);
+        Answer again = await PutAsync(cluster, "AAAA", first);
+        Assert.Equal((201, 201, 422), (created.Status, again.Status, reused.Status));
+        Assert.Equal(("IdempotencyReused", "not-applied"), (reused.Code, OutcomeOf(reused)));
+        Assert.Equal("AAAA", await cluster.GetAsync(cluster.Nodes[1], "x"));
+
+        static Task<Answer> PutAsync(RunningCluster cluster, string value, string type) =>
+            cluster.WriteAsync(cluster.Nodes[0], "/v1/kv/x", value, ("Idempotency-Key", "k1"), ("Content-Type", type));
+    }
+
     [Fact]
     public async Task A_copy_that_comes_too_late_is_refused_as_unknown_and_not_executed()
     {

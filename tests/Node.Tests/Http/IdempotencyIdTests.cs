@@ -38,9 +38,17 @@ public sealed class IdempotencyIdTests
         RequestDigest digest = IdempotencyId.Of(put, "PUT", "abc", 0, "application/octet-stream").Digest;
         Assert.Equal(new RequestDigest(DigestAlgorithm.Fields, 0x0592_9A81_0099_A9F5), digest);
 
-        // Said or not said is the same put, so the two are not held against each other.
-        Assert.False(digest.Contradicts(IdempotencyId.Of(put, "PUT", "abc", 0, null).Digest));
-        Assert.True(digest.Contradicts(IdempotencyId.Of(PutOf("key"u8, "w"u8, null), "PUT", "abc", 0, "application/octet-stream").Digest));
+        // Said or not said is the same put, and another value is another put, said or not said.
+        RequestDigest unsaid = Id(put).Digest;
+        Assert.False(digest.Contradicts(unsaid, put));
+        Assert.False(unsaid.Contradicts(digest, put));
+        Put other = PutOf("key"u8, "w"u8, null);
+        foreach (string? type in (string?[])[null, "application/octet-stream"])
+        {
+            RequestDigest copy = IdempotencyId.Of(other, "PUT", "abc", 0, type).Digest;
+            Assert.True(copy.Contradicts(digest, other));
+            Assert.True(copy.Contradicts(unsaid, other));
+        }
     }
 
     [Fact]

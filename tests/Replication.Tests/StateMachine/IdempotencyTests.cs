@@ -1,3 +1,4 @@
+using System.Buffers;
 using KvStore.Protocol;
 using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
@@ -44,6 +45,64 @@ public sealed class IdempotencyTests
 
         static KvRequest WithBodyDigest(KvRequest request) =>
             request with { Id = request.Id!.Value with { Digest = RequestDigest.OfBody(request.Operation) } };
+    }
+
+    /// <summary>Doors of both levels name a request in two ways; a record under one of them tells a copy under the other.</summary>
+    [Theory]
+    [InlineData(FeatureLevel.First, 2)]
+    [InlineData(2, 2)]
+    [InlineData(FeatureLevel.First, FeatureLevel.First)]
+    public void B1_a_copy_is_known_and_another_request_refused_under_every_pair_of_digests(ushort recordedAt, ushort copiedAt)
+    {
+        KvRequest[] requests =
+        [
+            Put("k", "A"), Put("k", "B"), Put("k", "A", type: "text/plain"), Put("k", "A", condition: Absent), Increment("k"), Increment("k", 2),
+            Delete("k"), Batch(null, Put("k", "A")), Batch(null, Put("k", "B")),
+        ];
+        KvRequest[] young = [Append("k", "A"), Transaction("k", "A")];
+        foreach ((int one, int other) in from one in Enumerable.Range(0, requests.Length)
+                                         from other in Enumerable.Range(0, requests.Length + young.Length)
+                                         select (one, other))
+        {
+            if (other >= requests.Length && copiedAt == FeatureLevel.First)
+            {
+                continue;
+            }
+
+            KvRequest copied = other < requests.Length ? requests[other] : young[other - requests.Length];
+            foreach (KvRequest recorded in SentAs(requests[one]))
+            {
+                foreach (KvRequest copy in SentAs(copied))
+                {
+                    var machine = new Machine { Level = recordedAt };
+                    machine.Apply(recorded);
+                    machine.RaiseTo(copiedAt);
+                    CommandResult result = machine.Apply(copy);
+                    Assert.Equal(
+                        (one == other ? ErrorCode.None : ErrorCode.IdempotencyReused, one == other, recorded, copy),
+                        (result.Code, result.Duplicate, recorded, copy));
+                }
+            }
+        }
+
+        // As a door of this build sends it, with the default type spelled out or not, and as it arrives through a node of level 1.
+        static IEnumerable<KvRequest> SentAs(KvRequest request)
+        {
+            foreach (string? type in request.Operation is Put { ContentType: not null } typed ? (string?[])[typed.ContentType] : [null, "application/octet-stream"])
+            {
+                RequestDigest digest = ((WriteOperation)request.Operation).DigestAsSaid(type);
+                KvRequest sent = request with { Id = new RequestId(7, 0, 0, 0, digest) };
+                yield return sent;
+                var frame = new ArrayBufferWriter<byte>();
+                if (KvRequestCodec.TryEncode(frame, sent, FeatureLevel.First))
+                {
+                    Assert.Equal(DecodeResult.Ok, KvRequestCodec.TryDecode(frame.WrittenSpan, out KvRequest? arrived));
+                    yield return arrived!;
+                }
+            }
+        }
+
+        static KvRequest Transaction(string key, string value) => new() { Operation = new Transaction([], [new Put(Bytes(key), Bytes(value))], []) };
     }
 
     [Fact]

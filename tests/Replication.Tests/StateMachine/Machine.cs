@@ -105,6 +105,15 @@ internal sealed class Machine
     /// <summary>Lets group time pass.</summary>
     public void NoOpAt(ulong timeMs) => State.Apply(NoOp(timeMs << 16), null);
 
+    /// <summary>An entry that raises the group, unless it is there.</summary>
+    public void RaiseTo(ushort level)
+    {
+        if (level > State.Level)
+        {
+            State.Apply(NoOp(GroupTime << 16) with { Payload = LevelRaise.Encode(level) }, null);
+        }
+    }
+
     public Entry NoOp(ulong clock) => new(6, State.AppliedIndex + 1, EntryKind.NoOp, 1, clock, 1, default);
 
     public Entry EntryOf(ulong clock, params KvRequest[] requests)

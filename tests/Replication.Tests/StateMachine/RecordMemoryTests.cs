@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.StateMachine;
 
 namespace KvStore.Replication.Tests.StateMachine;
@@ -37,6 +38,47 @@ public sealed class RecordMemoryTests
 
         long taken = GC.GetTotalMemory(forceFullCollection: true) - before;
         Assert.InRange(records.Bytes, taken * 2 / 3, taken * 4 / 3);
+    }
+}
+
+/// <summary>What one large entry needed is given back: a node has many groups, and each would keep its largest for ever.</summary>
+[Collection(nameof(Alone))]
+public sealed class LargeEntryTests
+{
+    [Fact]
+    public void SM6_nothing_of_the_size_of_an_entry_is_kept_behind_it()
+    {
+        const int Groups = 64;
+        var groups = new List<Machine>();
+        for (int i = 0; i < Groups; i++)
+        {
+            var group = new Machine { Level = FeatureLevel.Max };
+            group.Apply(Machine.Put("k", "v"));
+            group.Apply(Machine.Append("k", "w"));
+            groups.Add(group);
+        }
+
+        KvRequest put = Machine.Put("k", new string('v', Limits.MaxValueBytes - 8));
+        KvRequest[] large =
+        [
+            put,
+            Machine.Append("k", "w"),
+            new KvRequest { Operation = new Transaction([], [.. Enumerable.Repeat(new Get("k"u8), 2)], []), Id = Machine.Id(1, 1) },
+        ];
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        foreach (Machine group in groups)
+        {
+            foreach (KvRequest request in large)
+            {
+                group.Apply(request);
+            }
+        }
+
+        long kept = GC.GetTotalMemory(forceFullCollection: true) - before;
+        GC.KeepAlive(groups);
+
+        // The value itself is in the table.
+        Assert.InRange(kept, long.MinValue, Groups * (Limits.MaxValueBytes + (512L << 10)));
     }
 }
 

@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.Raft;
 using KvStore.StateMachine;
 using static KvStore.Replication.Tests.StateMachine.Machine;
 
@@ -127,6 +128,35 @@ public sealed class TransactionTests
         Assert.Equal((ErrorCode.TooLarge, Outcome.NotApplied), (four.Code, four.Outcome));
         Assert.Contains($"{Limits.MaxTransactionReadBytes}", four.Detail, StringComparison.Ordinal);
         Assert.Null(_machine.Value("{k}other"));
+    }
+
+    [Fact]
+    public void SM4_a_copy_does_not_copy_values_that_it_does_not_return()
+    {
+        _machine.Apply(Put("k", "small"));
+        KvRequest request = Txn([], [.. Enumerable.Repeat(GetOf("k"), Limits.MaxBatchItems)], [], Id(1, 1));
+        _machine.Apply(request);
+        _machine.Apply(Put("k", new string('v', Limits.MaxValueBytes)));
+        Entry entry = _machine.EntryOf(_machine.GroupTime << 16, request);
+        var results = new List<CommandResult>();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        _machine.State.Apply(entry, results);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8 << 20);
+        Assert.All(results[0].Items!, item => Assert.Equal(ErrorCode.Superseded, item.Code));
+    }
+
+    [Fact]
+    public void SM4_where_nobody_waits_for_a_result_none_is_made()
+    {
+        _machine.Apply(Put("k", new string('v', Limits.MaxValueBytes)));
+        KvRequest request = Txn([], [.. Enumerable.Repeat(GetOf("k"), 3)], [], Id(1, 1));
+        foreach (string what in (string[])["first", "copy"])
+        {
+            Entry entry = _machine.EntryOf(_machine.GroupTime << 16, request);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            _machine.State.Apply(entry, null);
+            Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 64 << 10, what);
+        }
     }
 
     [Fact]
