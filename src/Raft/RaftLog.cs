@@ -23,7 +23,8 @@ internal sealed class RaftLog
 
     public UnstableLog Unstable { get; }
 
-    // Invariant: Applied <= HandedOut <= Commit <= LastIndex, and HandedOut < Unstable.Offset. None of them ever goes back.
+    // Invariant: Applied <= HandedOut <= Commit <= LastIndex, and HandedOut < Unstable.Offset. None of them ever goes back, but for
+    // HandedOut, which returns to Applied when the owner stops in the middle of a batch.
     public ulong Commit { get; private set; }
 
     /// <summary>Last entry given to the state machine; it may still be working on it.</summary>
@@ -174,6 +175,9 @@ internal sealed class RaftLog
         Invariant.Check(index >= Applied && index <= HandedOut, "what is applied was handed out, and nothing is applied twice");
         Applied = index;
     }
+
+    /// <summary>What was handed out and is not applied will be handed out again.</summary>
+    public void TakeBack() => HandedOut = Applied;
 
     /// <summary>The state machine and the durable log now start at the snapshot; nothing here matched it.</summary>
     public void Restore(ulong snapshotIndex)

@@ -237,6 +237,16 @@ public sealed partial class RaftNode
     }
 
     /// <summary>
+    /// The owner has applied as much of the last batch as it wants to for now, and said so: the rest is handed out again, with the next
+    /// <see cref="Ready"/>.
+    /// </summary>
+    public void TakeBackUnapplied()
+    {
+        _applying = [];
+        _log.TakeBack();
+    }
+
+    /// <summary>
     /// A term so far above the own is no election that was missed: that would be one a second for twelve days. Believed, it would be
     /// written down, and nobody could be elected until the others had counted up to it. A replica that has seen no term yet takes any:
     /// it comes to a group that may be old.

@@ -59,9 +59,12 @@ internal sealed partial class Replica
     private ushort LevelOf(ReplicaId replica) => Math.Max(FeatureLevel.First, Loop.Node.LevelOf(NodeOf(replica)));
 
     /// <summary>The order to fetch a snapshot does not go to a node that could not read it.</summary>
-    private bool MayLeave(Message message) =>
-        message is not InstallSnapshot install
-        || LevelOf(message.To) >= (install.Snapshot.Configuration.HasEpochOrNodes ? Math.Max(_machine.Level, ConfChange.EpochsSince) : _machine.Level);
+    private bool MayLeave(Message message) => message is not InstallSnapshot || LevelOf(message.To) >= LevelNeededBy(message);
+
+    /// <summary>What its receiver has to know; of appends their entries say it.</summary>
+    public ushort LevelNeededBy(Message message) => message is not InstallSnapshot install ? FeatureLevel.First
+        : install.Snapshot.Configuration.HasEpochOrNodes ? Math.Max(_machine.Level, ConfChange.EpochsSince)
+        : _machine.Level;
 
     /// <summary>
     /// A leader's append up to the first entry that this process or its folder is not ready for; null when that is the very first. The

@@ -15,8 +15,11 @@ internal sealed partial class Replica
     private long _throughOthersUntilMs;
     private long _nextScoutMs;
 
+    // Of the no-op that began the present leadership: from there on everything that is not applied is in _pending.
+    private ulong _leadsFrom;
+
     /// <summary>An entry this replica proposed, and who waits for each of its commands, in order.</summary>
-    private sealed record PendingEntry(ulong Index, ulong Term, List<RequestItem> Items);
+    private sealed record PendingEntry(ulong Index, ulong Term, int Bytes, List<RequestItem> Items);
 
     /// <summary>A write that a majority has and that waits for the other voters.</summary>
     private readonly record struct AppliedWrite(RequestItem Item, ulong Index, KvReply Reply);
@@ -82,14 +85,15 @@ internal sealed partial class Replica
                 return;
             }
 
-            if (LackOfRoom(item, write) is { } refusal)
+            long storedBytes = StoredBytesOf(write);
+            if (LackOfRoom(item, write, storedBytes) is { } refusal)
             {
                 RefuseUnlessKnown(item, refusal);
                 return;
             }
 
             if (_batch.Bytes > 0
-                && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batchStoredBytes + write.StoredBytesAtMost > MaxEntryStoredBytes
+                && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batchStoredBytes + storedBytes > MaxEntryStoredBytes
                     || _batch.Requests >= MaxEntryRequests))
             {
                 ProposeBatch();
@@ -98,7 +102,7 @@ internal sealed partial class Replica
             AssignId(item);
             _batch.Add(write, item.Id, _machine.Level);
             _batchItems.Add(item);
-            _batchStoredBytes += write.StoredBytesAtMost;
+            _batchStoredBytes += storedBytes;
         }
         else if (item.Request.HopsLeft > 0 && LeaderNode.IsNone)
         {
@@ -312,6 +316,40 @@ internal sealed partial class Replica
 
     private static bool IsOverdue(RequestItem item, long nowMs) => !item.IsCompleted && nowMs >= item.DeadlineMs;
 
+    /// <summary>
+    /// Bytes of values that a write stores or copies, at most: what it grows or reads is at most as large as it is now, and all that is on its
+    /// way before it added to that. Without this an append to a small value would count as one to the largest there may be.
+    /// </summary>
+    private long StoredBytesOf(WriteOperation write)
+    {
+        int most = write.StoredBytesAtMost;
+        if (most <= write.DataBytes || _machine.AppliedIndex < _leadsFrom)
+        {
+            return most;
+        }
+
+        long onItsWay = _batch.Bytes + write.DataBytes;
+        foreach (PendingEntry pending in _pending)
+        {
+            onItsWay += pending.Bytes;
+        }
+
+        IReadOnlyList<Operation> items = write.Singles();
+        long bytes = 0;
+        for (int i = 0; i < items.Count && bytes < most; i++)
+        {
+            bytes += items[i] is KeyWrite { GrowsValue: false } plain
+                ? plain.StoredBytesAtMost
+                : Math.Min(Limits.MaxValueBytes, onItsWay + ValueBytesOf(items[i].Key.Span));
+        }
+
+        return Math.Min(most, bytes);
+    }
+
+    private int ValueBytesOf(ReadOnlySpan<byte> key) =>
+        Loop.Node.Routing.VirtualNodeOf(key) is var virtualNode && Table.Owns(virtualNode)
+        && Table.TryPeek(virtualNode, key, out _, out ReadOnlySpan<byte> stored) ? stored.Length : 0;
+
     private void ProposeBatch()
     {
         uint revisions = _batch.Revisions;
@@ -319,11 +357,12 @@ internal sealed partial class Replica
         List<RequestItem> items = _batchItems;
         _batchItems = [];
         _batchStoredBytes = 0;
-        ProposeResult result = _raft.Propose(_batch.TakePayload(), revisions, level);
+        ReadOnlyMemory<byte> payload = _batch.TakePayload();
+        ProposeResult result = _raft.Propose(payload, revisions, level);
         switch (result.Outcome)
         {
             case ProposeOutcome.Accepted:
-                _pending.Enqueue(new PendingEntry(result.Index, _raft.Term, items));
+                _pending.Enqueue(new PendingEntry(result.Index, _raft.Term, payload.Length, items));
                 foreach (RequestItem item in items)
                 {
                     item.IsInLog = true;
@@ -438,12 +477,28 @@ internal sealed partial class Replica
         KvReply reply = FinalReply(item, ToReply(result, evidence));
         if (item.Request.Ack == WriteAck.All && reply.Code == ErrorCode.None)
         {
-            _awaitingAll.Add(new AppliedWrite(item, evidence.Applied, reply));
+            _awaitingAll.Add(new AppliedWrite(item, evidence.Applied, KeptUntilAllHaveIt(reply)));
         }
         else
         {
             Loop.Complete(item, reply);
         }
+    }
+
+    private KvReply KeptUntilAllHaveIt(KvReply reply)
+    {
+        if (reply.Result is not { HeldBytes: > 0 } result)
+        {
+            return reply;
+        }
+
+        int holding = 0;
+        for (int i = 0; i < _awaitingAll.Count && holding < MaxAnswersWithValues; i++)
+        {
+            holding += _awaitingAll[i].Reply.Result is { HeldBytes: > 0 } ? 1 : 0;
+        }
+
+        return holding == MaxAnswersWithValues ? reply with { Result = result.WithoutValues() } : reply;
     }
 
     private KvReply ToReply(CommandResult result, Evidence evidence) => new()
@@ -470,7 +525,13 @@ internal sealed partial class Replica
     /// Bytes that the requests of one entry may store: every version it writes lies in memory until the entry has been applied, on every
     /// replica, and an append of one byte writes the whole value again. What passes it comes into the next entry.
     /// </summary>
-    private const long MaxEntryStoredBytes = 64L << 20;
+    private const long MaxEntryStoredBytes = 8L << 20;
+
+    /// <summary>
+    /// Answers of a group that wait for every voter with values that a transaction read, up to 3 MiB each. A voter may be long in coming: of
+    /// more than these the values are not kept, and their reads are Superseded.
+    /// </summary>
+    private const int MaxAnswersWithValues = 4;
 
     /// <summary>Requests gathered into one entry.</summary>
     private const int MaxEntryRequests = 512;

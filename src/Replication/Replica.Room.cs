@@ -14,7 +14,7 @@ internal sealed partial class Replica
     private (long AtMs, KvReply? Refusal) _roomElsewhere = (-1, null);
 
     /// <summary>Null: there is room for the write, or it takes none.</summary>
-    private KvReply? LackOfRoom(RequestItem item, WriteOperation write)
+    private KvReply? LackOfRoom(RequestItem item, WriteOperation write, long storedBytes)
     {
         StoreNode node = Loop.Node;
         if (node.RoomOnDisk.TakesNoEntries)
@@ -32,7 +32,18 @@ internal sealed partial class Replica
             return refusal;
         }
 
-        return node.Memory.Admits(write, leavesRecord: item.Id is { Sequence: 0 }) ? null : Replies.MemoryShort(node.NameOf(node.Self));
+        // Records go when an entry is applied, so one must come once there is something to go.
+        bool leavesRecord = item.Id is not null && item.OwnSequence == 0 && !_machine.HasExpired(node.WallMs());
+        if (leavesRecord && !_machine.HasRoomFor(item.VirtualNode, item.Id!.Value))
+        {
+            return Replies.TooMuchUnacknowledged();
+        }
+
+        // What shares its entry is stored beside it; what was sent of all that is counted as it is.
+        long grownBytes = Math.Max(0, _batchStoredBytes + storedBytes - _batch.Bytes - write.DataBytes);
+        return node.Memory.Admits(write, leavesRecord, grownBytes)
+            ? null
+            : Replies.MemoryShort(node.NameOf(node.Self));
     }
 
     /// <summary>

@@ -329,15 +329,25 @@ internal sealed partial class Replica : GroupRoute
     public void Append(WalSubmission submission, HardState? hardState, IReadOnlyList<Entry> entries) =>
         submission.Append(_log, hardState, entries);
 
-    /// <summary>Applies what a Ready committed and answers whoever waited for it.</summary>
-    public void Apply(IReadOnlyList<Entry> committed)
+    /// <summary>
+    /// Applies what a Ready committed and answers whoever waited for it. Stops when that has moved so many bytes; the rest comes with the
+    /// next Ready.
+    /// </summary>
+    /// <param name="committed">In order.</param>
+    /// <param name="mostBytes">Not positive: nothing is applied now.</param>
+    /// <returns>Bytes of values stored or copied.</returns>
+    public long Apply(IReadOnlyList<Entry> committed, long mostBytes)
     {
-        foreach (Entry entry in committed)
+        long moved = 0;
+        int applied = 0;
+        for (; applied < committed.Count && moved < mostBytes; applied++)
         {
+            Entry entry = committed[applied];
             Invariant.Check(entry.NeededLevel <= Loop.Node.Options.MaxLevel, "an entry that this node cannot read is not in its log");
             PendingEntry? pending = TakePending(entry);
             _results.Clear();
             _machine.Apply(entry, pending is null ? null : _results);
+            moved += _machine.LastMovedBytes;
             Loop.Node.Applied?.Invoke(Group, _raft.Term, entry);
             _appliedBytesSinceSnapshot += entry.ChargedBytes;
             Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
@@ -356,11 +366,11 @@ internal sealed partial class Replica : GroupRoute
             }
         }
 
-        if (committed.Count > 0)
+        if (applied > 0)
         {
-            _raft.Applied(committed[^1].Index);
+            _raft.Applied(committed[applied - 1].Index);
             _freshness.OnApplied(_machine.AppliedIndex);
-            if (committed.Any(entry => entry.Kind == EntryKind.ConfChange))
+            if (committed.Take(applied).Any(entry => entry.Kind == EntryKind.ConfChange))
             {
                 LearnConfiguration();
                 NoticeLeader();
@@ -368,6 +378,13 @@ internal sealed partial class Replica : GroupRoute
 
             ServeReadsUpTo(_machine.AppliedIndex);
         }
+
+        if (applied < committed.Count)
+        {
+            _raft.TakeBackUnapplied();
+        }
+
+        return moved;
     }
 
     public void PublishStatus()
@@ -471,7 +488,8 @@ internal sealed partial class Replica : GroupRoute
         Report(old, view);
         if (view.Role == Role.Leader && (old.Role != Role.Leader || old.Term != view.Term))
         {
-            RequeueReplaced(firstIndex: _raft.LastIndex);
+            _leadsFrom = _raft.LastIndex;
+            RequeueReplaced(firstIndex: _leadsFrom);
         }
 
         if (old.Role == Role.Leader || old.Leader != view.Leader)
@@ -523,6 +541,13 @@ internal sealed partial class Replica : GroupRoute
     /// keep votes and heartbeats waiting, however many groups there are to replay. Code that was just loaded applies 4 MB/s.
     /// </summary>
     internal const long MaxApplyBytesPerTurn = 128 * 1024;
+
+    /// <summary>
+    /// Bytes of values that all entries applied in one turn of the loop may store or copy, for the log says little about that: entries of a
+    /// kilobyte may store megabytes. It is looked at behind each entry, and one of <see cref="MaxEntryStoredBytes"/> goes alone; the groups
+    /// that came too late in one turn come first in the next.
+    /// </summary>
+    internal const long MaxMovedBytesPerTurn = 4L << 20;
 
     private const int UrgeIntervalTicks = 3;
 }

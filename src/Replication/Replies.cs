@@ -1,4 +1,5 @@
 using KvStore.Protocol;
+using KvStore.StateMachine;
 
 namespace KvStore.Replication;
 
@@ -30,6 +31,13 @@ internal static class Replies
     public static KvReply RoomUnknown(GroupId group) => Refused(
         ErrorCode.Overloaded, $"The leader of group {group} does not know yet whether its members have room; nothing was written, try again.",
         retryAfterMs: 100);
+
+    /// <summary>A client that numbers its writes and does not say which answers it has.</summary>
+    public static KvReply TooMuchUnacknowledged() => Refused(
+        ErrorCode.Overloaded,
+        $"The results of this client's writes that it has not acknowledged take {KvStateMachine.MaxClientRecordBytes:N0} bytes beside this key; "
+            + "nothing was written. Raise ackedBelow with each write, or wait until they are forgotten (10 minutes).",
+        retryAfterMs: 1000);
 
     /// <summary>Of a read: it was not executed, and nobody will see this.</summary>
     public static KvReply Unwanted { get; } = new() { Code = ErrorCode.Timeout, Detail = "Whoever asked has left; it was not read." };

@@ -22,6 +22,9 @@ public sealed class ShardLoop
     private InboxItem? _taken;
     private TurnWrite? _write;
 
+    // Who had something to apply in the last turn and came too late for it.
+    private Replica? _applyFirst;
+
     // Empty ones, for the next turns. A write is in one place at a time: filled here, at the log, back here.
     private readonly Stack<TurnWrite> _spareWrites = new();
     private long _lastTickMs;
@@ -739,9 +742,18 @@ public sealed class ShardLoop
 
     private void ApplyAndServe()
     {
-        foreach ((Replica replica, Ready ready) in _turn)
+        int first = _applyFirst is null ? 0 : Math.Max(0, _turn.FindIndex(entry => ReferenceEquals(entry.Replica, _applyFirst)));
+        long left = Replica.MaxMovedBytesPerTurn;
+        _applyFirst = null;
+        for (int n = 0; n < _turn.Count; n++)
         {
-            replica.Apply(ready.Committed);
+            (Replica replica, Ready ready) = _turn[(first + n) % _turn.Count];
+            if (left <= 0 && ready.Committed.Count > 0)
+            {
+                _applyFirst ??= replica;
+            }
+
+            left -= replica.Apply(ready.Committed, left);
             replica.ServeProvedReads(ready.Reads);
             if (replica.HasReady)
             {

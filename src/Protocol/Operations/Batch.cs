@@ -34,6 +34,8 @@ public sealed class Batch : WriteOperation
 
     public override ReadOnlyMemory<byte> KeyAt(int index) => Items[index].Key;
 
+    public override IReadOnlyList<Operation> Singles() => Items;
+
     public override int DataBytes => Items.Sum(item => item.DataBytes);
 
     public override int StoredBytesAtMost => StoredBytesAtMostOf(Items);

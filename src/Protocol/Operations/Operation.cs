@@ -107,6 +107,9 @@ public abstract class WriteOperation : Operation
 
     public abstract ReadOnlyMemory<byte> KeyAt(int index);
 
+    /// <summary>Operations of one key that it may execute: itself, or the items of its lists.</summary>
+    public virtual IReadOnlyList<Operation> Singles() => [this];
+
     /// <summary>Bytes of keys and values: what it adds to an entry, and to what waits in memory.</summary>
     public abstract int DataBytes { get; }
 

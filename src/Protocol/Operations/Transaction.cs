@@ -49,6 +49,8 @@ public sealed class Transaction : WriteOperation
 
     public override ReadOnlyMemory<byte> KeyAt(int index) => _keys[index];
 
+    public override IReadOnlyList<Operation> Singles() => [.. Then, .. Otherwise];
+
     public override int DataBytes => Conditions.Sum(condition => condition.Key.Length + condition.Value.Length) + DataBytesOf(Then) + DataBytesOf(Otherwise);
 
     /// <summary>Its writes do, and it has some: reads alone give nothing back, and what is remembered of them takes room.</summary>

@@ -61,6 +61,7 @@ internal sealed class PeerOutbox(NodeId to)
             default:
                 PeerPayload.WriteMessage(_control.Items, from.Group, epoch, message);
                 _control.Count++;
+                _control.Level = Math.Max(_control.Level, from.LevelNeededBy(message));
                 break;
         }
     }
@@ -78,6 +79,7 @@ internal sealed class PeerOutbox(NodeId to)
         if (_answers.Count > 0)
         {
             DiskReport? disk = CanSay(node, DiskReport.Since) ? node.Disk.Report(node.ElapsedMs()) : null;
+            _answers.Level = disk is null ? FeatureLevel.First : DiskReport.Since;
             Send(
                 node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks], disk,
                 disk is null ? null : RoomToSay(node));
@@ -85,7 +87,9 @@ internal sealed class PeerOutbox(NodeId to)
 
         if (_control.Count > 0)
         {
-            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, [], room: RoomToSay(node));
+            RoomReport? room = RoomToSay(node);
+            _control.Level = room is null ? _control.Level : Math.Max(_control.Level, RoomReport.Since);
+            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, [], room: room);
         }
 
         FlushAppends(node, wallMs);
@@ -152,7 +156,7 @@ internal sealed class PeerOutbox(NodeId to)
         public ArrayBufferWriter<byte> Items { get; } = new();
         public int Count { get; set; }
 
-        /// <summary>Highest level that an entry in here needs.</summary>
+        /// <summary>Highest level that something in here needs: the connection may be that of an older build by the time it is sent.</summary>
         public ushort Level { get; set; } = FeatureLevel.First;
     }
 

@@ -22,7 +22,8 @@ public readonly record struct MemoryUse(long Tables, long Records, long Log, lon
 /// Growth is refused from seven eighths of the limit on, and taken again at three quarters: what lasts decides that, or a burst of requests
 /// would hold everybody up until something is deleted. A request is refused as well while it and all that is on its way would pass
 /// the mark. The last eighth is for deletes, whose tombstones and records take room before they give it back, for elections, reads and
-/// snapshots. A delete under a key chosen by its user leaves a record for ten minutes: at the limit itself that one is refused, too.
+/// snapshots. A delete under an id that came with it leaves a record, and who sends it decides how long: at the limit itself such a one is
+/// refused, too. One that the leader numbered itself is forgotten as soon as it is answered.
 /// </para>
 /// </summary>
 internal sealed class MemoryRoom(long limitBytes, Func<MemoryUse> measure, Action<bool, MemoryUse> changed)
@@ -39,8 +40,9 @@ internal sealed class MemoryRoom(long limitBytes, Func<MemoryUse> measure, Actio
 
     /// <summary>Whether a write may add what it would add. Any thread.</summary>
     /// <param name="write">The write.</param>
-    /// <param name="leavesRecord">It is remembered for the whole window, whatever its sender does.</param>
-    public bool Admits(WriteOperation write, bool leavesRecord)
+    /// <param name="leavesRecord">It is remembered until its sender says that it need not be, or for the whole window.</param>
+    /// <param name="grownBytes">What it and what shares its entry store beyond what was sent, while the versions before are still there.</param>
+    public bool Admits(WriteOperation write, bool leavesRecord, long grownBytes)
     {
         if (limitBytes == long.MaxValue)
         {
@@ -54,7 +56,9 @@ internal sealed class MemoryRoom(long limitBytes, Func<MemoryUse> measure, Actio
         }
 
         Observe(use, write.DataBytes);
-        return !IsShort && use.Total < Share(limitBytes, 7, 8); // what is on its way includes this write
+
+        // What is on its way includes this write, as it was sent.
+        return !IsShort && use.Total + grownBytes < Share(limitBytes, 7, 8);
     }
 
     private void Observe(MemoryUse use, int added)

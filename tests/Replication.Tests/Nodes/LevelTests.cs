@@ -150,7 +150,10 @@ public sealed class LevelTests
     public void An_entry_takes_no_more_appends_than_may_lie_in_memory_at_once()
     {
         LoneNode node = Raised(acknowledged: true);
-        Assert.Equal([64u, 36u], EntriesOf(() => new Append("k"u8, "1"u8)));
+        Submit(node, new Put("k"u8, new byte[Limits.MaxValueBytes - 200]));
+        node.HearAcknowledgement();
+        Assert.Equal([.. Enumerable.Repeat(8u, 12), 4u], EntriesOf(() => new Append("k"u8, "1"u8)));
+        Assert.Equal([100u], EntriesOf(() => new Append("{k}small"u8, "1"u8)));
         Assert.Equal([100u], EntriesOf(() => new Put("k"u8, "1"u8)));
 
         IEnumerable<uint> EntriesOf(Func<WriteOperation> write)

@@ -46,6 +46,9 @@ internal sealed class LoneNode : ITransport
 
     public List<ReadOnlyMemory<byte>> Sent { get; } = [];
 
+    /// <summary>The feature level that the receiver of each payload in <see cref="Sent"/> has to know.</summary>
+    public List<ushort> SentLevels { get; } = [];
+
     public List<NodeEvent> Events { get; } = [];
 
     /// <summary>What the others say they lack, with every message, where their hello says that they can; null: they say nothing.</summary>
@@ -58,6 +61,7 @@ internal sealed class LoneNode : ITransport
     public bool Send(NodeId to, Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
         Sent.Add(payload);
+        SentLevels.Add(level);
         return true;
     }
 

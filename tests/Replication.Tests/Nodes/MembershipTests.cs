@@ -176,6 +176,36 @@ public sealed class MembershipTests
         node.Turn();
         Assert.Equal(FeatureLevel.First, node.Store.Groups[0].Level);
         Assert.Equal(ordered, node.SentMessages().OfType<InstallSnapshot>().Any(order => order.To == new ReplicaId(3)));
+
+        // SM7: the connection may be that of another process by the time it is sent.
+        for (int i = 0; i < node.Sent.Count; i++)
+        {
+            var heard = new List<PeerMessage>();
+            if (PeerPayload.TryRead(node.Sent[i].Span, out _, heard) && heard.Exists(message => message.Message is InstallSnapshot))
+            {
+                Assert.Equal(ConfChange.EpochsSince, node.SentLevels[i]);
+            }
+        }
+    }
+
+    /// <summary>What is behind the items of answers cannot be read by a build of level 1.</summary>
+    [Theory]
+    [InlineData(FeatureLevel.First)]
+    [InlineData(FeatureLevel.Max)]
+    public void SM7_a_payload_of_answers_says_which_level_its_receiver_needs(ushort level)
+    {
+        var node = new LoneNode();
+        node.Store.OnPeerHello(new NodeId(1), 1, level);
+        node.HearHeartbeat(term: 6, round: 1, lowestMatch: 0);
+        node.Turn();
+        int answers = node.Sent.FindLastIndex(payload => IsAnswers(payload));
+        Assert.Equal(level >= DiskReport.Since ? DiskReport.Since : FeatureLevel.First, node.SentLevels[answers]);
+
+        static bool IsAnswers(ReadOnlyMemory<byte> payload)
+        {
+            var heard = new List<PeerMessage>();
+            return PeerPayload.TryRead(payload.Span, out _, heard) && heard.Exists(message => message.Message is HeartbeatResponse);
+        }
     }
 
     /// <summary>The epoch is part of what a restart and a snapshot bring back.</summary>
