@@ -40,6 +40,9 @@ internal sealed class FrontDoor : IDisposable
 
     public RequestMeter Meter { get; } = new();
 
+    /// <summary>For values of answers over REST.</summary>
+    public AnswerBudget Answers { get; } = new(AnswerBudget.DefaultBytes);
+
     /// <summary>For bodies that have not come whole: a sixteenth of the node's memory, where that is known.</summary>
     public BodyRoom Bodies { get; }
 
@@ -119,6 +122,23 @@ internal sealed class FrontDoor : IDisposable
 
     /// <summary>Requests whose bodies are still on their way are answered at once: the store would not take them.</summary>
     public void BeginDrain() => _draining.Cancel();
+
+    /// <summary>
+    /// The body, or null when it was larger and that has been answered. A node that begins to drain ends the reading as an operation that was
+    /// cancelled, which <see cref="RequestBoundary"/> answers.
+    /// </summary>
+    public async ValueTask<byte[]?> ReadBodyAsync(HttpContext context, string limitName, int limit)
+    {
+        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, Bodies, Draining, context.RequestAborted);
+        if (body is null)
+        {
+            // The rest of the body is not worth reading: the connection ends with this answer.
+            context.Response.Headers.Connection = "close";
+            await WriteProblemAsync(context, Problem.BodyTooLarge(limitName, limit));
+        }
+
+        return body;
+    }
 
     public Problem Stopping() =>
         new(ErrorCode.Draining, $"Node {NodeName} is stopping; ask another node.") { RetryAfterMs = HttpLimits.DefaultRetryAfterMs };

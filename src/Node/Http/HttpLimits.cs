@@ -32,6 +32,12 @@ internal static class HttpLimits
     /// <summary>A client that sends or takes a body slower than this is cut off (408, or the connection is closed).</summary>
     public const double MinBodyBytesPerSecond = 240;
 
+    /// <summary>The same for an answer that holds a part of <see cref="AnswerBudget"/>, which others wait for.</summary>
+    public const double MinHeldAnswerBytesPerSecond = 16 * 1024;
+
+    /// <summary>What is kept of an answer that its client does not take yet, for each connection. Full: who writes it waits.</summary>
+    public const long MaxResponseBufferBytes = 64 << 10;
+
     public static readonly TimeSpan BodyRateGrace = TimeSpan.FromSeconds(5);
 
     /// <summary>From the first byte of a request to the end of its headers. Late: 408.</summary>
@@ -47,6 +53,7 @@ internal static class HttpLimits
         limits.MaxRequestHeadersTotalSize = MaxRequestHeadersBytes;
         limits.MaxRequestHeaderCount = MaxRequestHeaderCount;
         limits.MaxRequestBodySize = MaxRefusedBodyBytes;
+        limits.MaxResponseBufferSize = MaxResponseBufferBytes;
         limits.MinRequestBodyDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
         limits.MinResponseDataRate = new MinDataRate(MinBodyBytesPerSecond, BodyRateGrace);
         limits.RequestHeadersTimeout = RequestHeadersTimeout;

@@ -13,6 +13,7 @@ internal sealed class MetricsEndpoint(FrontDoor door, BinaryDoor binary)
         PrometheusText text = new();
         text.Gauge("kvstore_up", "1 once the node has recovered.", door.Store is null ? 0 : 1);
         door.Meter.Write(text);
+        text.Gauge("kvstore_rest_answer_bytes", "Memory set aside for values of answers that are made or sent.", door.Answers.HeldBytes);
         WriteBinary(text, binary.Counters);
         WritePeers(text, door.Peers());
         text.Gauge("kvstore_rest_unfinished_body_bytes", "Memory for bodies of REST requests that have not come whole.", door.Bodies.HeldBytes);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KvStore.Protocol;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Primitives;
 
@@ -36,7 +37,7 @@ internal struct OptionValues
             }
             else if (header.Key.StartsWith("Kv-", StringComparison.OrdinalIgnoreCase))
             {
-                return Problem.Invalid($"There is no header {header.Key}. Known: {string.Join(", ", OfferedHeaders())}.");
+                return Problem.Invalid($"There is no header {Excerpt.Of(header.Key)}. Known: {string.Join(", ", OfferedHeaders())}.");
             }
         }
 
@@ -53,7 +54,7 @@ internal struct OptionValues
             {
                 return Problem.Invalid(InJson.Contains(name)
                     ? $$"""'{{name}}' is no query parameter but a member of the JSON body: send {"{{name}}": …} with Content-Type: application/json."""
-                    : $"There is no query parameter '{name}'; a '?' in a key is written %3F. Known: {string.Join(", ", OfferedTwins())}.");
+                    : $"There is no query parameter '{Excerpt.Of(name)}'; a '?' in a key is written %3F. Known: {string.Join(", ", OfferedTwins())}.");
             }
 
             if ((seen & (1 << (int)option.Id)) != 0)
@@ -65,7 +66,7 @@ internal struct OptionValues
             string value = pair.DecodeValue().ToString();
             if (values[(int)option.Id] is { } header && header != value)
             {
-                return Problem.Invalid($"{option.Header} and ?{option.Query} disagree: '{header}' and '{value}'. Send one of them.");
+                return Problem.Invalid($"{option.Header} and ?{option.Query} disagree: '{Excerpt.Of(header)}' and '{Excerpt.Of(value)}'. Send one of them.");
             }
 
             values[(int)option.Id] = value;

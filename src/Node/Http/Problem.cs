@@ -56,20 +56,20 @@ internal sealed record Problem(ErrorCode Code, string Detail)
     };
 
     public static Problem UnknownRoute(string path) => Invalid(
-        $"There is nothing at {path}. GET /openapi/v1.json lists every route; /docs shows them.") with
+        $"There is nothing at {Excerpt.Of(path)}. GET /openapi/v1.json lists every route; /docs shows them.") with
     {
         Status = StatusCodes.Status404NotFound,
         Type = ProblemType.UnknownRoute,
     };
 
     public static Problem MethodNotAllowed(string method, string allow) => Invalid(
-        $"{method} is not offered here; Allow lists what is: {allow}.") with
+        $"{Excerpt.Of(method)} is not offered here; Allow lists what is: {allow}.") with
     {
         Status = StatusCodes.Status405MethodNotAllowed,
         Type = ProblemType.MethodNotAllowed,
     };
 
-    public static Problem UnknownGroup(string text, int groups) => Invalid($"There is no group '{text}': groups are 1 to {groups}.") with
+    public static Problem UnknownGroup(string text, int groups) => Invalid($"There is no group '{Excerpt.Of(text)}': groups are 1 to {groups}.") with
     {
         Status = StatusCodes.Status404NotFound,
         Type = ProblemType.UnknownRoute,

@@ -14,8 +14,17 @@ internal static class RequestBody
     /// Null when the body is larger than the limit; a declared length over it is refused before anything is read. While it comes the node
     /// owes the client nothing.
     /// </summary>
-    /// <exception cref="BadHttpRequestException">The body is not one: it ends early, or says a length of a chunk that cannot be.</exception>
-    public static async ValueTask<byte[]?> ReadAsync(HttpRequest request, int limitBytes, BodyRoom room, CancellationToken cancellationToken)
+    /// <param name="request">Whose body it is.</param>
+    /// <param name="limitBytes">Most bytes taken.</param>
+    /// <param name="room">For what has come of bodies that have not come whole.</param>
+    /// <param name="ending">The node takes nothing new any more.</param>
+    /// <param name="aborted">The client has gone.</param>
+    /// <exception cref="OperationCanceledException">One of the two was cancelled.</exception>
+    /// <exception cref="BadHttpRequestException">
+    /// The body is not one: it ends early, or says a length of a chunk that cannot be. Or it came too slowly, and others needed its room.
+    /// </exception>
+    public static async ValueTask<byte[]?> ReadAsync(
+        HttpRequest request, int limitBytes, BodyRoom room, CancellationToken ending, CancellationToken aborted)
     {
         if (request.ContentLength == 0)
         {
@@ -27,15 +36,16 @@ internal static class RequestBody
             return null;
         }
 
+        using CancellationTokenRegistration end = EndWith(ending, request.BodyReader);
         Place? place = request.HttpContext.Features.Get<Place>();
         place?.End();
         try
         {
             // Nearly every body has come with its headers: it is in the first read, and needs no place among those that are waited for.
-            ReadResult read = await request.BodyReader.ReadAsync(cancellationToken);
+            ReadResult read = await ReadAsync(request.BodyReader, ending, aborted);
             return read.IsCompleted || read.Buffer.Length == request.ContentLength
                 ? Whole(request, read, limitBytes)
-                : await ReadInPartsAsync(request, read, limitBytes, room, cancellationToken);
+                : await ReadInPartsAsync(request, read, limitBytes, room, ending, aborted);
         }
         catch (Exception error) when (error is ArithmeticException or ArgumentException or InvalidDataException
             or IOException { InnerException: ArithmeticException })
@@ -58,50 +68,63 @@ internal static class RequestBody
     }
 
     private static async ValueTask<byte[]?> ReadInPartsAsync(
-        HttpRequest request, ReadResult read, int limitBytes, BodyRoom room, CancellationToken cancellationToken)
+        HttpRequest request, ReadResult read, int limitBytes, BodyRoom room, CancellationToken ending, CancellationToken aborted)
     {
         using BodyRoom.Claim claim = room.Begin();
-        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, claim.Ended);
         PipeReader reader = request.BodyReader;
+        using CancellationTokenRegistration end = EndWith(claim.Ended, reader);
         int most = (int)(request.ContentLength ?? limitBytes);
         byte[] body = [];
         int filled = 0;
-        try
+        while (true)
         {
-            while (true)
+            int length = (int)Math.Min(read.Buffer.Length, int.MaxValue);
+            if (filled + (long)length > most)
             {
-                int length = (int)Math.Min(read.Buffer.Length, int.MaxValue);
-                if (filled + (long)length > most)
-                {
-                    reader.AdvanceTo(read.Buffer.End);
-                    return null;
-                }
-
-                if (filled + length > body.Length)
-                {
-                    int bytes = (int)Math.Min(most, Math.Max(FirstBytes, Growth * (long)(filled + length)));
-                    claim.Hold(bytes);
-                    Array.Resize(ref body, bytes);
-                }
-
-                read.Buffer.CopyTo(body.AsSpan(filled));
-                filled += length;
                 reader.AdvanceTo(read.Buffer.End);
-                if (read.IsCompleted || filled == request.ContentLength)
-                {
-                    CheckEnd(request, filled);
-                    return filled == body.Length ? body : body[..filled];
-                }
-
-                read = await reader.ReadAsync(either.Token);
+                return null;
             }
+
+            if (filled + length > body.Length)
+            {
+                int bytes = (int)Math.Min(most, Math.Max(FirstBytes, Growth * (long)(filled + length)));
+                claim.Hold(bytes);
+                Array.Resize(ref body, bytes);
+            }
+
+            read.Buffer.CopyTo(body.AsSpan(filled));
+            filled += length;
+            reader.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted || filled == request.ContentLength)
+            {
+                CheckEnd(request, filled);
+                return filled == body.Length ? body : body[..filled];
+            }
+
+            read = await ReadAsync(reader, ending, aborted);
         }
-        catch (OperationCanceledException) when (claim.Ended.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+    }
+
+    /// <summary>
+    /// Ends the reading by the reader's own means: a read that a token cancels counts as going on for ever, and the server could not pass over
+    /// the rest of the body.
+    /// </summary>
+    private static CancellationTokenRegistration EndWith(CancellationToken end, PipeReader reader) =>
+        end.UnsafeRegister(static reader => ((PipeReader)reader!).CancelPendingRead(), reader);
+
+    private static async ValueTask<ReadResult> ReadAsync(PipeReader reader, CancellationToken ending, CancellationToken aborted)
+    {
+        ReadResult read = await reader.ReadAsync(aborted);
+        if (!read.IsCanceled)
         {
-            throw new BadHttpRequestException(
-                "The body did not come in time, and the node needs the memory that it takes for others; send it again.",
-                StatusCodes.Status408RequestTimeout);
+            return read;
         }
+
+        reader.AdvanceTo(read.Buffer.End);
+        ending.ThrowIfCancellationRequested();
+        throw new BadHttpRequestException(
+            "The body did not come in time, and the node needs the memory that it takes for others; send it again.",
+            StatusCodes.Status408RequestTimeout);
     }
 
     private static void CheckEnd(HttpRequest request, long length)

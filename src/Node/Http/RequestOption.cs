@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using KvStore.Protocol;
 
 namespace KvStore.Node.Http;
 
@@ -122,7 +123,5 @@ internal sealed record RequestOption(
     public string Name => Header ?? "?" + Query;
 
     public Problem Refuse(string value) => Problem.Invalid(
-        $"{Name} is '{Shortened(value)}'; accepted: {Accepts}.");
-
-    private static string Shortened(string value) => value.Length <= 64 ? value : value[..64] + "…";
+        $"{Name} is '{Excerpt.Of(value)}'; accepted: {Accepts}.");
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using KvStore.Node.Config;
 using KvStore.Protocol;
@@ -32,6 +33,14 @@ internal struct RequestOptions
     public WriteAck Ack { get; private set; }
 
     public int TimeoutMs { get; private set; }
+
+    /// <summary>The same with what is left of the time since then; a millisecond at least.</summary>
+    public readonly RequestOptions LeftSince(long begun)
+    {
+        RequestOptions left = this;
+        left.TimeoutMs = Math.Max(1, TimeoutMs - (int)Stopwatch.GetElapsedTime(begun).TotalMilliseconds);
+        return left;
+    }
     public RouteMode Route { get; private set; }
 
     /// <summary>Condition of a write.</summary>

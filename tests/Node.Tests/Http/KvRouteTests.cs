@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using KvStore.Protocol;
+using KvStore.Replication;
 
 namespace KvStore.Node.Tests.Http;
 
@@ -464,6 +465,7 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
     public async Task A_node_that_may_not_pass_on_points_to_the_leader(string route, int status)
     {
         door.Reset();
+        door.Groups = []; // it has no replica
         door.Answer = _ => ScriptedDoor.Refused(ErrorCode.WrongNode) with { LeaderHint = new NodeId(3) };
         using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/a%2Fb?route={route}");
         Assert.Equal(status, (int)response.StatusCode);
@@ -484,7 +486,13 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         string route, string level, ServedRole role, int status)
     {
         door.Reset();
-        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Read.Level, role: role) };
+        IReadOnlyList<GroupStatus> later = door.Groups;
+        door.Groups = [.. later.Select(group => group with { Role = "Leader", Leader = new NodeId(1) })];
+        door.Answer = request =>
+        {
+            door.Groups = later; // it led when it was asked
+            return ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Read.Level, role: role) };
+        };
         using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/key?route={route}&consistency={level}");
         Assert.Equal(status, (int)response.StatusCode);
         if (status != 200)
@@ -495,10 +503,42 @@ public sealed class KvRouteTests(ScriptedDoor door) : IClassFixture<ScriptedDoor
         }
     }
 
+    /// <summary>A strong read costs a round, and carries its value from the table: neither is for an answer that is known before.</summary>
+    [Theory]
+    [InlineData("strict", 421)]
+    [InlineData("redirect", 307)]
+    public async Task A_follower_that_may_not_pass_on_answers_a_strong_read_without_reading(string route, int status)
+    {
+        door.Reset();
+        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(role: ServedRole.Follower) };
+        using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/key?route={route}");
+        Assert.Equal(status, (int)response.StatusCode);
+        Assert.Equal("http://127.0.0.1:7102", Header(response, "Kv-Leader"));
+        Assert.Equal("7", Header(response, "Kv-Ring-Epoch"));
+        Assert.False(response.Headers.Contains("Kv-Served-By"));
+        Assert.Null(door.Asked);
+    }
+
+    [Theory]
+    [InlineData("proxy", 2, "strong")]
+    [InlineData("strict", 1, "strong")]
+    [InlineData("strict", 0, "strong")]
+    [InlineData("strict", 2, "eventual")]
+    public async Task Who_leads_or_knows_of_no_leader_and_who_asks_for_less_is_read_for(string route, uint leader, string level)
+    {
+        door.Reset();
+        door.Groups = [.. Enumerable.Range(1, 4).Select(group => ScriptedDoor.Status((uint)group, leader))];
+        door.Answer = request => ScriptedDoor.Found([1]) with { Evidence = ScriptedDoor.Evidence(request.Read.Level, role: ServedRole.Leader) };
+        using HttpResponseMessage response = await door.SendAsync("GET", $"/v1/kv/key?route={route}&consistency={level}");
+        Assert.Equal(200, (int)response.StatusCode);
+        Assert.NotNull(door.Asked);
+    }
+
     [Fact]
     public async Task A_redirect_without_a_known_leader_is_no_leader()
     {
         door.Reset();
+        door.Groups = [.. Enumerable.Range(1, 4).Select(group => ScriptedDoor.Status((uint)group, leader: 0))];
         door.Answer = _ => ScriptedDoor.Refused(ErrorCode.WrongNode);
         using HttpResponseMessage response = await door.SendAsync("GET", "/v1/kv/key?route=redirect");
         await ProblemDocument.ReadAsync(response, 503, "NoLeader");

@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KvStore.Node.Tests.Http;
@@ -44,6 +45,12 @@ public sealed class ScriptedDoor : IAsyncLifetime
 
     /// <summary>What the store says.</summary>
     public Func<KvRequest, KvReply> Answer { get; set; } = Success;
+
+    /// <summary>Is given the request and its sink in place of <see cref="Answer"/>, and completes it when it likes; null: Answer does.</summary>
+    public Action<KvRequest, IReplySink>? Take { get; set; }
+
+    /// <summary>Where the doors log; to be set before they open.</summary>
+    public ILoggerFactory Logs { get; init; } = NullLoggerFactory.Instance;
 
     /// <summary>What each node's replica says when it alone is asked; null: nothing, ever.</summary>
     public Func<NodeId, KvRequest, KvReply?> AnswerOf { get; set; } = (_, _) => null;
@@ -165,7 +172,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
             },
         };
         FrontDoorOptions options = new(Config, "n1", new IPEndPoint(IPAddress.Loopback, 0), new IPEndPoint(IPAddress.Loopback, 0));
-        _app = HttpFrontDoor.Create(options, () => Recovered ? store : null, NullLoggerFactory.Instance);
+        _app = HttpFrontDoor.Create(options, () => Recovered ? store : null, Logs);
         await _app.StartAsync();
         string[] addresses = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
         Address = IPEndPoint.Parse(new Uri(addresses[0]).Authority);
@@ -192,6 +199,7 @@ public sealed class ScriptedDoor : IAsyncLifetime
         Recovered = true;
         Readiness = default;
         CompleteLater = false;
+        Take = null;
         HashesFree = true;
         Groups = [.. Enumerable.Range(1, 4).Select(g => Status((uint)g, leader: 2))];
     }
@@ -281,7 +289,11 @@ public sealed class ScriptedDoor : IAsyncLifetime
     private void Submit(KvRequest request, IReplySink sink)
     {
         Asked = request;
-        if (CompleteLater)
+        if (Take is { } take)
+        {
+            take(request, sink);
+        }
+        else if (CompleteLater)
         {
             ThreadPool.QueueUserWorkItem(_ => sink.Complete(Answer(request)));
         }

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using KvStore.Node.Tests.Hosting;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Tests.Http;
@@ -71,18 +73,96 @@ public sealed class StrangerTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         Assert.Null(door.Asked);
     }
 
-    [Fact]
-    public async Task D6_a_stop_during_an_upload_answers_draining()
+    [Theory]
+    [InlineData("PUT /v1/kv/key")]
+    [InlineData("POST /v1/append/key")]
+    [InlineData("POST /v1/incr/key")]
+    [InlineData("POST /v1/txn")]
+    [InlineData("POST /v1/batch")]
+    public async Task D6_a_stop_during_an_upload_answers_draining_and_logs_nothing(string request)
     {
-        ScriptedDoor own = new();
-        await own.InitializeAsync();
-        Task<string> answer = own.SendRawAsync("PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", until: "traceId");
-        await Task.Delay(300);
-        own.BeginDrain();
-        Assert.StartsWith("HTTP/1.1 503", await answer, StringComparison.Ordinal);
-        Assert.Contains("\"code\":\"Draining\"", await answer, StringComparison.Ordinal);
-        Assert.Contains("not-applied", await answer, StringComparison.Ordinal);
-        await own.DisposeAsync();
+        foreach (string body in new[] { "Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" })
+        {
+            var log = new LogRecorder();
+            ScriptedDoor own = new() { Logs = log };
+            await own.InitializeAsync();
+            Task<string> answer = own.SendRawAsync(
+                $"{request} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{body}", until: "traceId");
+            await Task.Delay(300);
+            own.BeginDrain();
+            Assert.StartsWith("HTTP/1.1 503", await answer, StringComparison.Ordinal);
+            Assert.Contains("\"code\":\"Draining\"", await answer, StringComparison.Ordinal);
+            Assert.Contains("not-applied", await answer, StringComparison.Ordinal);
+            await own.DisposeAsync();
+            Assert.DoesNotContain(log.Lines, line => line.Text.Contains("invalid state", StringComparison.Ordinal));
+        }
+    }
+
+    /// <summary>JSON that names half a surrogate is no text, wherever it stands.</summary>
+    [Theory]
+    [InlineData("/v1/txn", """{"\ud800":1}""")]
+    [InlineData("/v1/batch", """{"\ud800":1}""")]
+    [InlineData("/v1/txn", """{"then": [{"op": "get", "key": "k", "\udc00": 1}]}""")]
+    [InlineData("/v1/batch", """{"items": [{"op": "get", "key": "k", "\udc00": 1}]}""")]
+    [InlineData("/v1/txn", """{"if": [{"key": "k", "is": "\ud800"}]}""")]
+    [InlineData("/v1/txn", """{"if": [{"key": "k", "is": {"value": "\ud800"}}]}""")]
+    [InlineData("/v1/txn", """{"if": [{"key": "k", "is": {"\ud800": "v"}}]}""")]
+    [InlineData("/v1/txn", """{"then": [{"op": "incr", "key": "k", "delta": "\ud800"}]}""")]
+    [InlineData("/v1/batch", """{"items": [{"op": "incr", "key": "k", "initial": "\ud800"}]}""")]
+    [InlineData("/v1/batch", """{"items": [{"op": "\ud800", "key": "k"}]}""")]
+    [InlineData("/v1/batch", """{"items": [{"op": "get", "key": "k", "keyEncoding": "\ud800"}]}""")]
+    [InlineData("/v1/incr/key", """{"\ud800":1}""")]
+    [InlineData("/v1/incr/key", """{"delta":"\ud800"}""")]
+    public async Task Half_a_surrogate_is_a_bad_request(string path, string body)
+    {
+        door.Reset();
+        using var content = new StringContent(body, System.Text.Encoding.UTF8, "application/json");
+        using HttpResponseMessage response = await door.Client.PostAsync(path, content);
+        Assert.Equal(400, (int)response.StatusCode);
+        JsonElement problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement;
+        Assert.Equal("InvalidRequest", problem.GetProperty("code").GetString());
+        Assert.Equal("not-applied", problem.GetProperty("outcome").GetString());
+        Assert.Null(door.Asked);
+    }
+
+    [Theory]
+    [InlineData("/v1/txn", "{\"NAME\":1}")]
+    [InlineData("/v1/batch", "{\"NAME\":1}")]
+    [InlineData("/v1/batch", "{\"items\": [{\"op\": \"NAME\", \"key\": \"k\"}]}")]
+    [InlineData("/v1/txn", "{\"then\": [{\"op\": \"get\", \"key\": \"k\", \"NAME\": 1}]}")]
+    [InlineData("/v1/txn", "{\"if\": [{\"key\": \"k\", \"is\": {\"value\": \"v\", \"NAME\": 1}}]}")]
+    [InlineData("/v1/batch", "{\"NAME\":1, \"NAME\":1}")]
+    [InlineData("/v1/incr/key", "{\"NAME\":1}")]
+    public async Task A_problem_repeats_no_more_than_a_hundred_bytes_of_a_member(string path, string body)
+    {
+        door.Reset();
+        int length = path == "/v1/incr/key" ? 900 : 1_900_000;
+        using var content = new StringContent(
+            body.Replace("NAME", new string('x', length), StringComparison.Ordinal), System.Text.Encoding.UTF8, "application/json");
+        using HttpResponseMessage response = await door.Client.PostAsync(path, content);
+        Assert.Equal(400, (int)response.StatusCode);
+        string problem = await response.Content.ReadAsStringAsync();
+        Assert.DoesNotContain(new string('x', Excerpt.MaxBytes + 1), problem, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("GET", "/v1/kv/key?NAME=1", null)]
+    [InlineData("GET", "/v1/kv/key?route=NAME", null)]
+    [InlineData("GET", "/v1/kv/key?route=proxy", "Kv-Route: NAME")]
+    [InlineData("GET", "/v1/kv/key", "Kv-NAME: 1")]
+    [InlineData("GET", "/v1/kv/key", "Kv-Session: NAME")]
+    [InlineData("GET", "/NAME", null)]
+    [InlineData("GET", "/v1/cluster/groups/NAME", null)]
+    [InlineData("NAME", "/v1/kv/key", null)]
+    public async Task A_problem_repeats_no_more_than_a_hundred_bytes_of_a_request(string method, string target, string? header)
+    {
+        door.Reset();
+        string Named(string text) => text.Replace("NAME", new string('x', 3000), StringComparison.Ordinal);
+        string answer = await door.SendRawAsync(
+            $"{Named(method)} {Named(target)} HTTP/1.1\r\nHost: localhost\r\n{(header is null ? "" : Named(header) + "\r\n")}Connection: close\r\n\r\n");
+        Assert.StartsWith("HTTP/1.1 4", answer, StringComparison.Ordinal);
+        Assert.Contains("\"detail\":", answer, StringComparison.Ordinal);
+        Assert.DoesNotContain(new string('x', Excerpt.MaxBytes + 1), answer, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -10,7 +10,10 @@ namespace KvStore.Node.Http;
 /// </summary>
 internal sealed class BatchEndpoint(FrontDoor door)
 {
-    /// <summary>Requests of one batch under way at a time; the others wait for their turn.</summary>
+    /// <summary>
+    /// Requests of one batch under way at a time; the others wait for their turn. Gets fewer, as long as those before them let expect that their
+    /// values would not fit into the answer.
+    /// </summary>
     private const int MaxUnderWay = 32;
 
     /// <summary>Bytes of values in one answer; gets behind that are answered TooLarge and not asked.</summary>
@@ -29,10 +32,12 @@ internal sealed class BatchEndpoint(FrontDoor door)
     {
         Code = ErrorCode.TooLarge,
         Outcome = Outcome.NotApplied,
-        Detail = $"The values before it have more than {MaxAnswerBytes} bytes, which is all that one answer takes; ask for it in another batch.",
+        Detail = $"It does not fit behind the values before it into the {MaxAnswerBytes} bytes of values that one answer takes; ask for it in another batch.",
     };
 
     private readonly Lazy<OperationItems> _items = new(() => new OperationItems(door));
+
+    private FrontDoor Door => door;
 
     public Route Route => new(HttpMethods.Post, "/v1/batch", "RunBatch", Area.Data, "Many operations, each for itself", RunAsync)
     {
@@ -40,7 +45,8 @@ internal sealed class BatchEndpoint(FrontDoor door)
         RequestMediaTypes = [Json],
         RequestDescription = """
             {"items": [operation, …]}, 1 to 512, spelled as in /v1/txn, with any keys. Each is done or refused by itself; on one key their order is not
-            promised. With an Idempotency-Key the whole batch may be sent again: what was done is not done twice.
+            promised. With an Idempotency-Key the whole batch may be sent again: what was done is not done twice. The values of one answer have
+            at most 4 MiB: gets behind that are TooLarge. While other answers have all the room this node has for them, gets are Overloaded.
             """,
         Answers =
         [
@@ -71,10 +77,8 @@ internal sealed class BatchEndpoint(FrontDoor door)
             return;
         }
 
-        if (await RequestBody.ReadAsync(context.Request, door.Config.Limits.RequestBytes, door.Bodies, context.RequestAborted) is not { } body)
+        if (await door.ReadBodyAsync(context, "requestBytes", door.Config.Limits.RequestBytes) is not { } body)
         {
-            context.Response.Headers.Connection = "close";
-            await door.WriteProblemAsync(context, Problem.BodyTooLarge("requestBytes", door.Config.Limits.RequestBytes));
             return;
         }
 
@@ -95,7 +99,8 @@ internal sealed class BatchEndpoint(FrontDoor door)
             return;
         }
 
-        KvReply[] replies = await AskAsync(context, operations, options, started);
+        using AnswerShare share = new(door.Answers);
+        KvReply[] replies = await new Run(this, context, operations, options, share, started).AskAsync();
         SessionToken session = options.Session ?? SessionToken.Empty(door.Config.ClusterId);
         foreach (KvReply reply in replies.Where(reply => reply is { IsExecuted: true, Evidence: not null }))
         {
@@ -103,37 +108,8 @@ internal sealed class BatchEndpoint(FrontDoor door)
         }
 
         context.Response.Headers[KvHeaders.Session] = session.ToString();
-        await JsonBody.WriteAsync(context, Json, (operations, replies), static (json, done) => Write(json, done.operations, done.replies));
-    }
-
-    private async Task<KvReply[]> AskAsync(HttpContext context, Operation[] operations, RequestOptions options, long started)
-    {
-        KvReply[] replies = new KvReply[operations.Length];
-        long answerBytes = 0;
-        for (int first = 0; first < operations.Length; first += MaxUnderWay)
-        {
-            int leftMs = options.TimeoutMs - (int)Stopwatch.GetElapsedTime(started).TotalMilliseconds;
-            int count = Math.Min(MaxUnderWay, operations.Length - first);
-            var asked = new Task<KvReply>[count];
-            for (int i = 0; i < count; i++)
-            {
-                asked[i] = operations[first + i] switch
-                {
-                    _ when leftMs <= 0 => Task.FromResult(NoTime),
-                    ReadOperation when answerBytes > MaxAnswerBytes => Task.FromResult(NoRoom),
-                    ReadOperation read => door.SubmitAsync(door.ReadRequest(read, options, hopsLeft: 1) with { TimeoutMs = leftMs }).AsTask(),
-                    var write => door.SubmitAsync(WriteRequest(context, (WriteOperation)write, first + i, options, leftMs)).AsTask(),
-                };
-            }
-
-            for (int i = 0; i < count; i++)
-            {
-                replies[first + i] = await asked[i];
-                answerBytes += replies[first + i].Result?.HeldBytes ?? 0;
-            }
-        }
-
-        return replies;
+        share.Keep(share.Bytes, context);
+        await JsonBody.WriteInPartsAsync(context, Json, (operations, replies), (parts, done) => WriteAsync(parts, done.operations, done.replies));
     }
 
     private KvRequest WriteRequest(HttpContext context, WriteOperation operation, int place, in RequestOptions options, int timeoutMs) => new()
@@ -148,8 +124,9 @@ internal sealed class BatchEndpoint(FrontDoor door)
             : null,
     };
 
-    private static void Write(Utf8JsonWriter json, Operation[] operations, KvReply[] replies)
+    private async ValueTask WriteAsync(JsonParts parts, Operation[] operations, KvReply[] replies)
     {
+        Utf8JsonWriter json = parts.Json;
         json.WriteBoolean("atomic", false);
         json.WriteStartArray("results");
         for (int i = 0; i < replies.Length; i++)
@@ -158,7 +135,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
             ErrorCodeEntry entry = ErrorCodes.Of(reply.Code);
             json.WriteStartObject();
             json.WriteString("op", OperationTable.Find(operations[i].Code)!.Name);
-            json.WriteNumber("status", reply.Code == ErrorCode.None ? reply.Result is Written { Created: true } ? 201 : 200 : entry.HttpStatus);
+            json.WriteNumber("status", _items.Value.StatusOf(operations[i], reply));
             if (reply.Code is not (ErrorCode.None or ErrorCode.KeyNotFound))
             {
                 json.WriteString("code", reply.Code.ToString());
@@ -171,7 +148,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
                 json.WriteString("detail", reply.Detail);
             }
 
-            OperationItems.Write(json, new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result));
+            await OperationItems.WriteAsync(parts, new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result));
             if (reply is { IsExecuted: true, Evidence: { } evidence })
             {
                 json.WriteString("consistency", KvHeaders.NameOf(evidence.Level));
@@ -189,5 +166,117 @@ internal sealed class BatchEndpoint(FrontDoor door)
         }
 
         json.WriteEndArray();
+    }
+
+    /// <summary>
+    /// The requests of one batch: begun in order, a few at a time, and looked at in order. A get takes room for the largest value there may be
+    /// before it begins, and keeps what its value has.
+    /// </summary>
+    private sealed class Run(
+        BatchEndpoint batch, HttpContext context, Operation[] operations, RequestOptions options, AnswerShare share, long started)
+    {
+        private readonly KvReply[] _replies = new KvReply[operations.Length];
+        private readonly Queue<(int Place, Task<KvReply> Reply)> _underWay = new(MaxUnderWay);
+        private readonly int _mostBytes = batch.Door.Config.Limits.ValueBytes;
+        private int _getsUnderWay;
+        private int? _largestBytes;
+        private int _answerBytes;
+        private bool _isFull;
+
+        public async Task<KvReply[]> AskAsync()
+        {
+            for (int i = 0; i < operations.Length; i++)
+            {
+                while (_underWay.Count == MaxUnderWay
+                    || (operations[i] is ReadOperation && _getsUnderWay > 0 && _getsUnderWay >= GetsAtATime))
+                {
+                    await FinishOneAsync();
+                }
+
+                if (_isFull && operations[i] is ReadOperation)
+                {
+                    _replies[i] = AnswerShare.FullReply;
+                }
+                else if (LeftMs <= 0)
+                {
+                    _replies[i] = NoTime;
+                }
+                else if (operations[i] is ReadOperation read)
+                {
+                    await BeginAsync(read, i);
+                }
+                else
+                {
+                    KvRequest write = batch.WriteRequest(context, (WriteOperation)operations[i], i, options, LeftMs);
+                    _underWay.Enqueue((i, batch.Door.SubmitAsync(write).AsTask()));
+                }
+            }
+
+            while (_underWay.Count > 0)
+            {
+                await FinishOneAsync();
+            }
+
+            return _replies;
+        }
+
+        private int LeftMs => options.TimeoutMs - (int)Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+
+        /// <summary>As many as fit if they are as large as the largest until now, or as large as can be before the first.</summary>
+        private int GetsAtATime => (MaxAnswerBytes - _answerBytes) / Math.Max(1, _largestBytes ?? _mostBytes);
+
+        private async ValueTask BeginAsync(ReadOperation read, int place)
+        {
+            if (_answerBytes >= MaxAnswerBytes)
+            {
+                _replies[place] = NoRoom;
+                return;
+            }
+
+            bool hasRoom = share.TryTake(_mostBytes);
+            while (!hasRoom && _underWay.Count > 0)
+            {
+                await FinishOneAsync();
+                hasRoom = share.TryTake(_mostBytes);
+            }
+
+            // Who holds much already does not wait for others who may wait for it; and what comes behind needs time, too.
+            if (!hasRoom && share.Bytes <= AnswerBudget.FreeBytes)
+            {
+                hasRoom = await share.TakeAsync(_mostBytes, LeftMs / 2, context.RequestAborted);
+            }
+
+            if (!hasRoom)
+            {
+                _isFull = true;
+                _replies[place] = AnswerShare.FullReply;
+                return;
+            }
+
+            _getsUnderWay++;
+            KvRequest request = batch.Door.ReadRequest(read, options, hopsLeft: 1) with { TimeoutMs = Math.Max(1, LeftMs) };
+            _underWay.Enqueue((place, batch.Door.SubmitAsync(request, context.RequestAborted).AsTask()));
+        }
+
+        private async ValueTask FinishOneAsync()
+        {
+            (int place, Task<KvReply> asked) = _underWay.Dequeue();
+            KvReply reply = await asked;
+            if (operations[place] is ReadOperation)
+            {
+                _getsUnderWay--;
+                int bytes = reply.Result?.HeldBytes ?? 0;
+                _largestBytes = Math.Max(_largestBytes ?? 0, bytes);
+                if (_answerBytes + bytes > MaxAnswerBytes)
+                {
+                    (reply, bytes) = (NoRoom, 0);
+                }
+
+                _answerBytes += bytes;
+                share.Return(_mostBytes - bytes);
+            }
+
+            _replies[place] = reply;
+        }
     }
 }

@@ -14,6 +14,8 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
 
     public override string ShortName => "del";
 
+    public override int StatusOf(Result result) => StatusCodes.Status204NoContent;
+
     public override IEnumerable<Route> Offered => KeyPaths.Of("DeleteValue", (path, form, id) =>
         new Route(HttpMethods.Delete, path, id, Area.Data, "Delete a key", DeleteAsync)
         {
@@ -52,6 +54,6 @@ internal sealed class DeleteRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        context.Response.StatusCode = StatusCodes.Status204NoContent;
+        context.Response.StatusCode = StatusOf(reply.Result!);
     }
 }

@@ -48,14 +48,17 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        // HEAD reads the value, too: its length is one of the headers that must be those of GET.
-        KvReply reply = await Door.SubmitAsync(Door.ReadRequest(new Get(key), options, HopsOf(options.Route)), context.RequestAborted);
-
-        if (options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong
-            && reply.Evidence is { Role: not ServedRole.Leader } evidence)
+        // A follower can prove a strong read by asking the leader; who says redirect or strict does not want that detour, nor to wait for it.
+        bool fromLeaderOnly = options.Route != RouteMode.Proxy && options.Level == ReadLevel.Strong;
+        KvReply? reply = fromLeaderOnly ? NotTheLeader(key) : null;
+        if (reply is null)
         {
-            // A follower can prove a strong read by asking the leader; who says redirect or strict does not want that detour.
-            reply = NotTheLeader(evidence.Group);
+            // HEAD reads the value, too: its length is one of the headers that must be those of GET.
+            reply = await Door.SubmitAsync(Door.ReadRequest(new Get(key), options, HopsOf(options.Route)), context.RequestAborted);
+            if (fromLeaderOnly && reply.Evidence is { Role: not ServedRole.Leader } evidence)
+            {
+                reply = NotTheLeader(evidence.Group, LeaderOf(evidence.Group));
+            }
         }
 
         HttpResponse response = context.Response;
@@ -91,34 +94,60 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
+        ReadOnlyMemory<byte> value = found.Value;
+        bool isHead = HttpMethods.IsHead(context.Request.Method);
+        using AnswerShare? share = value.Length > AnswerBudget.FreeBytes && !isHead ? new(Door.Answers) : null;
+        if (share is not null && !share.TryKeep(value.Length, context))
+        {
+            response.Headers.Remove("ETag");
+            response.Headers.Remove("Vary");
+            await Door.WriteProblemAsync(context, AnswerShare.Full);
+            return;
+        }
+
         // Values are other people's bytes: a browser must not sniff them, nor run them as a page of ours.
         response.Headers.XContentTypeOptions = "nosniff";
         response.Headers.ContentSecurityPolicy = "sandbox";
         if (options.Envelope ?? WantsJson(context.Request))
         {
-            await JsonBody.WriteAsync(
-                context, "application/json", (key, reply), static (json, hit) => WriteEnvelope(json, hit.key, hit.reply));
+            await JsonBody.WriteInPartsAsync(
+                context, "application/json", (key, reply), static (parts, hit) => WriteEnvelopeAsync(parts, hit.key, hit.reply));
             return;
         }
 
-        ReadOnlyMemory<byte> value = found.Value;
         response.ContentType = found.ContentType is { } type && IsSendable(type) ? type : DefaultContentType;
         response.ContentLength = value.Length;
-        if (!HttpMethods.IsHead(context.Request.Method))
+        if (isHead)
         {
-            await response.BodyWriter.WriteAsync(value, context.RequestAborted);
+            return;
+        }
+
+        // In parts: what is written at once lies in the server's buffer as a whole, beside the value.
+        for (int from = 0; from < value.Length; from += AnswerBudget.FreeBytes)
+        {
+            await response.BodyWriter.WriteAsync(value.Slice(from, Math.Min(AnswerBudget.FreeBytes, value.Length - from)), context.RequestAborted);
         }
     }
 
     /// <summary>A value that an older build took may have a content type that no header can carry.</summary>
     private static bool IsSendable(string contentType) => !contentType.AsSpan().ContainsAnyExceptInRange(' ', '~');
 
-    private KvReply NotTheLeader(GroupId group) => new()
+    /// <summary>Null: the replica here leads, or knows no leader to point to, or there is none; the store says what is to be said then.</summary>
+    private KvReply? NotTheLeader(byte[] key) =>
+        Door.Store is { } store && store.Routing().GroupOf(key) is var group && LeaderOf(group) is { IsNone: false } leader
+            && leader != store.Introduction.NodeId
+            ? NotTheLeader(group, leader)
+            : null;
+
+    /// <summary>As this node's replica of the group knows it.</summary>
+    private NodeId LeaderOf(GroupId group) => Door.Store?.Groups().FirstOrDefault(status => status.Group == group)?.Leader ?? NodeId.None;
+
+    private KvReply NotTheLeader(GroupId group, NodeId leader) => new()
     {
         Code = ErrorCode.WrongNode,
         Outcome = Outcome.NotApplied,
         Detail = $"Node {Door.NodeName} does not lead group {group}.",
-        LeaderHint = Door.Store?.Groups().FirstOrDefault(status => status.Group == group)?.Leader ?? NodeId.None,
+        LeaderHint = leader,
     };
 
     private static bool WantsJson(HttpRequest request)
@@ -140,8 +169,9 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
         return false;
     }
 
-    private static void WriteEnvelope(Utf8JsonWriter json, byte[] key, KvReply reply)
+    private static async ValueTask WriteEnvelopeAsync(JsonParts parts, byte[] key, KvReply reply)
     {
+        Utf8JsonWriter json = parts.Json;
         if (Utf8.IsValid(key))
         {
             json.WriteString("key", key);
@@ -152,18 +182,7 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
             json.WriteString("keyEncoding", "base64url");
         }
 
-        ReadOnlyMemory<byte> value = ((Found)reply.Result!).Value;
-        bool isText = Utf8.IsValid(value.Span);
-        if (isText)
-        {
-            json.WriteString("value", value.Span);
-        }
-        else
-        {
-            json.WriteBase64String("value", value.Span);
-        }
-
-        json.WriteString("encoding", isText ? "utf8" : "base64");
+        await parts.WriteValueAsync(((Found)reply.Result!).Value);
         json.WriteString("etag", ETag.Of(reply.Revision));
         json.WriteString("revision", reply.Revision.ToString());
         json.WriteNull("expiresAt");

@@ -47,7 +47,7 @@ internal sealed class IncrementRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        byte[]? body = await ReadBodyAsync(context, "incrementBodyBytes", MaxBodyBytes);
+        byte[]? body = await Door.ReadBodyAsync(context, "incrementBodyBytes", MaxBodyBytes);
         if (body is null)
         {
             return;
@@ -100,7 +100,7 @@ internal sealed class IncrementBody
             increment = JsonSerializer.Deserialize(body, IncrementJson.Default.IncrementBody)!;
             return increment is null ? Problem.Invalid(Expected) : null;
         }
-        catch (JsonException)
+        catch (Exception fault) when (JsonShapeException.IsCause(fault))
         {
             return Problem.Invalid(Expected);
         }

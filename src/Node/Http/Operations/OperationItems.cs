@@ -8,6 +8,8 @@ internal sealed class OperationItems(FrontDoor door)
 {
     private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
 
+    private readonly Dictionary<byte, OperationRoute> _routes = OperationRoute.AllOf(door).ToDictionary(route => route.Code);
+
     /// <summary>By every name that "op" may say.</summary>
     private readonly OrderedDictionary<string, Func<OperationJson, Operation>> _operations = new(
         from route in OperationRoute.AllOf(door)
@@ -27,9 +29,9 @@ internal sealed class OperationItems(FrontDoor door)
             root.End();
             return result;
         }
-        catch (JsonException e)
+        catch (Exception fault) when (JsonShapeException.IsCause(fault))
         {
-            throw new JsonShapeException($"The body is not the JSON that is asked for: {e.Message}");
+            throw JsonShapeException.Of(fault);
         }
     }
 
@@ -48,14 +50,20 @@ internal sealed class OperationItems(FrontDoor door)
         return operation;
     }
 
+    /// <summary>What the operation alone would have been answered with.</summary>
+    public int StatusOf(Operation operation, KvReply reply) => reply is { Code: ErrorCode.None, Result: { } result }
+        ? _routes[operation.Code].StatusOf(result)
+        : ErrorCodes.Of(reply.Code).HttpStatus;
+
     /// <summary>The members that say what became of one.</summary>
-    public static void Write(Utf8JsonWriter json, ItemResult item)
+    public static async ValueTask WriteAsync(JsonParts parts, ItemResult item)
     {
+        Utf8JsonWriter json = parts.Json;
         switch (item.Result)
         {
             case Found found:
                 json.WriteBoolean("found", true);
-                OperationJson.WriteValue(json, found.Value.Span);
+                await parts.WriteValueAsync(found.Value);
                 json.WriteString("contentType", found.ContentType ?? "application/octet-stream");
                 break;
             case Written written:
@@ -77,5 +85,7 @@ internal sealed class OperationItems(FrontDoor door)
             json.WriteString("etag", ETag.Of(result.Revision));
             json.WriteString("revision", result.Revision.ToString());
         }
+
+        await parts.SendWholePartAsync();
     }
 }

@@ -1,14 +1,25 @@
 using System.Buffers.Text;
 using System.Text;
 using System.Text.Json;
-using System.Text.Unicode;
 using KvStore.Node.Config;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Http;
 
 /// <summary>A JSON body does not have the shape it must have. The message names the member, as a path, and what it must be.</summary>
-internal sealed class JsonShapeException(string message) : Exception(message);
+internal sealed class JsonShapeException(string message) : Exception(message)
+{
+    /// <summary>
+    /// Whether a stranger's bytes are to blame: what <see cref="System.Text.Json"/> throws at bytes that are no JSON, and at names and texts
+    /// that are JSON and no text, such as half of a surrogate pair.
+    /// </summary>
+    public static bool IsCause(Exception error) => error is JsonException or InvalidOperationException or FormatException;
+
+    /// <param name="fault">One of <see cref="IsCause"/>.</param>
+    public static JsonShapeException Of(Exception fault) => new(fault is JsonException { LineNumber: { } line, BytePositionInLine: { } column }
+        ? $"The body is not the JSON that is asked for: line {line + 1}, byte {column + 1} is wrong."
+        : "The body is not the JSON that is asked for: a member is there twice, or a name or a text is none, such as half of a surrogate pair.");
+}
 
 /// <summary>
 /// One object of a JSON body, read member by member. Whoever reads it takes the members it knows; <see cref="End"/> refuses what nobody took, so
@@ -109,7 +120,7 @@ internal sealed class OperationJson
         null => otherwise,
         { ValueKind: JsonValueKind.Number } element when element.TryGetInt64(out long number) => number,
         { ValueKind: JsonValueKind.String } element when long.TryParse(
-            element.GetString(), System.Globalization.NumberStyles.AllowLeadingSign, System.Globalization.CultureInfo.InvariantCulture, out long number) => number,
+            TextOf(element, name), System.Globalization.NumberStyles.AllowLeadingSign, System.Globalization.CultureInfo.InvariantCulture, out long number) => number,
         _ => throw Wrong(name, "must be a whole number of 64 bits"),
     };
 
@@ -120,7 +131,7 @@ internal sealed class OperationJson
         JsonElement asked = Take("is") ?? throw Wrong("is", "is missing");
         if (asked.ValueKind == JsonValueKind.String)
         {
-            return asked.GetString() switch
+            return TextOf(asked, "is") switch
             {
                 "absent" => Protocol.KeyCondition.Absent(key),
                 "exists" => Protocol.KeyCondition.Exists(key),
@@ -156,29 +167,15 @@ internal sealed class OperationJson
         {
             if (!_taken.Contains(member.Name))
             {
-                string? meant = Names.Nearest(member.Name, _taken);
-                throw Wrong(member.Name, meant is null ? "is not known here" : $"is not known here; did you mean {meant}?");
+                string? meant = member.Name.Length > Excerpt.MaxBytes ? null : Names.Nearest(member.Name, _taken);
+                throw Wrong(Excerpt.Of(member.Name), meant is null ? "is not known here" : $"is not known here; did you mean {meant}?");
             }
         }
     }
 
+    /// <param name="member">Of ours; of a stranger's name an <see cref="Excerpt"/>.</param>
+    /// <param name="problem">What it must be.</param>
     public JsonShapeException Wrong(string member, string problem) => new($"{Under(member)} {problem}.");
-
-    /// <summary>How a value is shown: as text when it is text, otherwise in base64.</summary>
-    public static void WriteValue(Utf8JsonWriter json, ReadOnlySpan<byte> value)
-    {
-        bool isText = Utf8.IsValid(value);
-        if (isText)
-        {
-            json.WriteString("value", value);
-        }
-        else
-        {
-            json.WriteBase64String("value", value);
-        }
-
-        json.WriteString("encoding", isText ? "utf8" : "base64");
-    }
 
     private ulong RevisionOf(string text, string member) =>
         ETag.RevisionOf(text.StartsWith('"') ? text : $"\"{text}\"") is not ETag.NoRevision and var revision

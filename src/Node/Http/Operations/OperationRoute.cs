@@ -40,6 +40,9 @@ internal abstract class OperationRoute(FrontDoor door)
     /// <summary>What an item may call it beside its name; null when nothing.</summary>
     public virtual string? ShortName => null;
 
+    /// <summary>What a success of it is answered with.</summary>
+    public virtual int StatusOf(Result result) => StatusCodes.Status200OK;
+
     protected FrontDoor Door => door;
 
     /// <summary>The key and the options, checked; not null when something is wrong with them.</summary>
@@ -87,21 +90,6 @@ internal abstract class OperationRoute(FrontDoor door)
     /// <summary>Without hops a node that is not the right one says so instead of passing the request on.</summary>
     protected static byte HopsOf(RouteMode route) => route == RouteMode.Proxy ? KvRequest.MostHops : (byte)0;
 
-    /// <summary>The body, or null when it was larger and that has been answered.</summary>
-    protected async ValueTask<byte[]?> ReadBodyAsync(HttpContext context, string limitName, int limit)
-    {
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, door.Draining);
-        byte[]? body = await RequestBody.ReadAsync(context.Request, limit, door.Bodies, end.Token);
-        if (body is null)
-        {
-            // The rest of the body is not worth reading: the connection ends with this answer.
-            context.Response.Headers.Connection = "close";
-            await door.WriteProblemAsync(context, Problem.BodyTooLarge(limitName, limit));
-        }
-
-        return body;
-    }
-
     protected Task RefuseAsync(HttpContext context, KvReply reply, ReadOnlyMemory<byte> key, RouteMode route)
     {
         HttpResponse response = context.Response;
@@ -148,7 +136,7 @@ internal abstract class ValueRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        byte[]? value = await ReadBodyAsync(context, "valueBytes", Door.Config.Limits.ValueBytes);
+        byte[]? value = await Door.ReadBodyAsync(context, "valueBytes", Door.Config.Limits.ValueBytes);
         if (value is null)
         {
             return;
@@ -158,9 +146,12 @@ internal abstract class ValueRoute(FrontDoor door) : OperationRoute(door)
         if (reply is { Result: Written written })
         {
             context.Response.Headers.ETag = ETag.Of(written.Revision);
-            context.Response.StatusCode = written.Created ? StatusCodes.Status201Created : StatusCodes.Status204NoContent;
+            context.Response.StatusCode = StatusOf(written);
         }
     }
+
+    public override int StatusOf(Result result) =>
+        result is Written { Created: true } ? StatusCodes.Status201Created : StatusCodes.Status204NoContent;
 
     protected abstract WriteOperation OperationOf(byte[] key, byte[] value, string? contentType, in RequestOptions options);
 

@@ -59,7 +59,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        if (await ReadBodyAsync(context, "requestBytes", Door.Config.Limits.RequestBytes) is not { } body)
+        if (await Door.ReadBodyAsync(context, "requestBytes", Door.Config.Limits.RequestBytes) is not { } body)
         {
             return;
         }
@@ -75,10 +75,21 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
             return;
         }
 
-        KvReply? reply = await WriteAsync(context, transaction, options, started);
+        // Taken before it is done: afterwards it could not be refused any more.
+        using AnswerShare share = new(Door.Answers);
+        long begun = Stopwatch.GetTimestamp();
+        if (!await share.TakeAsync(ReadBytesAtMost(transaction), options.TimeoutMs / 2, context.RequestAborted))
+        {
+            await Door.WriteProblemAsync(context, AnswerShare.Full);
+            return;
+        }
+
+        KvReply? reply = await WriteAsync(context, transaction, options.LeftSince(begun), started);
         if (reply is { Result: TransactionResult result })
         {
-            await JsonBody.WriteAsync(context, Json, (transaction, result), static (json, done) => Write(json, done.transaction, done.result));
+            share.Keep(result.HeldBytes, context);
+            await JsonBody.WriteInPartsAsync(
+                context, Json, (transaction, result), static (parts, done) => WriteAsync(parts, done.transaction, done.result));
         }
     }
 
@@ -101,8 +112,15 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
             : throw new JsonShapeException($"A transaction has 1 to {Limits.MaxBatchItems} conditions and operations in all.");
     }
 
-    private static void Write(Utf8JsonWriter json, Transaction transaction, TransactionResult result)
+    private int ReadBytesAtMost(Transaction transaction)
     {
+        int reads = Math.Max(transaction.Then.Count(item => item is ReadOperation), transaction.Otherwise.Count(item => item is ReadOperation));
+        return (int)Math.Min((long)reads * Door.Config.Limits.ValueBytes, Limits.MaxTransactionReadBytes);
+    }
+
+    private static async ValueTask WriteAsync(JsonParts parts, Transaction transaction, TransactionResult result)
+    {
+        Utf8JsonWriter json = parts.Json;
         IReadOnlyList<Operation> operations = result.Succeeded ? transaction.Then : transaction.Otherwise;
         json.WriteBoolean("succeeded", result.Succeeded);
         json.WriteString("revision", result.Revision.ToString());
@@ -116,7 +134,7 @@ internal sealed class TransactionRoute(FrontDoor door) : OperationRoute(door)
                 json.WriteString("code", nameof(ErrorCode.Superseded));
             }
 
-            OperationItems.Write(json, result.Items[i]);
+            await OperationItems.WriteAsync(parts, result.Items[i]);
             json.WriteEndObject();
         }
 
