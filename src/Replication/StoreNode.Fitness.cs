@@ -9,7 +9,8 @@ namespace KvStore.Replication;
 public sealed partial class StoreNode
 {
     private readonly PeerDisks _peerDisks;
-    private int _groupsAreAhead;
+    private readonly SpokenState _groupsAhead = new();
+    private readonly SpokenState _clockOff = new();
 
     internal DiskWatch Disk { get; }
 
@@ -32,7 +33,6 @@ public sealed partial class StoreNode
 
     /// <summary>
     /// Most seconds by which a group here is ahead of the slowest clock of its nodes. Who asks by such a clock is told that his request is old.
-    /// Said once until it is over.
     /// </summary>
     private void WarnOfGroupsAhead()
     {
@@ -42,8 +42,7 @@ public sealed partial class StoreNode
             most = Math.Max(most, replica.Status?.ClockLeadSeconds ?? 0);
         }
 
-        int ahead = most >= WallClocks.MaxLeadSeconds ? 1 : 0;
-        if (Interlocked.Exchange(ref _groupsAreAhead, ahead) == 0 && ahead != 0)
+        if (_groupsAhead.IsToBeSaid(most >= WallClocks.MaxLeadSeconds, ElapsedMs()))
         {
             Report(new NodeEvent(
                 NodeEventKind.GroupsAhead, default, 0, 0,

@@ -493,7 +493,7 @@ public sealed partial class StoreNode : IDisposable
 
         // Half of it to be right again: a clock at the limit would otherwise have its groups go to and fro.
         bool off = Math.Abs(offset) > (ClockIsOff ? WallClocks.MaxOffsetMs / 2 : WallClocks.MaxOffsetMs);
-        if (off && !ClockIsOff)
+        if (_clockOff.IsToBeSaid(off, ElapsedMs()))
         {
             Report(new NodeEvent(NodeEventKind.ClockOff, default, 0, 0, $"this node's clock is {-offset} ms off the others' median; set it"));
         }
