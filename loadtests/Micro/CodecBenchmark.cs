@@ -13,29 +13,28 @@ namespace KvStore.Micro;
 public class CodecBenchmark
 {
     private const int ValueBytes = 256;
-    private const int IdField = 9;
+
+    /// <summary>Sequence, first sent, acknowledged below, algorithm, digest; timeout, hops, epoch.</summary>
+    private const int NumbersBehindClient = 8;
 
     private static readonly KvRequest Put = new()
     {
-        Operation = KvOperation.Put,
-        Key = "key:000000000042"u8.ToArray(),
-        Value = new byte[ValueBytes],
-        ContentType = "application/octet-stream",
-        Id = new RequestId(new UInt128(1, 2), 3_000, 1_700_000_000_000, 2_990, 0),
+        Operation = new Put("key:000000000042"u8, new byte[ValueBytes], "application/json"),
+        Id = new RequestId(new UInt128(1, 2), 3_000, 1_700_000_000_000, 2_990),
         Epoch = 1,
     };
 
     private static readonly KvReply Reply = new()
     {
         Outcome = Outcome.Applied,
-        Revision = 117_691_379_690_700_800,
-        Changed = true,
+        Result = new Written(117_691_379_690_700_800, Created: true),
         Evidence = new Evidence(ReadLevel.Strong, 0, new GroupId(17), 9, 1_000_000, new NodeId(2), ServedRole.Leader, ServedPath.Local),
         Epoch = 1,
     };
 
     private readonly FrameWriter _output = new();
     private readonly byte[] _put = Bytes(output => KvRequestCodec.Encode(output, Put));
+    private readonly byte[] _plainPut = Bytes(output => KvRequestCodec.Encode(output, new KvRequest { Operation = new Put("key:000000000042"u8, new byte[ValueBytes]) }));
     private readonly byte[] _reply = Bytes(output => KvReplyCodec.Encode(output, Reply));
     private byte[] _cut = [];
 
@@ -61,8 +60,12 @@ public class CodecBenchmark
     [Benchmark]
     public KvRequest? DecodePut() => KvRequestCodec.TryDecode(_put, out var request) == DecodeResult.Ok ? request : null;
 
+    /// <summary>A client without ids, a value without a type.</summary>
     [Benchmark]
-    public KvReply? DecodeReply() => KvReplyCodec.TryDecode(_reply, out var reply) == DecodeResult.Ok ? reply : null;
+    public KvRequest? DecodePlainPut() => KvRequestCodec.TryDecode(_plainPut, out var request) == DecodeResult.Ok ? request : null;
+
+    [Benchmark]
+    public KvReply? DecodeReply() => KvReplyCodec.TryDecode(_reply, Put.Operation, out var reply) == DecodeResult.Ok ? reply : null;
 
     [Benchmark]
     public ulong WalkPut() => Walk(_put);
@@ -76,50 +79,38 @@ public class CodecBenchmark
     [Benchmark]
     public ulong RefuseACutPutByThePackage() => WalkByThePackage(_cut);
 
+    // [[code, [key, kind, revision, stored]], [client, sequence, firstSent, ackedBelow, algorithm, digest], timeout, hops, epoch, nil, ack, nil,
+    // requires, nil, nil]: the body is a bin, and what it holds is read in its place.
     private static ulong Walk(byte[] bytes)
     {
         var reader = new MessagePackReader(bytes);
-        if (!reader.TryReadArrayHeader(out int fields) || !reader.TryRead(out ulong sum) || !reader.TryReadBin(int.MaxValue, out var key)
-            || !reader.TryReadBin(int.MaxValue, out var value) || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? type))
+        if (!reader.TryReadArrayHeader(out _) || !reader.TryReadArrayHeader(out _) || !reader.TryRead(out ulong sum)
+            || !reader.TryReadBin(int.MaxValue, out ReadOnlySpan<byte> body))
         {
             return 0;
         }
 
-        for (int field = 4; field < fields; field++)
+        var inner = new MessagePackReader(body);
+        if (!inner.TryReadArrayHeader(out _) || !inner.TryReadBin(int.MaxValue, out ReadOnlySpan<byte> key) || !inner.TryRead(out ulong kind)
+            || !inner.TryRead(out ulong revision) || !inner.TryReadBin(int.MaxValue, out ReadOnlySpan<byte> stored)
+            || !reader.TryReadArrayHeader(out _) || !reader.TryRead(out UInt128 _))
         {
-            int inner = 1;
-            if (field == IdField && (!reader.TryReadArrayHeader(out inner) || !reader.TryRead(out UInt128 _)))
+            return 0;
+        }
+
+        sum += kind + revision + (ulong)(key.ToArray().Length + stored.ToArray().Length);
+        for (int field = 0; field < NumbersBehindClient; field++)
+        {
+            if (!reader.TryRead(out ulong number))
             {
                 return 0;
             }
 
-            if (field == fields - 2)
-            {
-                if (!reader.TryReadArrayHeader(out _))
-                {
-                    return 0;
-                }
-
-                continue;
-            }
-
-            if (field == fields - 1)
-            {
-                return reader.TryReadNil(out _) ? sum + (ulong)(key.ToArray().Length + value.ToArray().Length + type!.Length) : 0;
-            }
-
-            for (int i = field == IdField ? 1 : 0; i < inner; i++)
-            {
-                if (!reader.TryRead(out ulong number))
-                {
-                    return 0;
-                }
-
-                sum += number;
-            }
+            sum += number;
         }
 
-        return sum;
+        return reader.TryReadNil(out _) && reader.TryRead(out ulong ack) && reader.TryReadNil(out _) && reader.TryRead(out ulong requires)
+            && reader.TryReadNil(out _) && !reader.AtEnd && reader.TryReadNil(out _) ? sum + ack + requires : 0;
     }
 
     private static ulong WalkByThePackage(byte[] bytes)
@@ -127,38 +118,28 @@ public class CodecBenchmark
         try
         {
             var reader = new PackageReader(bytes);
-            int fields = reader.ReadArrayHeader();
+            reader.ReadArrayHeader();
+            reader.ReadArrayHeader();
             ulong sum = reader.ReadUInt64();
-            byte[] key = reader.ReadBytes()!.Value.ToArray(), value = reader.ReadBytes()!.Value.ToArray();
-            string? type = reader.ReadString();
-            for (int field = 4; field < fields; field++)
+            var inner = new PackageReader(reader.ReadBytes()!.Value);
+            inner.ReadArrayHeader();
+            byte[] key = inner.ReadBytes()!.Value.ToArray();
+            sum += inner.ReadUInt64() + inner.ReadUInt64();
+            byte[] stored = inner.ReadBytes()!.Value.ToArray();
+            reader.ReadArrayHeader();
+            reader.ReadBytes();
+            for (int field = 0; field < NumbersBehindClient; field++)
             {
-                int inner = 1;
-                if (field == IdField)
-                {
-                    inner = reader.ReadArrayHeader();
-                    reader.ReadBytes();
-                }
-
-                if (field == fields - 2)
-                {
-                    reader.ReadArrayHeader();
-                    continue;
-                }
-
-                if (field == fields - 1)
-                {
-                    reader.ReadNil();
-                    return sum + (ulong)(key.Length + value.Length + type!.Length);
-                }
-
-                for (int i = field == IdField ? 1 : 0; i < inner; i++)
-                {
-                    sum += reader.ReadUInt64();
-                }
+                sum += reader.ReadUInt64();
             }
 
-            return sum;
+            reader.ReadNil();
+            sum += reader.ReadUInt64();
+            reader.ReadNil();
+            sum += reader.ReadUInt64();
+            reader.ReadNil();
+            reader.ReadNil();
+            return sum + (ulong)(key.Length + stored.Length);
         }
         catch (EndOfStreamException)
         {

@@ -74,7 +74,8 @@ public static class StoredValue
 
     /// <summary>Valid, and the one form of what it says: application/octet-stream is never spelled out.</summary>
     public static bool IsCanonical(ReadOnlySpan<byte> stored) =>
-        TrySplit(stored, out ReadOnlySpan<byte> type, out _) && !type.SequenceEqual("application/octet-stream"u8);
+        (stored.Length > 0 && stored[0] == 0)
+        || (TrySplit(stored, out ReadOnlySpan<byte> type, out _) && !type.SequenceEqual("application/octet-stream"u8));
 
     public static bool IsValid(ReadOnlySpan<byte> stored) => TrySplit(stored, out _, out _);
 

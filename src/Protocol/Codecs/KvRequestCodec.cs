@@ -95,6 +95,11 @@ public static class KvRequestCodec
     /// <summary>The first element of a request or reply is an array in the form of today, and a number in that of feature level 1.</summary>
     public static bool IsFlat(ReadOnlySpan<byte> payload)
     {
+        if (payload.Length > 1 && MessagePackCode.IsFixArray(payload[0]) && MessagePackCode.IsFixArray(payload[1]))
+        {
+            return false; // as everything of today begins
+        }
+
         var reader = new MessagePackReader(payload);
         return reader.TryReadArrayHeader(out _) && !reader.AtEnd && !reader.TryReadArrayHeader(out _);
     }

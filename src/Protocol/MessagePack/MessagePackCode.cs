@@ -38,4 +38,7 @@ internal static class MessagePackCode
     public const byte Map16 = 0xDE;
     public const byte Map32 = 0xDF;
     public const byte NegativeFixInt = 0xE0;
+
+    /// <summary>An array of at most 15 elements.</summary>
+    public static bool IsFixArray(byte code) => (code & 0xF0) == FixArray;
 }

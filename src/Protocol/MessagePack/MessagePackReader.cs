@@ -167,12 +167,22 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
     /// <summary>A bin of at most maxBytes; the span points into the input.</summary>
     public bool TryReadBin(int maxBytes, out ReadOnlySpan<byte> value)
     {
-        // Keys, ids and short values: the length is one byte. Whatever does not fit is judged below.
+        // Keys, ids, bodies and most values: the length is one byte or two. Whatever does not fit is judged below.
         var rest = Remaining;
         if (rest.Length >= 2 && rest[0] == MessagePackCode.Bin8 && rest[1] <= rest.Length - 2 && rest[1] <= maxBytes)
         {
             value = rest.Slice(2, rest[1]);
             return Move(2 + rest[1]);
+        }
+
+        if (rest.Length >= 3 && rest[0] == MessagePackCode.Bin16)
+        {
+            int bytes = (rest[1] << 8) | rest[2];
+            if (bytes <= rest.Length - 3 && bytes <= maxBytes)
+            {
+                value = rest.Slice(3, bytes);
+                return Move(3 + bytes);
+            }
         }
 
         value = default;
@@ -353,7 +363,7 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
 
     // Most integers of a message are kinds, counts and small numbers: one byte, tried before anything is worked out.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryReadOneByte(out byte value)
+    internal bool TryReadOneByte(out byte value)
     {
         var bytes = _bytes;
         int position = _position;
@@ -545,6 +555,13 @@ public ref struct MessagePackReader(ReadOnlySpan<byte> bytes)
         }
 
         byte code = rest[0];
+        if ((code & 0xF0) == fix && (code & 0x0F) * bytesPerItem < rest.Length)
+        {
+            count = code & 0x0F;
+            _position++;
+            return true;
+        }
+
         uint length;
         int header = 1;
         if ((code & 0xF0) == fix)

@@ -41,6 +41,12 @@ internal ref struct BodyReader(ReadOnlyMemory<byte> body)
 
     public bool TryRead(out byte value)
     {
+        if (_reader.TryReadOneByte(out value))
+        {
+            _shortest++;
+            return true;
+        }
+
         bool signed = IsSignedNext;
         bool read = _reader.TryRead(out value);
         _shortest += Shortest(value, signed);
@@ -49,6 +55,13 @@ internal ref struct BodyReader(ReadOnlyMemory<byte> body)
 
     public bool TryRead(out ulong value)
     {
+        if (_reader.TryReadOneByte(out byte small))
+        {
+            _shortest++;
+            value = small;
+            return true;
+        }
+
         bool signed = IsSignedNext;
         bool read = _reader.TryRead(out value);
         _shortest += Shortest(value, signed);

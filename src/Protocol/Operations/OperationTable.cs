@@ -41,7 +41,9 @@ public static class OperationTable
     public const ushort BodiesSince = 2;
 
     /// <summary>Ascending by code, without a gap.</summary>
-    public static IReadOnlyList<OperationRow> All { get; } =
+    public static IReadOnlyList<OperationRow> All => Rows;
+
+    private static readonly OperationRow[] Rows =
     [
         Row<Get>(Get.OperationCode, "get", Get.TryRead) with { OfFlat = Get.Of },
         Row<Put>(Put.OperationCode, "put", Put.TryRead) with { OfFlat = Put.Of, Fault = Put.FaultOf },
@@ -54,7 +56,7 @@ public static class OperationTable
     ];
 
     /// <summary>Null when this build knows no operation of this number.</summary>
-    public static OperationRow? Find(byte code) => code >= 1 && code <= All.Count ? All[code - 1] : null;
+    public static OperationRow? Find(byte code) => code >= 1 && code <= Rows.Length ? Rows[code - 1] : null;
 
     /// <summary>Null when the body is not one of this operation.</summary>
     public static Operation? TryRead(byte code, ReadOnlyMemory<byte> body) =>
