@@ -36,7 +36,7 @@ internal static class RequestBody
             return null;
         }
 
-        using CancellationTokenRegistration end = EndWith(ending, request.BodyReader);
+        using CancellationTokenRegistration end = EndWith(request.BodyReader, ending);
         Place? place = request.HttpContext.Features.Get<Place>();
         place?.End();
         try
@@ -72,7 +72,7 @@ internal static class RequestBody
     {
         using BodyRoom.Claim claim = room.Begin();
         PipeReader reader = request.BodyReader;
-        using CancellationTokenRegistration end = EndWith(claim.Ended, reader);
+        using CancellationTokenRegistration end = EndWith(reader, claim.Ended);
         int most = (int)(request.ContentLength ?? limitBytes);
         byte[] body = [];
         int filled = 0;
@@ -109,7 +109,7 @@ internal static class RequestBody
     /// Ends the reading by the reader's own means: a read that a token cancels counts as going on for ever, and the server could not pass over
     /// the rest of the body.
     /// </summary>
-    private static CancellationTokenRegistration EndWith(CancellationToken end, PipeReader reader) =>
+    private static CancellationTokenRegistration EndWith(PipeReader reader, CancellationToken end) =>
         end.UnsafeRegister(static reader => ((PipeReader)reader!).CancelPendingRead(), reader);
 
     private static async ValueTask<ReadResult> ReadAsync(PipeReader reader, CancellationToken ending, CancellationToken aborted)
