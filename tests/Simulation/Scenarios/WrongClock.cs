@@ -68,6 +68,7 @@ public static class WrongClock
     public static void FirstStart(ulong seed)
     {
         var cluster = new SimulatedCluster(new ClusterOptions { Seed = seed, Groups = Groups, VirtualNodes = Groups });
+        cluster.GroupTime.IsWatched = false;
         var ended = new HashSet<NodeId>();
         foreach (SimulatedNode node in cluster.Nodes)
         {
