@@ -127,6 +127,6 @@ mkdir checks
   snippet cluster
   printf 'Assert.Equal("new", there);\n}\n}\n'
 } > checks/Checks.cs
-dotnet test checks -v q -warnaserror > checks.log 2>&1 || { tail -20 checks.log; fail "a test with the package for tests does not pass in an empty project"; }
+dotnet test checks -warnaserror > checks.log 2>&1 || { tail -40 checks.log; fail "a test with the package for tests does not pass in an empty project"; }
 
 echo "PASS: $(ls packages/*.nupkg | wc -l) packages, used from an empty project in $SECONDS s"
