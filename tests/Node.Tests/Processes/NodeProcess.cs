@@ -59,11 +59,12 @@ internal sealed class NodeProcess : IDisposable
         }
     }
 
-    /// <summary>Ctrl-C. The exit code, and how long it took to come.</summary>
+    /// <summary>Ctrl-C, or what else ends a process where these tests run behind a shell's '&amp;'. The exit code, and how long it took to come.</summary>
     public async Task<(int ExitCode, TimeSpan Took)> InterruptAsync()
     {
+        string signal = await IgnoresAsync(2) ? "-TERM" : "-INT";
         long started = Stopwatch.GetTimestamp();
-        using Process kill = Process.Start("kill", ["-INT", $"{_process.Id}"]);
+        using Process kill = Process.Start("kill", [signal, $"{_process.Id}"]);
         await _process.WaitForExitAsync().WaitAsync(Limit);
         return (_process.ExitCode, Stopwatch.GetElapsedTime(started));
     }
@@ -74,6 +75,17 @@ internal sealed class NodeProcess : IDisposable
         using Process kill = Process.Start("kill", [$"-{signal}", $"{_process.Id}"]);
         await _process.WaitForExitAsync().WaitAsync(limit ?? TimeSpan.FromSeconds(20));
         return _process.ExitCode;
+    }
+
+    /// <summary>
+    /// What is started inherits that this signal is ignored. The runtime has handlers of its own in this process; a child gets back what was
+    /// there before them.
+    /// </summary>
+    public static async Task<bool> IgnoresAsync(int signal)
+    {
+        using Process started = Process.Start(new ProcessStartInfo("grep", ["SigIgn:", "/proc/self/status"]) { RedirectStandardOutput = true })!;
+        string line = await started.StandardOutput.ReadToEndAsync();
+        return ((Convert.ToUInt64(line["SigIgn:".Length..].Trim(), 16) >> (signal - 1)) & 1) != 0;
     }
 
     /// <summary>kill -9.</summary>
