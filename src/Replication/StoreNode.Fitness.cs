@@ -29,7 +29,7 @@ public sealed partial class StoreNode
         !Walls.IsOff(peer.Value, (long)WallMs(), ElapsedMs()) && HasWellDisk(peer);
 
     internal bool HasWellDisk(NodeId peer) =>
-        Math.Min(LevelOf(peer), Options.MaxLevel) < DiskReport.Since ? !peer.IsNone : _peerDisks.IsWell(peer, ElapsedMs());
+        Speaks(peer, DiskReport.Since) ? _peerDisks.IsWell(peer, ElapsedMs()) : !peer.IsNone;
 
     /// <summary>
     /// Most seconds by which a group here is ahead of the slowest clock of its nodes. Who asks by such a clock is told that his request is old.

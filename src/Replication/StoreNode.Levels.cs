@@ -55,6 +55,12 @@ public sealed partial class StoreNode
         peer.IsNone || peer.Value > Options.NodeNames.Count ? (ushort)0 : peer == Self ? Options.MaxLevel : _peers.Of(peer);
 
     /// <summary>
+    /// What needs this level is said between the two, in either direction: both know it. Where it is not, nothing can be concluded from silence,
+    /// whichever of the two is older or held at a lower level.
+    /// </summary>
+    internal bool Speaks(NodeId peer, ushort level) => Options.MaxLevel >= level && LevelOf(peer) >= level;
+
+    /// <summary>
     /// Whether something that needs this level may be written into the folder: it is marked, so that a build which does not know the
     /// level refuses it at start. Otherwise the snapshot thread is asked to mark it. Any thread.
     /// </summary>

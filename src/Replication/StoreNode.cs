@@ -369,7 +369,7 @@ public sealed partial class StoreNode : IDisposable
             _peerDisks.Hear(from, disk, ElapsedMs());
         }
 
-        if (head.Room is not null || Math.Min(LevelOf(from), Options.MaxLevel) < RoomReport.Since)
+        if (head.Room is not null || !Speaks(from, RoomReport.Since))
         {
             // A build that cannot say what it lacks is taken to have room, as it always was; so is every node by one that is held at such a level
             // itself, and is not told.

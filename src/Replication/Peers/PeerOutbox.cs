@@ -78,7 +78,7 @@ internal sealed class PeerOutbox(NodeId to)
 
         if (_answers.Count > 0)
         {
-            DiskReport? disk = CanSay(node, DiskReport.Since) ? node.Disk.Report(node.ElapsedMs()) : null;
+            DiskReport? disk = node.Speaks(to, DiskReport.Since) ? node.Disk.Report(node.ElapsedMs()) : null;
             _answers.Level = disk is null ? FeatureLevel.First : DiskReport.Since;
             Send(
                 node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks], disk,
@@ -95,9 +95,7 @@ internal sealed class PeerOutbox(NodeId to)
         FlushAppends(node, wallMs);
     }
 
-    private bool CanSay(StoreNode node, ushort level) => node.Options.MaxLevel >= level && node.LevelOf(to) >= level;
-
-    private RoomReport? RoomToSay(StoreNode node) => CanSay(node, RoomReport.Since) ? node.RoomReport : null;
+    private RoomReport? RoomToSay(StoreNode node) => node.Speaks(to, RoomReport.Since) ? node.RoomReport : null;
 
     /// <summary>Replicas whose appends were dropped since the last call.</summary>
     public List<(GroupId Group, ReplicaId Replica)> Dropped { get; } = [];

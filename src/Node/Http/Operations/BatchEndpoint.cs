@@ -67,7 +67,6 @@ internal sealed class BatchEndpoint(FrontDoor door)
 
     private async ValueTask RunAsync(HttpContext context, Route route)
     {
-        long started = Stopwatch.GetTimestamp();
         Problem? problem = RequestOptions.Read(context.Request, route.Options, "a batch", door.Config, out RequestOptions options)
             ?? (context.Request.HasJsonContentType() ? null : Problem.Unsupported("A batch is JSON: send Content-Type: application/json."))
             ?? (door.Store is null ? door.Starting() : null);
@@ -100,7 +99,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
         }
 
         using AnswerShare share = new(door.Answers);
-        KvReply[] replies = await new Run(this, context, operations, options, share, started).AskAsync();
+        KvReply[] replies = await new Run(this, context, operations, options, share).AskAsync();
         SessionToken session = options.Session ?? SessionToken.Empty(door.Config.ClusterId);
         foreach (KvReply reply in replies.Where(reply => reply is { IsExecuted: true, Evidence: not null }))
         {
@@ -151,15 +150,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
             await OperationItems.WriteAsync(parts, new ItemResult(reply.Code, reply.Outcome, reply.Detail, reply.Result));
             if (reply is { IsExecuted: true, Evidence: { } evidence })
             {
-                json.WriteString("consistency", KvHeaders.NameOf(evidence.Level));
-                if (evidence.Level != ReadLevel.Strong && evidence.AgeMs == Evidence.AgeUnknown)
-                {
-                    json.WriteNull("stalenessMs");
-                }
-                else
-                {
-                    json.WriteNumber("stalenessMs", evidence.Level == ReadLevel.Strong ? 0 : evidence.AgeMs);
-                }
+                EvidenceJson.Write(json, evidence);
             }
 
             json.WriteEndObject();
@@ -173,10 +164,12 @@ internal sealed class BatchEndpoint(FrontDoor door)
     /// before it begins, and keeps what its value has.
     /// </summary>
     private sealed class Run(
-        BatchEndpoint batch, HttpContext context, Operation[] operations, RequestOptions options, AnswerShare share, long started)
+        BatchEndpoint batch, HttpContext context, Operation[] operations, RequestOptions options, AnswerShare share)
     {
         private readonly KvReply[] _replies = new KvReply[operations.Length];
         private readonly Queue<(int Place, Task<KvReply> Reply)> _underWay = new(MaxUnderWay);
+        /// <summary>The deadline is for the work: a body that came slowly has not used it up.</summary>
+        private readonly long _started = Stopwatch.GetTimestamp();
         private readonly int _mostBytes = batch.Door.Config.Limits.ValueBytes;
         private int _getsUnderWay;
         private int? _largestBytes;
@@ -220,7 +213,7 @@ internal sealed class BatchEndpoint(FrontDoor door)
             return _replies;
         }
 
-        private int LeftMs => options.TimeoutMs - (int)Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        private int LeftMs => options.TimeoutMs - (int)Stopwatch.GetElapsedTime(_started).TotalMilliseconds;
 
         /// <summary>As many as fit if they are as large as the largest until now, or as large as can be before the first.</summary>
         private int GetsAtATime => (MaxAnswerBytes - _answerBytes) / Math.Max(1, _largestBytes ?? _mostBytes);

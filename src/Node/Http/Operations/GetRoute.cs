@@ -186,18 +186,6 @@ internal sealed class GetRoute(FrontDoor door) : OperationRoute(door)
         json.WriteString("etag", ETag.Of(reply.Revision));
         json.WriteString("revision", reply.Revision.ToString());
         json.WriteNull("expiresAt");
-        json.WriteString("consistency", KvHeaders.NameOf(reply.Evidence?.Level ?? ReadLevel.Eventual));
-        switch (reply.Evidence)
-        {
-            case { Level: ReadLevel.Strong }:
-                json.WriteNumber("stalenessMs", 0);
-                break;
-            case { AgeMs: not Evidence.AgeUnknown } evidence:
-                json.WriteNumber("stalenessMs", evidence.AgeMs);
-                break;
-            default:
-                json.WriteNull("stalenessMs");
-                break;
-        }
+        EvidenceJson.Write(json, reply.Evidence);
     }
 }
