@@ -7,6 +7,9 @@ using KvStore.Storage;
 using var signals = new StopSignals();
 OwnerOnly.Apply();
 
+// Sockets continue on the thread that saw them ready, without a hop over the pool: read once, before the first socket.
+Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+
 try
 {
     var options = StartOptions.Parse(args);

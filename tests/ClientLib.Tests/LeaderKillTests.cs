@@ -1,8 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
+using KvStore.Node.Tests.Hosting;
 using KvStore.Node.Tests.Processes;
 using Xunit.Abstractions;
 
@@ -20,7 +19,7 @@ public sealed class LeaderKillTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public async Task Leaders_that_are_killed_cost_time_and_no_error()
     {
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         string config = WriteConfig(ports);
         NodeProcess[] nodes = await Task.WhenAll(Names.Select(name => StartAsync(config, name)));
         try
@@ -141,15 +140,5 @@ public sealed class LeaderKillTests(ITestOutputHelper output) : IDisposable
             }),
         }));
         return path;
-    }
-
-    // Chosen by the system and free a moment ago: separate processes cannot tell each other where they are.
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 }

@@ -9,8 +9,14 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace KvStore.Node.Doors;
 
 /// <summary>Where a door listens, and the places it has.</summary>
-internal sealed class DoorEndPoint(IPEndPoint at, Places places) : IPEndPoint(at.Address, at.Port)
+internal sealed class DoorEndPoint(IPEndPoint at, Places places, bool inline) : IPEndPoint(at.Address, at.Port)
 {
+    /// <summary>
+    /// What has come is looked at by the thread that read it, which reads for other connections, too: whoever serves this door only decodes and
+    /// posts, waits for nothing, and goes to the pool now and then (<see cref="Protocol.InlineTurns"/>).
+    /// </summary>
+    public bool IsInline => inline;
+
     public Places Places => places;
 }
 
@@ -58,7 +64,7 @@ internal sealed class DoorListenerFactory(ILoggerFactory logs) : IConnectionList
             _places = at.Places;
             _log = logs.CreateLogger("KvStore.Node");
             _connections = new SocketConnectionContextFactory(
-                new SocketConnectionFactoryOptions { MaxReadBufferSize = HttpLimits.MaxReadBufferBytes },
+                new SocketConnectionFactoryOptions { MaxReadBufferSize = HttpLimits.MaxReadBufferBytes, UnsafePreferInlineScheduling = at.IsInline },
                 logs.CreateLogger<SocketConnectionContextFactory>());
             _socket = new Socket(at.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             try

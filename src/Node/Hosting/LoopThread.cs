@@ -7,7 +7,7 @@ namespace KvStore.Node.Hosting;
 /// </summary>
 internal sealed class LoopThread : IDisposable
 {
-    private readonly AutoResetEvent _wake = new(initialState: false);
+    private readonly Parking _parking = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Func<int> _turn;
     private readonly bool _finishesWork;
@@ -32,17 +32,17 @@ internal sealed class LoopThread : IDisposable
     public void Start() => _thread.Start();
 
     /// <summary>Any thread. A wake-up that comes before the thread sleeps is not lost.</summary>
-    public void Wake() => _wake.Set();
+    public void Wake() => _parking.Wake();
 
     /// <summary>Completes when the thread has ended. Nothing to wait for when it was never started.</summary>
     public Task StopAsync()
     {
         _stopping = true;
-        _wake.Set();
+        _parking.Wake();
         return _thread.ThreadState.HasFlag(ThreadState.Unstarted) ? Task.CompletedTask : _ended.Task;
     }
 
-    public void Dispose() => _wake.Dispose();
+    public void Dispose() => _parking.Dispose();
 
     private void Run()
     {
@@ -58,7 +58,7 @@ internal sealed class LoopThread : IDisposable
 
                 if (sleepMs != 0)
                 {
-                    _wake.WaitOne(sleepMs);
+                    _parking.Sleep(sleepMs);
                 }
             }
         }

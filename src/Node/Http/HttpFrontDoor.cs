@@ -36,13 +36,13 @@ public static class HttpFrontDoor
             kestrel.AddServerHeader = false;
             HttpLimits.Apply(kestrel.Limits, options.Config.Doors);
             // This order is a contract: the addresses the server reports are in it.
-            kestrel.Listen(new DoorEndPoint(options.Http, door.Places), listen =>
+            kestrel.Listen(new DoorEndPoint(options.Http, door.Places, inline: false), listen =>
             {
                 listen.Protocols = HttpProtocols.Http1;
                 listen.Use(DoorListenerFactory.ServeAsync);
                 listen.Use(RestDoor.ServeAsync);
             });
-            kestrel.Listen(new DoorEndPoint(options.Binary, binary.Places), listen =>
+            kestrel.Listen(new DoorEndPoint(options.Binary, binary.Places, inline: true), listen =>
             {
                 listen.Use(DoorListenerFactory.ServeAsync);
                 listen.Run(binary.ServeAsync);

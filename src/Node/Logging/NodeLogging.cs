@@ -1,5 +1,6 @@
 using KvStore.Node.Config;
 using Serilog;
+using Serilog.Configuration;
 using Serilog.Core;
 using Serilog.Events;
 using Serilog.Extensions.Logging;
@@ -10,6 +11,9 @@ namespace KvStore.Node.Logging;
 /// <summary>Serilog on standard output: lines for people, or one JSON object per line. The node is a property of every line.</summary>
 internal static class NodeLogging
 {
+    /// <summary>Lines that a terminal or a pipe has not taken. Full: a line is dropped, for nobody who serves waits for a terminal.</summary>
+    private const int MaxWaitingLines = 10_000;
+
     private const string TextTemplate = "{Timestamp:HH:mm:ss.fff} {Level:u3} {Node} {Message:lj}{NewLine}{Exception}";
 
     public static Logger Create(LogSettings settings)
@@ -21,9 +25,14 @@ internal static class NodeLogging
 
             // It would make an activity and a scope for every request, for lines that are never written: RequestBoundary logs what fails.
             .MinimumLevel.Override("Microsoft.AspNetCore.Hosting.Diagnostics", LevelAlias.Off);
-        return (settings.Format == LogFormat.Json
-            ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
-            : configuration.WriteTo.Console(outputTemplate: TextTemplate)).CreateLogger();
+        return configuration.WriteTo.Async(OnConsole, MaxWaitingLines, blockWhenFull: false).CreateLogger();
+
+        void OnConsole(LoggerSinkConfiguration to)
+        {
+            _ = settings.Format == LogFormat.Json
+                ? to.Console(new JsonFormatter(renderMessage: true))
+                : to.Console(outputTemplate: TextTemplate);
+        }
     }
 
     /// <summary>The log of one node: several nodes in one process share the console and nothing else.</summary>

@@ -29,6 +29,8 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
     private readonly NetworkStream _stream;
     private readonly int _frameTimeoutMs;
     private byte[] _scratch = [];
+    private InlineTurns _receiving;
+    private InlineTurns _sending;
 
     public PeerConnection(Socket socket, int frameTimeoutMs = FrameTimeoutMs)
     {
@@ -58,7 +60,14 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
     {
         while (!bytes.IsEmpty)
         {
-            bytes = bytes[await _socket.SendAsync(bytes, SocketFlags.None, cancellation).ConfigureAwait(false)..];
+            int sent = await _socket.SendAsync(bytes, SocketFlags.None, cancellation).ConfigureAwait(false);
+            bytes = bytes[sent..];
+            _sending.Count(sent);
+        }
+
+        if (_sending.TakeEnd())
+        {
+            await Task.Yield();
         }
     }
 
@@ -74,6 +83,11 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
         var isUnfinished = false;
         while (true)
         {
+            if (_receiving.TakeEnd())
+            {
+                await Task.Yield();
+            }
+
             var read = await ReadInTimeAsync(late, cancellation).ConfigureAwait(false);
             var rest = read.Buffer;
             while (true)
@@ -95,6 +109,7 @@ internal sealed class PeerConnection : IDuplexPipe, IDisposable
                     isUnfinished = false;
                 }
 
+                _receiving.Count(frame.Payload.Length);
                 if (!handle(frame.Header, InOnePiece(frame.Payload)))
                 {
                     Input.AdvanceTo(rest.Start);

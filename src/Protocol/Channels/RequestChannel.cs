@@ -16,6 +16,7 @@ public sealed class RequestChannel : IAsyncDisposable
     private readonly ITimer _deadlines;
     private readonly ITimer? _pings;
     private readonly Task _loops;
+    private InlineTurns _turns;
 
     // Set when whoever ended the channel has done with the transport: it may be closed from then on, and not before.
     private readonly TaskCompletionSource _handsOff = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -343,6 +344,11 @@ public sealed class RequestChannel : IAsyncDisposable
         {
             while (true)
             {
+                if (_turns.TakeEnd())
+                {
+                    await Task.Yield();
+                }
+
                 var result = await input.ReadAsync().ConfigureAwait(false);
                 var buffer = result.Buffer;
                 if (_pings is not null && !buffer.IsEmpty)
@@ -445,6 +451,7 @@ public sealed class RequestChannel : IAsyncDisposable
                     return new ConnectionEnd(ConnectionEndReason.MalformedFrame, error);
             }
 
+            _turns.Count(frame.Payload.Length);
             if (!OnFrame(frame, ref scratch))
             {
                 return new ConnectionEnd(ConnectionEndReason.ProtocolViolation)

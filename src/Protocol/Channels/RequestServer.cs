@@ -25,6 +25,7 @@ public sealed class RequestServer
     private readonly Action? _pinged;
     private readonly Signal _room = new();
     private readonly Func<bool> _mustNotRead;
+    private InlineTurns _turns;
 
     // Guards everything below, and what the outbound half has collected.
     private readonly Lock _gate = new();
@@ -245,6 +246,11 @@ public sealed class RequestServer
                 }
             }
 
+            if (_turns.TakeEnd())
+            {
+                await Task.Yield();
+            }
+
             _incoming.StartClock();
             var result = await input.ReadAsync().ConfigureAwait(false);
             var buffer = result.Buffer;
@@ -302,6 +308,7 @@ public sealed class RequestServer
                     return new ConnectionEnd(ConnectionEndReason.MalformedFrame, error);
             }
 
+            _turns.Count(frame.Payload.Length);
             if (OnFrame(frame, ref scratch) is { } violation)
             {
                 return new ConnectionEnd(ConnectionEndReason.ProtocolViolation) { Violation = violation };

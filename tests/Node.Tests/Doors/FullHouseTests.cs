@@ -17,7 +17,7 @@ public sealed class FullHouseTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kvstore-").FullName;
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(10) };
-    private readonly int[] _ports = SeparateNodes.FreePorts(9);
+    private readonly int[] _ports = FreePorts.Take(9);
     private readonly Dictionary<string, NodeProcess> _nodes = [];
     private readonly List<Socket> _idle = [];
 

@@ -114,7 +114,7 @@ public class BadStartTests
     [Fact]
     public async Task The_directory_of_another_node_is_refused()
     {
-        using var cluster = new TestCluster(nodes: 2, port: FreePorts());
+        using var cluster = new TestCluster(nodes: 2, port: PortsOf());
         await (await StartedAsync(cluster)).DisposeAsync();
         Directory.Move(Path.Combine(cluster.Data, "n1"), Path.Combine(cluster.Data, "n2"));
         await RefusedAsync(cluster, ["--node", "n2"], "belongs to node n1", "a data directory of its own");
@@ -264,17 +264,15 @@ public class BadStartTests
         return node;
     }
 
-    // Ports that were free a moment ago: --node refuses port 0.
-    private static Func<int, int> FreePorts()
+    // --node refuses port 0.
+    private static Func<int, int> PortsOf()
     {
         var ports = new Dictionary<int, int>();
         return place =>
         {
             if (!ports.TryGetValue(place, out var port))
             {
-                using var listener = new TcpListener(IPAddress.Loopback, 0);
-                listener.Start();
-                ports[place] = port = ((IPEndPoint)listener.LocalEndpoint).Port;
+                ports[place] = port = FreePorts.Take();
             }
 
             return port;

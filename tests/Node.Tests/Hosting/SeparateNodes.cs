@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using KvStore.Node.Config;
 using KvStore.Node.Hosting;
 using KvStore.Protocol;
@@ -18,7 +16,7 @@ internal sealed class SeparateNodes : IAsyncDisposable
 
     public SeparateNodes(ClusterSecret? secret = null)
     {
-        int[] ports = FreePorts(12);
+        int[] ports = FreePorts.Take(12);
         _folder = new TestCluster(nodes: 3, port: place => ports[place - 3]);
         Config = Configuration.Load(_folder.File, new System.Collections.Hashtable(), []).Cluster;
         Config = Config with { Security = Config.Security with { ClusterSecret = secret } };
@@ -96,14 +94,5 @@ internal sealed class SeparateNodes : IAsyncDisposable
         Http.Dispose();
         Logs.Dispose();
         _folder.Dispose();
-    }
-
-    public static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 }

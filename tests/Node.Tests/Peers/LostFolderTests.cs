@@ -19,7 +19,7 @@ public sealed class LostFolderTests
         Directory.Delete(nodes.FolderOf("n2"), recursive: true);
 
         // The others reach it; what it dials itself is nobody's port.
-        int[] nobody = SeparateNodes.FreePorts(3);
+        int[] nobody = FreePorts.Take(3);
         var n2 = await nodes.StartAsync(
             "n2", seen: node => node.Id == "n2" ? node : node with { Peer = node.Peer with { Port = nobody[node.Id[1] - '1'] } });
         Assert.Equal(2, await n2.Failed.WaitAsync(NodeProgram.Patience));

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
+using KvStore.Node.Tests.Hosting;
 using Xunit.Abstractions;
 
 namespace KvStore.Node.Tests.Processes;
@@ -32,7 +32,7 @@ public sealed class FullDiskTests(ITestOutputHelper output) : IDisposable
             return;
         }
 
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[3 * i]}"))];
         string config = WriteConfig(ports);
         await StartAllAsync(config);
@@ -159,15 +159,6 @@ public sealed class FullDiskTests(ITestOutputHelper output) : IDisposable
             }),
         }));
         return path;
-    }
-
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 
     private int Run(string program, params string[] arguments)

@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
 using System.Net.Http.Json;
-using System.Net.Sockets;
+using System.Net;
 using System.Text.Json;
+using KvStore.Node.Tests.Hosting;
 
 namespace KvStore.Node.Tests.Processes;
 
@@ -21,7 +21,7 @@ internal sealed class MixedCluster : IAsyncDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kvstore-").FullName;
     private readonly string _config;
-    private readonly int[] _ports = FreePorts(9);
+    private readonly int[] _ports = FreePorts.Take(9);
     private readonly Dictionary<string, Process> _processes = [];
     private readonly Dictionary<string, List<string>> _lines = Names.ToDictionary(name => name, _ => new List<string>());
     private readonly Action<string> _say;
@@ -212,16 +212,6 @@ internal sealed class MixedCluster : IAsyncDisposable
                 _lines[node].Add(line);
             }
         }
-    }
-
-    // Chosen by the system and free a moment ago: separate processes cannot tell each other where they are.
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 }
 

@@ -1,11 +1,12 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
-using System.Text;
+using System.Net;
 using System.Text.Json;
+using System.Text;
 using KvStore.Client;
 using KvStore.Node.Tests.Consistency;
+using KvStore.Node.Tests.Hosting;
 using KvStore.Node.Tests.Http;
 using KvStore.Protocol;
 
@@ -106,7 +107,7 @@ public sealed class RealNodesTests : IDisposable
     [Fact]
     public async Task A_node_without_a_majority_answers_eventual_reads_and_refuses_strong_ones()
     {
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         string config = WriteConfig(i => ports[i]);
         Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
         NodeProcess[] nodes = await Task.WhenAll(Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name)));
@@ -157,7 +158,7 @@ public sealed class RealNodesTests : IDisposable
     [Fact]
     public async Task A_follower_that_missed_more_than_the_log_keeps_comes_back_by_snapshot_and_is_equal()
     {
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         string config = WriteConfig(i => ports[i], groups: 1);
         Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
         var starting = Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name));
@@ -204,7 +205,7 @@ public sealed class RealNodesTests : IDisposable
     [Fact]
     public async Task Every_level_makes_sense_before_during_and_after_the_leader_is_killed()
     {
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         string config = WriteConfig(i => ports[i]);
         Uri[] urls = [.. Names.Select((_, i) => new Uri($"http://127.0.0.1:{ports[i * 3]}"))];
         NodeProcess[] nodes = await Task.WhenAll(Names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name)));
@@ -395,15 +396,5 @@ public sealed class RealNodesTests : IDisposable
             }),
         }));
         return path;
-    }
-
-    // Chosen by the system and free a moment ago: separate processes cannot tell each other where they are.
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 }

@@ -1,9 +1,9 @@
-using System.Net;
 using System.Net.Http.Json;
-using System.Net.Sockets;
+using System.Net;
 using System.Text.Json;
 using KvStore.Client;
 using KvStore.Golden;
+using KvStore.Node.Tests.Hosting;
 using KvStore.Protocol;
 
 namespace KvStore.Node.Tests.Processes;
@@ -22,7 +22,7 @@ public sealed class RecordedFoldersTests : IDisposable
     public async Task The_folder_of_a_node_that_was_stopped()
     {
         RecordedBuild.Unpack("one-node.tar.br", Data);
-        int[] ports = FreePorts(3);
+        int[] ports = FreePorts.Take(3);
         string config = WriteConfig("golden-one", ["n1"], ports);
         Uri url = new($"http://127.0.0.1:{ports[0]}");
         using (NodeProcess node = await NodeProcess.StartAsync(config, Data, Serving, "--node", "n1"))
@@ -47,7 +47,7 @@ public sealed class RecordedFoldersTests : IDisposable
     {
         RecordedBuild.Unpack("three-nodes.tar.br", Data);
         string[] names = ["n1", "n2", "n3"];
-        int[] ports = FreePorts(9);
+        int[] ports = FreePorts.Take(9);
         string config = WriteConfig("golden-three", names, ports);
         NodeProcess[] nodes = await Task.WhenAll(names.Select(name => NodeProcess.StartAsync(config, Data, Serving, "--node", name)));
         try
@@ -121,15 +121,5 @@ public sealed class RecordedFoldersTests : IDisposable
             }),
         }));
         return path;
-    }
-
-    // Chosen by the system and free a moment ago: separate processes cannot tell each other where they are.
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        Array.ForEach(listeners, listener => listener.Start());
-        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
-        Array.ForEach(listeners, listener => listener.Dispose());
-        return ports;
     }
 }
