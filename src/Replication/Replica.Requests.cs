@@ -165,10 +165,14 @@ internal sealed partial class Replica
         }
     }
 
-    /// <summary>Everything that came in this turn becomes one entry, and one question for a read proof.</summary>
-    public void FlushRequests()
+    /// <summary>
+    /// Everything that came since the last time becomes one entry, and one question for a read proof. True: there are writes that a leader keeps
+    /// for the next time.
+    /// </summary>
+    public bool FlushRequests(bool mayPropose)
     {
-        if (_batchItems.Count > 0)
+        bool keeps = _batchItems.Count > 0 && !mayPropose && IsLeader;
+        if (_batchItems.Count > 0 && !keeps)
         {
             ProposeBatch();
         }
@@ -177,6 +181,8 @@ internal sealed partial class Replica
         {
             AskForProof();
         }
+
+        return keeps;
     }
 
     public override void Expire(long nowMs)

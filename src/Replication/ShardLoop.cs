@@ -36,6 +36,14 @@ public sealed class ShardLoop
     private int _unmetReads;
     private long _rewriteBytesLeft;
 
+    // The last turn that proposed: its write until that is durable, and when it was.
+    private TurnWrite? _proposal;
+    private bool _hasProposed;
+    private long _proposedMs;
+
+    // Leaders that have writes to propose and wait for that.
+    private readonly List<Replica> _holding = [];
+
     // What the log has taken and not made durable, oldest first, with the moment on the clock below.
     private readonly Queue<(TurnWrite Write, long AtMs)> _submitted = new();
 
@@ -98,11 +106,7 @@ public sealed class ShardLoop
         _watchedMs += Math.Clamp(NowMs - before, 0, MaxTicksPerTurn * Node.Options.TickMs);
         DrainInbox();
         RunTimers();
-        foreach (Replica replica in _dirty)
-        {
-            replica.FlushRequests();
-        }
-
+        FlushRequests();
         StartRounds();
         TakeReadies();
         _ = TrySubmitWrite();
@@ -168,6 +172,7 @@ public sealed class ShardLoop
         _groups[leaving.Group.Value] = remote;
         _replicas.Remove(leaving);
         _dirty.Remove(leaving);
+        _holding.Remove(leaving);
 
         // It stays marked, so that no late completion puts it into the list again.
         leaving.IsDirty = true;
@@ -375,6 +380,38 @@ public sealed class ShardLoop
 
     internal TurnWrite CurrentWrite() => _write ??= _spareWrites.TryPop(out TurnWrite? spare) ? spare : new TurnWrite(this);
 
+    /// <summary>
+    /// While the disk has not finished what was proposed last, writes are gathered: entries grow with the load, and a loop that has nothing on
+    /// its way to the disk waits for nothing. Nor does it wait for a disk that is slow, since a majority may do without it.
+    /// </summary>
+    private void FlushRequests()
+    {
+        bool mayPropose = (_proposal is null && !_hasProposed) || NowMs - _proposedMs >= MaxGatherMs;
+        for (int i = _holding.Count - 1; i >= 0; i--)
+        {
+            if (mayPropose || !_holding[i].IsLeader)
+            {
+                MarkDirty(_holding[i]);
+                _holding.RemoveAt(i);
+            }
+        }
+
+        long proposals = _counters.Proposals;
+        foreach (Replica replica in _dirty)
+        {
+            if (replica.FlushRequests(mayPropose) && !_holding.Contains(replica))
+            {
+                _holding.Add(replica);
+            }
+        }
+
+        if (_counters.Proposals != proposals)
+        {
+            _hasProposed = true;
+            _proposedMs = NowMs;
+        }
+    }
+
     private void DrainInbox()
     {
         _taken ??= _inbox.TakeAll();
@@ -492,6 +529,7 @@ public sealed class ShardLoop
         (TurnWrite oldest, long atMs) = _submitted.Dequeue();
         Invariant.Check(ReferenceEquals(oldest, write), "the log finishes a loop's writes in their order");
         _oldestWriteMs = Math.Max(_oldestWriteMs, _watchedMs - atMs);
+        _proposal = ReferenceEquals(_proposal, write) ? null : _proposal;
         foreach (TurnWrite.Part part in write.Parts)
         {
             part.Replica.OnDurable(write.Submission, part);
@@ -689,6 +727,12 @@ public sealed class ShardLoop
             _turn.Add((replica, ready));
         }
 
+        if (_hasProposed)
+        {
+            _proposal = _write;
+            _hasProposed = false;
+        }
+
         _dirty.Clear();
     }
 
@@ -768,6 +812,9 @@ public sealed class ShardLoop
     private const int MaxItemsPerTurn = 1024;
 
     private const int MaxTicksPerTurn = 2;
+
+    /// <summary>For so long at most writes wait for the disk to finish earlier ones before they are proposed; looked at once a tick, too.</summary>
+    internal const int MaxGatherMs = 20;
 
     /// <summary>Writes kept for reuse; more are on their way only while the disk stands still.</summary>
     private const int MaxSpareWrites = 16;
