@@ -1,3 +1,4 @@
+using KvStore.Protocol;
 using KvStore.Replication;
 using KvStore.Storage;
 
@@ -60,7 +61,19 @@ internal sealed class NodeThreads : IDisposable
         _snapshots.Dispose();
     }
 
-    private static int WorkerTurn(ShardLoop loop) => loop.RunOnce() ? 0 : Math.Max(1, loop.NextDueMs);
+    // What a turn has to send, to clients and to peers, goes out at its end, by this thread.
+    private static int WorkerTurn(ShardLoop loop)
+    {
+        bool isTurn = SendTurn.TryBegin();
+        try
+        {
+            return loop.RunOnce() ? 0 : Math.Max(1, loop.NextDueMs);
+        }
+        finally
+        {
+            SendTurn.End(isTurn);
+        }
+    }
 
     private static int LogTurn(WriteAheadLog log)
     {

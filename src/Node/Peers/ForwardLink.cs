@@ -153,7 +153,7 @@ internal sealed class ForwardLink(NodeConfig peer, ClientHello hello, ClusterSec
             var answer = await Handshake.DialAsync(connection, hello, secret, timeout.Token).ConfigureAwait(false);
             if (answer.Ack?.NodeName == peer.Id)
             {
-                channel = RequestChannel.Start(connection, new RequestChannelOptions { PeerLevel = answer.Ack.Level });
+                channel = RequestChannel.Start(connection, new RequestChannelOptions { PeerLevel = answer.Ack.Level, CallersContinueHere = true });
             }
         }
         catch (Exception e) when (e is SocketException or IOException or PeerProtocolException or OperationCanceledException)

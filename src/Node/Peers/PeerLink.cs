@@ -26,13 +26,14 @@ internal sealed class PeerLink
 
     private readonly PeerLane _control = new(ControlLaneBytes);
     private readonly PeerLane _append = new(AppendLaneBytes);
-    private readonly AsyncSignal _signal = new();
     private readonly PeerHello _hello;
     private readonly NodeAddress _address;
     private readonly int _heartbeatMs;
     private readonly PeerMeter _meter;
     private readonly ILogger _log;
-    private volatile bool _connected;
+
+    // Of the connection in use; null: there is none.
+    private volatile Signal? _sender;
 
     // What the last log line about this peer said: only a change is worth another.
     private string _loggedState = string.Empty;
@@ -66,7 +67,7 @@ internal sealed class PeerLink
 
     public bool TrySend(Lane lane, ReadOnlyMemory<byte> payload, ushort level)
     {
-        if (!_connected)
+        if (_sender is not { } sender)
         {
             return false;
         }
@@ -77,7 +78,7 @@ internal sealed class PeerLink
             return false;
         }
 
-        _signal.Set();
+        SendTurn.Wake(sender);
         return true;
     }
 
@@ -243,12 +244,14 @@ internal sealed class PeerLink
         using var closed = CancellationTokenSource.CreateLinkedTokenSource(stop);
         _control.Begin(level);
         _append.Begin(level);
-        _connected = true;
+        var sender = new Signal();
+        using var ended = closed.Token.UnsafeRegister(static state => ((Signal)state!).End(), sender);
+        _sender = sender;
         var watch = WatchAsync(connection, closed);
         var reason = "closed by the other side";
         try
         {
-            await SendQueuedAsync(connection, closed.Token).ConfigureAwait(false);
+            await SendQueuedAsync(connection, sender, closed.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (IsConnectionEnd(e))
         {
@@ -256,7 +259,7 @@ internal sealed class PeerLink
         }
         finally
         {
-            _connected = false;
+            _sender = null;
             await closed.CancelAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
         }
@@ -265,7 +268,7 @@ internal sealed class PeerLink
         Log("disconnected", () => NodeLog.PeerDisconnected(_log, _hello.ExpectedPeer, $"{_address}", reason));
     }
 
-    private async Task SendQueuedAsync(PeerConnection connection, CancellationToken closed)
+    private async Task SendQueuedAsync(PeerConnection connection, Signal sender, CancellationToken closed)
     {
         var frames = new FrameWriter();
         ulong sequence = 0;
@@ -289,7 +292,8 @@ internal sealed class PeerLink
 
             if (payloads == 0)
             {
-                await _signal.WaitAsync(closed).ConfigureAwait(false);
+                await sender.WaitAsync().ConfigureAwait(false);
+                closed.ThrowIfCancellationRequested();
                 continue;
             }
 

@@ -27,7 +27,7 @@ internal sealed class OutboundFrames
     /// <summary>Under the lock: the buffer to encode into; call <see cref="Wake"/> afterwards.</summary>
     public FrameWriter Collecting => _collecting;
 
-    public void Wake() => _wake.Set();
+    public void Wake() => SendTurn.Wake(_wake);
 
     /// <summary>Writes until <see cref="End"/> or until the transport ends. What is collected before End is still written.</summary>
     /// <param name="handingOver">Called under the lock, just before the first byte of what was collected goes to the transport.</param>

@@ -356,7 +356,17 @@ public sealed class RequestChannel : IAsyncDisposable
                     OnHeard();
                 }
 
-                var problem = OnBytes(ref buffer, ref scratch);
+                ConnectionEnd? problem;
+                bool isTurn = SendTurn.TryBegin();
+                try
+                {
+                    problem = OnBytes(ref buffer, ref scratch);
+                }
+                finally
+                {
+                    SendTurn.End(isTurn);
+                }
+
                 bool rest = !buffer.IsEmpty;
                 input.AdvanceTo(buffer.Start, buffer.End);
                 if (problem is not null)
@@ -532,7 +542,7 @@ public sealed class RequestChannel : IAsyncDisposable
             }
         }
 
-        pending?.TryComplete(new RequestResult(RequestEnd.Replied, reply));
+        pending?.TryComplete(new RequestResult(RequestEnd.Replied, reply), _options.CallersContinueHere);
         stream?.TryEnd(new RequestResult(RequestEnd.Replied, reply));
         return true;
     }
@@ -732,11 +742,12 @@ public sealed class RequestChannel : IAsyncDisposable
             }
         }
 
-        public void TryComplete(RequestResult result)
+        public void TryComplete(RequestResult result, bool here = false)
         {
             if (Interlocked.Exchange(ref _completed, 1) == 0)
             {
                 _cancellation.Unregister();
+                _core.RunContinuationsAsynchronously = !here;
                 _core.SetResult(result);
             }
         }

@@ -34,6 +34,11 @@ public sealed record RequestChannelOptions
     /// <summary>The time for that sign. Without one the connection is closed as Unresponsive.</summary>
     public int PongWithinMs { get; init; } = 1500;
 
+    /// <summary>
+    /// Who awaits a reply goes on, on the thread that has read it, before the next one is read: for callers that pass it on and wait for nothing.
+    /// </summary>
+    public bool CallersContinueHere { get; init; }
+
     /// <summary>How often deadlines are looked at.</summary>
     public int DeadlineResolutionMs { get; init; } = 20;
 

@@ -255,7 +255,18 @@ public sealed class RequestServer
             var result = await input.ReadAsync().ConfigureAwait(false);
             var buffer = result.Buffer;
             long received = buffer.Length;
-            var problem = OnBytes(ref buffer, ref scratch, out bool full);
+            ConnectionEnd? problem;
+            bool full;
+            bool isTurn = SendTurn.TryBegin();
+            try
+            {
+                problem = OnBytes(ref buffer, ref scratch, out full);
+            }
+            finally
+            {
+                SendTurn.End(isTurn);
+            }
+
             bool rest = !buffer.IsEmpty;
             _incoming.Look(buffer, lookedAt: !full, isNew: buffer.Length < received);
 

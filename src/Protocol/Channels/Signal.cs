@@ -3,8 +3,8 @@ using System.Threading.Tasks.Sources;
 namespace KvStore.Protocol;
 
 /// <summary>
-/// Wakes one waiting loop; any number of Set before it looks count as one. The waiter continues on the pool, never on the
-/// thread that sets. After End a waiter is told to stop, once what was set before has been seen. Waiting allocates nothing: there is one
+/// Wakes one waiting loop; any number of Set before it looks count as one. The waiter continues on the pool, and on the
+/// thread that sets only where that is asked for. After End a waiter is told to stop, once what was set before has been seen. Waiting allocates nothing: there is one
 /// waiter, and it waits again only when it was woken.
 /// </summary>
 internal sealed class Signal : IValueTaskSource<bool>
@@ -15,7 +15,8 @@ internal sealed class Signal : IValueTaskSource<bool>
     private bool _isEnded;
     private bool _isAwaited;
 
-    public void Set()
+    /// <param name="here">What the waiter does until it waits again, it does before this returns.</param>
+    public void Set(bool here = false)
     {
         lock (_gate)
         {
@@ -26,6 +27,7 @@ internal sealed class Signal : IValueTaskSource<bool>
             }
 
             _isAwaited = false;
+            _core.RunContinuationsAsynchronously = !here;
         }
 
         _core.SetResult(true);
@@ -42,6 +44,7 @@ internal sealed class Signal : IValueTaskSource<bool>
             }
 
             _isAwaited = false;
+            _core.RunContinuationsAsynchronously = true;
         }
 
         _core.SetResult(false);
