@@ -45,6 +45,8 @@ public sealed class PlacementDriver
 
     public RoutingTable Current => _tables[^1];
 
+    public RoutingTable TableOf(ulong epoch) => _tables[(int)epoch - 1];
+
     /// <summary>No course is under way, and every node holds exactly the replicas that the table gives it.</summary>
     public bool IsSettled => _courses.Count == 0 && _cluster.Nodes.All(node => node.Store is { } store && HoldsItsPlaces(node.Id, store));
 

@@ -229,6 +229,9 @@ public sealed class SimulatedCluster
     public bool RunUntilReady(long limitMicros = 20_000_000) =>
         Scheduler.RunUntil(() => _nodes.All(n => n.Store is { IsReady: true }) && LeaderCount() == _options.Groups, limitMicros);
 
+    /// <summary>Who was elected; none when nobody was.</summary>
+    public NodeId LeaderOf(GroupId group, ulong term) => _leaders.GetValueOrDefault((group, term));
+
     /// <summary>Groups that have a leader now (among running nodes).</summary>
     public int LeaderCount() => _nodes
         .Where(n => n.Store is not null)
@@ -271,6 +274,7 @@ public sealed class SimulatedCluster
             ClusterId = ClusterId,
             Self = id,
             NodeNames = names,
+            Addresses = [.. names.Select((name, n) => new AdvertisedNode(new NodeId((uint)n + 1), name, $"{name}:80", $"{name}:81", ""))],
             Routing = Placement.TableAtStart(_nodes[id.Value - 1]),
             Directory = $"/data/{names[id.Value - 1]}",
             Incarnation = life,

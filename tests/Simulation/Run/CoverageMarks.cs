@@ -39,9 +39,7 @@ public sealed class CoverageMarks
     private const string DiskFault = "disk-fault";
     private const string PinnedGroupRewritten = "pinned-group-rewritten";
 
-    // By number; what a node answers without its groups is not for them.
-    private static readonly string?[] Operations =
-        [null, .. OperationTable.All.Select(row => row.IsRead || row.IsWrite ? OperationExecuted(row.Name) : null)];
+    private static readonly string[] Operations = [.. OperationTable.All.Select(row => OperationExecuted(row.Name))];
 
     /// <summary>What a hunt of any size worth the name must reach.</summary>
     public static readonly IReadOnlyList<string> Expected =
@@ -54,18 +52,18 @@ public sealed class CoverageMarks
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
         CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, TransactionAnsweredLate,
         nameof(NodeEventKind.DiskSick), nameof(NodeEventKind.DiskShort), nameof(NodeEventKind.GroupsAhead), AskedThroughAThirdNode,
-        ForwardedWithoutMajority, DamageRefused, OneWayForGood, HungForGood, .. Operations.OfType<string>(),
+        ForwardedWithoutMajority, DamageRefused, OneWayForGood, HungForGood, .. Operations,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
 
     public IReadOnlyDictionary<string, long> Counts => _counts;
 
-    /// <summary>Every operation of a group has such a mark: one that no client sends is never reached, by name.</summary>
+    /// <summary>Every operation has such a mark: one that no client sends is never reached, by name.</summary>
     public static string OperationExecuted(string name) => $"operation-{name}-executed";
 
     /// <summary>A client was told that this succeeded.</summary>
-    public void Executed(Protocol.Operation operation) => Hit(Operations[operation.Code]!);
+    public void Executed(Protocol.Operation operation) => Hit(Operations[operation.Code - 1]);
 
     public void Hit(string mark, long times = 1)
     {

@@ -47,11 +47,12 @@ public static class SimulationRun
         var levels = new LevelClients(cluster);
         var appends = new AppendWriters(cluster, seed);
         var transfers = new TransferWriters(cluster, seed);
+        var routing = new RoutingReaders(cluster, seed);
         string? violation = null;
         string? detail = null;
         try
         {
-            Run(cluster, nemesis, clients, levels, appends, transfers, capped, random);
+            Run(cluster, nemesis, clients, levels, appends, transfers, routing, capped, random);
             if (plan.MovedReplicas == 0 && random.Chance(0.5))
             {
                 new OneLeftBehind(cluster, random).Run();
@@ -109,7 +110,7 @@ public static class SimulationRun
 
     private static void Run(
         SimulatedCluster cluster, Nemesis nemesis, HistoryClients clients, LevelClients levels, AppendWriters appends, TransferWriters transfers,
-        CappedNodes capped, SimulatedRandom random)
+        RoutingReaders routing, CappedNodes capped, SimulatedRandom random)
     {
         cluster.StartAll();
         Require(cluster.RunUntilReady(), "liveness", "the cluster did not elect its first leaders");
@@ -117,6 +118,7 @@ public static class SimulationRun
         levels.Start();
         appends.Start();
         transfers.Start();
+        routing.Start();
         nemesis.Start();
         capped.Start(nemesis);
         cluster.Placement.Start();
@@ -132,6 +134,7 @@ public static class SimulationRun
         levels.Stop();
         appends.Stop();
         transfers.Stop();
+        routing.Stop();
         Require(
             cluster.Scheduler.RunUntil(() => clients.AllIdle && levels.AllIdle && appends.AllIdle && transfers.AllIdle, LivenessMicros), "liveness",
             "operations were still open a minute after all faults healed");
@@ -139,6 +142,7 @@ public static class SimulationRun
             cluster.Scheduler.RunUntil(() => cluster.Placement.IsSettled, LivenessMicros), "liveness", $"replicas were still moving a minute after all faults healed: {cluster.Placement.Pending}");
         Require(cluster.RunUntilReady(LivenessMicros), "liveness", "groups had no leader a minute after all faults healed");
         Require(cluster.Scheduler.RunUntil(() => Converged(cluster), LivenessMicros), "liveness", "replicas did not converge within a minute");
+        Require(cluster.Scheduler.RunUntil(routing.AllAgree, LivenessMicros), "liveness", "nodes did not say the same of the cluster within a minute");
         for (uint group = 1; group <= groups; group++)
         {
             cluster.CompareReplicas(new GroupId(group));
