@@ -25,14 +25,14 @@ internal readonly record struct ExecutedOutcome(
     public CommandResult ToResult(WriteOperation operation, bool duplicate, Execution on) =>
         new(Code, Outcome, RuleTable.Of(operation).ResultOf(operation, this, on), duplicate, Detail);
 
-    public ItemResult ToItem(KeyWrite operation, Execution on) => new(Code, Outcome, Detail, RuleTable.Of(operation).ResultOf(operation, this, on));
+    public ItemResult ToItem(KeyWrite operation, Execution on) => ToItem(RuleTable.Of(operation).ResultOf(operation, this, on));
 
-    public ItemResult ToItem(Result result) => new(Code, Outcome, Detail, result);
+    public ItemResult ToItem(Result? result) => new(Code, Outcome, Detail, result) { IsHeldBack = HeldBack };
 
     private string? Detail => Code switch
     {
         ErrorCode.None => null,
-        _ when HeldBack => ItemResult.HeldBackDetail,
+        _ when HeldBack => "not done because another item failed",
         _ when Items is { } items && Array.FindIndex(items, item => !item.HeldBack && item.Code != ErrorCode.None) is >= 0 and var failed =>
             $"nothing was written because item {failed} failed: {items[failed].Detail}",
         ErrorCode.ConditionFailed => "the condition does not hold for the key's current revision",

@@ -107,7 +107,7 @@ internal static class SampleBodies
             (5, FlatRequest(Within(5, 5), ListOf(FlatRequest(Within(2, 4), NoElement), Limits.MaxBatchItems, least: 1)))));
 
     private static readonly BodyRule Reply = ByFirstElement(
-        array: Fields(Item(AnyResult), OrNil(Evidence), U32, I32, U64, U32, OrNil(Lag)),
+        array: Fields(Ended(AnyResult), OrNil(Evidence), U32, I32, U64, U32, OrNil(Lag)),
         other: FlatReply(ListOf(FlatReply(NoElement), Limits.MaxBatchItems)));
 
     private static readonly Asked Get = new(1, "k");
@@ -245,6 +245,7 @@ internal static class SampleBodies
                     new ItemResult(ErrorCode.None, Outcome.Applied, null, Value300),
                     new ItemResult(ErrorCode.None, Outcome.Applied, null, new Deleted(6, Existed: true)),
                     new ItemResult((ErrorCode)65_535, Outcome.Unknown, "naïve", null),
+                    new ItemResult(ErrorCode.TooLarge, Outcome.NotApplied, null, new Current(3)) { IsHeldBack = true },
                 ]),
             Samples.FullReply.Result!),
         OfResult<TransactionResult>(
@@ -380,8 +381,11 @@ internal static class SampleBodies
 
     private static (int First, BodyRule Rule) OperationOf(int code, BodyRule body) => (code, Exactly(Within(code, code), InBin(body)));
 
-    private static BodyRule Item(BodyRule result) =>
+    private static BodyRule Ended(BodyRule result) =>
         Fields(Within(0, 65_535), Within(0, 3), OrNil(Str(Limits.MaxTextBytes)), OrNil(result));
+
+    private static BodyRule Item(BodyRule result) =>
+        FieldsSince(4, Within(0, 65_535), Within(0, 3), OrNil(Str(Limits.MaxTextBytes)), OrNil(result), Bool);
 
     private static BodyRule FlatRequest(BodyRule code, BodyRule items) => Fields(
         code, Bin(), Bin(), OrNil(Str(Limits.MaxTextBytes)), Within(0, 3), U64, I64, I64, Within(0, 3), OrNil(FlatId), I32,
@@ -524,7 +528,10 @@ internal static class SampleBodies
     ];
 
     private static object?[] FieldsOf(ItemResult item) =>
-        [(int)item.Code, (int)item.Outcome, item.Detail, item.Result is { } result ? FieldsOf(result) : null];
+    [
+        (int)item.Code, (int)item.Outcome, item.Detail, item.Result is { } result ? FieldsOf(result) : null,
+        .. item.IsHeldBack ? new object?[] { true } : [],
+    ];
 
     private static object?[] FieldsOf(Result result) => result switch
     {

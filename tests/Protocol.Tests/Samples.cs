@@ -160,10 +160,10 @@ internal static class Samples
             0 => null,
             2 => RandomRouting(random),
             3 => new TransactionResult(
-                Number(random), random.Next(2) == 0, [.. Some(random, () => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
+                Number(random), random.Next(2) == 0, [.. Some(random, () => RandomListed(random))]),
             1 => new BatchResult(
                 Number(random),
-                [.. Enumerable.Range(0, random.Next(5)).Select(_ => RandomItem(random, RandomCode(random), RandomKeyResult(random)))]),
+                [.. Enumerable.Range(0, random.Next(5)).Select(_ => RandomListed(random))]),
             _ => RandomKeyResult(random),
         };
         return Envelope(random, RandomItem(random, code, result));
@@ -235,6 +235,9 @@ internal static class Samples
 
     private static ItemResult RandomItem(Random random, ErrorCode code, Result? result) => new(
         code, (Outcome)random.Next(4), random.Next(2) == 0 ? null : "because" + new string('é', random.Next(40)), result);
+
+    private static ItemResult RandomListed(Random random) =>
+        RandomItem(random, RandomCode(random), RandomKeyResult(random)) with { IsHeldBack = random.Next(4) == 0 };
 
     private static KvReply Envelope(Random random, ItemResult item) => new()
     {

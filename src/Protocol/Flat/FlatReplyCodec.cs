@@ -16,6 +16,9 @@ internal static class FlatReplyCodec
 {
     private const int Fields = 15;
 
+    /// <summary>Detail of an item that was held back: the form has no other mark, and this is what builds of level 1 say.</summary>
+    internal const string HeldBackDetail = "not written because another item of the batch failed";
+
     /// <summary>An item has at least these: no array is longer than the bytes allow, whatever number of items they claim.</summary>
     private const int MinItemBytes = 17;
 
@@ -47,7 +50,7 @@ internal static class FlatReplyCodec
         }
 
         writer.Write(envelope?.LeaderHint.Value ?? 0);
-        writer.Write(ItemResult.Shortened(item.Detail));
+        writer.Write(item.IsHeldBack ? HeldBackDetail : ItemResult.Shortened(item.Detail));
         writer.Write(envelope?.RetryAfterMs ?? 0);
         writer.Write(envelope?.Epoch ?? 0);
         IReadOnlyList<ItemResult> items = item.Result is BatchResult batch ? batch.Items : [];
@@ -162,6 +165,8 @@ internal readonly record struct FlatResult(ErrorCode Code, Outcome Outcome, stri
     public long Number { get; init; }
 
     public IReadOnlyList<FlatResult> Items { get; init; } = [];
+
+    public bool IsHeldBack => Detail == FlatReplyCodec.HeldBackDetail;
 
     /// <summary>It was executed and has written something, or read it.</summary>
     public bool IsSuccess => Code is ErrorCode.None or ErrorCode.NotOnAll;

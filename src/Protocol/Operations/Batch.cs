@@ -103,7 +103,7 @@ public sealed class Batch : WriteOperation
         for (int i = 0; i < items.Length; i++)
         {
             FlatResult item = flat.Items[i];
-            items[i] = new ItemResult(item.Code, item.Outcome, item.Detail, Items[i].ResultOf(item));
+            items[i] = new ItemResult(item.Code, item.Outcome, item.Detail, Items[i].ResultOf(item)) { IsHeldBack = item.IsHeldBack };
         }
 
         return new BatchResult(flat.Revision, items);

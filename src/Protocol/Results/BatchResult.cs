@@ -38,19 +38,20 @@ public sealed record BatchResult(ulong Revision, IReadOnlyList<ItemResult> Items
     }
 }
 
-/// <summary>How one operation ended: <c>[code, outcome, detail str|nil, result nil|[…]]</c>. A code this build does not know stays a number.</summary>
+/// <summary>
+/// How one operation ended: <c>[code, outcome, detail str|nil, result nil|[…]]</c>, and as an item of a list that was held back <c>true</c> behind
+/// them. A code this build does not know stays a number.
+/// </summary>
 public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string? Detail, Result? Result)
 {
     private const int Fields = 4;
 
-    /// <summary>Detail of an item with which nothing is wrong: it has the code of the one that took it along.</summary>
-    internal const string HeldBackDetail = "not done because another item failed";
-
-    public bool IsHeldBack => Detail == HeldBackDetail;
+    /// <summary>Nothing is wrong with this item of a list: it has the code of another one, which failed and took it along.</summary>
+    public bool IsHeldBack { get; init; }
 
     internal void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(Fields);
+        writer.WriteArrayHeader(IsHeldBack ? Fields + 1 : Fields);
         writer.Write((uint)Code);
         writer.Write((uint)Outcome);
         writer.Write(Shortened(Detail));
@@ -61,6 +62,11 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
         else
         {
             Result.Write(ref writer);
+        }
+
+        if (IsHeldBack)
+        {
+            writer.Write(IsHeldBack);
         }
     }
 
@@ -88,15 +94,22 @@ public readonly record struct ItemResult(ErrorCode Code, Outcome Outcome, string
     internal static bool TryRead(ref MessagePackReader reader, bool isItem, out ItemResult item)
     {
         item = default;
+        bool isHeldBack = false;
         if (!reader.TryReadArrayHeader(out int fields) || fields < Fields || !reader.TryRead(out ushort code)
             || !reader.TryRead(out byte outcome) || outcome > (byte)Outcome.Applied
             || !reader.TryReadOptionalString(Limits.MaxTextBytes, out string? detail)
-            || !Result.TryRead(ref reader, isItem, out Result? result) || !reader.TrySkip(fields - Fields))
+            || !Result.TryRead(ref reader, isItem, out Result? result))
         {
             return false;
         }
 
-        item = new ItemResult((ErrorCode)code, (Outcome)outcome, detail, result);
+        bool saysMore = isItem && fields > Fields;
+        if ((saysMore && !reader.TryRead(out isHeldBack)) || !reader.TrySkip(fields - Fields - (saysMore ? 1 : 0)))
+        {
+            return false;
+        }
+
+        item = new ItemResult((ErrorCode)code, (Outcome)outcome, detail, result) { IsHeldBack = isHeldBack };
         return true;
     }
 

@@ -35,7 +35,8 @@ public sealed class BatchTests
         Assert.Equal([a, b, a, 0ul], batch.Items!.Select(i => i.Revision));
         Assert.Equal(("old", "old", null), (_machine.Value("{t}a"), _machine.Value("{t}b"), _machine.Value("{t}c")));
 
-        // Which item was at fault can be told from its own words.
+        // Which item was at fault is told to programs, and to people in its own words.
+        Assert.Equal([true, false, true, true], batch.Items!.Select(i => i.IsHeldBack));
         Assert.Single(batch.Items!, i => i.Detail != batch.Items![0].Detail);
     }
 

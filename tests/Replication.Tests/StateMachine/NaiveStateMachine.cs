@@ -246,13 +246,12 @@ internal sealed class NaiveStateMachine(Mutant mutant, ulong startTime)
             Restore(before);
         }
 
-        for (int i = 0; i < items.Length; i++)
+        return (failed.Code, 0, [.. items.Select((item, i) =>
         {
-            ErrorCode code = items[i].Code is ErrorCode.None or ErrorCode.KeyNotFound ? failed.Code : items[i].Code;
-            items[i] = Failed(code, before.GetValueOrDefault(Text(list[i].Key))?.Revision ?? 0);
-        }
-
-        return (failed.Code, 0, [.. items.Select(ItemOf)]);
+            bool heldBack = item.Code is ErrorCode.None or ErrorCode.KeyNotFound;
+            ulong current = before.GetValueOrDefault(Text(list[i].Key))?.Revision ?? 0;
+            return ItemOf(Failed(heldBack ? failed.Code : item.Code, current)) with { IsHeldBack = heldBack };
+        })]);
     }
 
     private void Restore(Dictionary<string, Row> before)

@@ -160,7 +160,7 @@ public sealed class RandomStreamTests
     // Detail is words for people; everything else must agree.
     private static string Show(CommandResult r) =>
         $"{r.Code} {r.Outcome} {(r.Items is null ? r.Result : r.Revision)} duplicate={r.Duplicate} {(r.Succeeded ? "then" : "")}"
-        + $"[{string.Join("; ", (r.Items ?? []).Select(i => $"{i.Code} {i.Outcome} {Show(i.Result)}"))}]";
+        + $"[{string.Join("; ", (r.Items ?? []).Select(i => $"{i.Code} {i.Outcome} {(i.IsHeldBack ? "held back " : "")}{Show(i.Result)}"))}]";
 
     private static string Show(Result? result) => result is Found found
         ? $"found @ {found.Revision} ({found.ContentType}): {Convert.ToHexString(found.Value.Span)}"
