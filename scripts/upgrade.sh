@@ -14,6 +14,8 @@ ready_seconds=60
 stop_seconds=20
 refuse_seconds=30
 level_seconds=15
+mended=23416bf # what closing a connection from both sides is right since
+aborted_stops=0
 quiet_seconds=3
 
 usage() {
@@ -32,6 +34,9 @@ the newer one back. The moments in between: upgrade-moments.sh.
 
 PASS when every write that was acknowledged is there at the end, no process ended that was not told to, every stop ended with exit
 code 0, and in the quiet after each step no connection between nodes was lost, refused or made anew.
+
+One fault of an older build is known and passed over, aloud and counted: before $mended a process that was told to stop could abort when it closed
+a connection which the other side was closing. It had stopped serving by then, and what it acknowledged must be there like all else.
 EOF
 }
 
@@ -148,11 +153,24 @@ wait_end() {
   unset "pid[$id]"
 }
 
+# A stop of the older build that ended as that build is known to: its own words are behind this line of its log.
+is_known_abort() {
+  local id=$1 lines=$2 said
+  [[ ${build_of[$id]} == old ]] || return 1
+  ! git merge-base --is-ancestor "$mended" "$from" 2>/dev/null || return 1
+  said=$(tail -n +$((lines + 1)) "$out/logs/$id.log")
+  [[ $said == *"System.ObjectDisposedException"* && $said == *"at KvStore.Protocol.RequestChannel."* ]]
+}
+
 stop() {
-  local id=$1
+  local id=$1 lines
+  lines=$(wc -l <"$out/logs/$id.log")
   kill -TERM "${pid[$id]}"
   wait_end "$id" "$stop_seconds" || broken "$id (${build_of[$id]}) does not stop within $stop_seconds s"
-  ((code == 0)) || broken "$id (${build_of[$id]}) stopped with exit code $code"
+  ((code != 0)) || return 0
+  is_known_abort "$id" "$lines" || broken "$id (${build_of[$id]}) stopped with exit code $code: $(tail -n 1 "$out/logs/$id.log")"
+  aborted_stops=$((aborted_stops + 1))
+  say "KNOWN FAULT of $from, not of ${to:-the working tree}: $id was told to stop and aborted with exit code $code (mended by $mended)"
 }
 
 all_run() {
@@ -319,4 +337,5 @@ for id in "${nodes[@]}"; do
   stop "$id"
 done
 say "connections between nodes made, lost or refused in all: $(link_events)"
+((aborted_stops == 0)) || say "KNOWN FAULT of $from: $aborted_stops of its stops aborted"
 echo "PASS: $from to ${to:-the working tree}"
