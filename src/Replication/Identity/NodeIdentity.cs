@@ -10,12 +10,14 @@ namespace KvStore.Replication;
 /// <code>
 ///  +------------+--------+------+-------------+-------+---------------------------------------------------+-------+
 ///  | logCreated | number | uuid | incarnation | name  | clusterId | virtualNodes | groups | rf | names      | level |
-///  | u8 0 or 1  | u32    | 16   | u64         | text  | text      | u32          | u32    | u32| u32, texts | u16   |
+///  | u8         | u32    | 16   | u64         | text  | text      | u32          | u32    | u32| u32, texts | u16   |
 ///  +------------+--------+------+-------------+-------+---------------------------------------------------+-------+
 ///                                                      the layout                                          version 2
 /// </code>
 /// Version 1 is written while nothing in the folder needs a feature level above the first, version 2 from then on, before the first
 /// byte that does: a program without levels refuses the folder by the version of this file.
+/// LogCreated is 0, then 2. A build that keeps no record of its starts (<see cref="StartRecord"/>) takes 2 for true and writes 1 whenever it writes the
+/// file, as it does at each of its starts: so 1 says that such a build was the last to count.
 /// </summary>
 public sealed class NodeIdentity
 {
@@ -27,10 +29,13 @@ public sealed class NodeIdentity
     private const ushort FirstVersion = 1;
     private const ushort LevelVersion = 2;
     private const string LogFolder = "wal";
+    private const byte LogCreatedByOlder = 1;
+    private const byte LogCreatedMark = 2;
 
     private readonly IFileSystem _files;
     private readonly string _directory;
     private StartRecord? _starts;
+    private bool _countedByOlder;
 
     private NodeIdentity(IFileSystem files, string directory, string name, NodeId number, Guid uuid, ClusterLayout layout)
     {
@@ -121,7 +126,7 @@ public sealed class NodeIdentity
         }
 
         // In this order: a start that only the identity knows of would be taken for one of an older build.
-        identity._starts = StartRecord.Begin(files, directory, identity.Incarnation, process);
+        identity._starts = StartRecord.Begin(files, directory, identity.Incarnation, identity._countedByOlder, process);
         identity.Process = process;
         identity.Incarnation++;
         identity.Save();
@@ -213,7 +218,7 @@ public sealed class NodeIdentity
         }
 
         var reader = new FieldReader(stored.Payload, path);
-        var logCreated = reader.Byte() != 0;
+        var logCreated = reader.Byte();
         var number = new NodeId(reader.UInt32());
         var uuid = reader.Uuid();
         var incarnation = reader.UInt64();
@@ -224,7 +229,8 @@ public sealed class NodeIdentity
         return new NodeIdentity(files, directory, name, number, uuid, layout)
         {
             Incarnation = incarnation,
-            LogCreated = logCreated,
+            LogCreated = logCreated != 0,
+            _countedByOlder = logCreated == LogCreatedByOlder,
             Level = level,
         };
     }
@@ -232,7 +238,7 @@ public sealed class NodeIdentity
     private void Save()
     {
         var writer = new FieldWriter();
-        writer.Byte(LogCreated ? (byte)1 : (byte)0);
+        writer.Byte(LogCreated ? LogCreatedMark : (byte)0);
         writer.UInt32(Number.Value);
         writer.Uuid(Uuid);
         writer.UInt64(Incarnation);

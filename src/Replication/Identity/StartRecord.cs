@@ -16,7 +16,9 @@ namespace KvStore.Replication;
 ///            the last starts, by incarnation        for each peer the start it has let in last
 /// </code>
 /// Counted is the newest start by a build that keeps this file. It is written before the identity counts that start, so where the identity
-/// has counted further, builds of before have run in the folder: their starts are known by number only. Not thread-safe.
+/// has counted further, builds of before have run in the folder: their starts are known by number only. So is that of the number counted here,
+/// when such a build was the last to count in the identity and no start of ours said hello under it: ours was cut short between the two
+/// files, and the other took its number. Not thread-safe.
 /// </summary>
 internal sealed class StartRecord
 {
@@ -58,12 +60,15 @@ internal sealed class StartRecord
     /// <param name="files">The disk.</param>
     /// <param name="directory">The node's folder.</param>
     /// <param name="countedBefore">The starts that the identity has counted.</param>
+    /// <param name="countedByOlder">The last of them is one of a build that keeps no record.</param>
     /// <param name="process">Random per process.</param>
-    public static StartRecord Begin(IFileSystem files, string directory, ulong countedBefore, ulong process)
+    public static StartRecord Begin(IFileSystem files, string directory, ulong countedBefore, bool countedByOlder, ulong process)
     {
         var record = new StartRecord(files, directory, new FolderStart(countedBefore + 1, process));
         record.Load();
-        for (ulong unrecorded = Math.Max(record._counted, countedBefore - Math.Min(countedBefore, KeptStarts)) + 1; unrecorded <= countedBefore; unrecorded++)
+        bool tookItsNumber = countedByOlder && record._counted > 0 && !record._starts.ContainsKey(record._counted);
+        ulong known = tookItsNumber ? record._counted - 1 : record._counted;
+        for (ulong unrecorded = Math.Max(known, countedBefore - Math.Min(countedBefore, KeptStarts)) + 1; unrecorded <= countedBefore; unrecorded++)
         {
             record._starts[unrecorded] = 0;
         }

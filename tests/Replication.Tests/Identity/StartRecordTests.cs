@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using KvStore.Protocol;
 
 namespace KvStore.Replication.Tests.Identity;
@@ -95,6 +96,86 @@ public class StartRecordTests
         }
     }
 
+    /// <summary>
+    /// A start is cut short anywhere, and the build before, which keeps no record, runs in the folder meanwhile, once or more often: it may take
+    /// the very number of the start that was cut short. Others have met it, and must let the folder in again.
+    /// </summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_folder_in_which_the_build_before_ran_after_a_start_that_was_cut_short_is_let_in(int starts)
+    {
+        for (var step = 1; ; step++)
+        {
+            var files = Disk(step);
+            var peers = PeerBook.Open(files, "/data/n1");
+            Run(files, peers, process: 1001);
+            files.CrashIn = step;
+            try
+            {
+                Run(files, peers: null, process: 1002);
+            }
+            catch (SimulatedCrashException)
+            {
+                files.Crash(CrashMode.LoseUnsynced);
+                var met = new PeerBook[starts];
+                for (var start = 0; start < starts; start++)
+                {
+                    // A peer that meets this one and none of those behind it.
+                    met[start] = PeerBook.Open(Copy(files), "/data/n1");
+                    Assert.Null(Admit(met[start], StartOfTheBuildBefore(files), process: 5000 + (ulong)start, starts: []));
+                }
+
+                var identity = Open(files, process: 1003);
+                for (var start = 0; start < starts; start++)
+                {
+                    var refusal = Admit(met[start], identity.Incarnation, process: 1003, identity.Starts);
+                    Assert.True(refusal is null, $"step {step}: {refusal} by whom start {start} of {starts} has met");
+                }
+
+                continue;
+            }
+
+            Assert.True(step > 12, "starts, identity and the mark of the log are replaced, then starts again");
+            break;
+        }
+    }
+
+    /// <summary>The same without the build before, and the folder an old copy: a start that nobody has met vouches for no other of its number.</summary>
+    [Fact]
+    public void A1_an_old_copy_whose_start_is_cut_short_is_not_let_in()
+    {
+        for (var step = 1; ; step++)
+        {
+            var files = Disk(step);
+            var peers = PeerBook.Open(files, "/data/n1");
+            Run(files, peers, process: 1001);
+            var copy = Copy(files);
+            Run(files, peers, process: 1002);
+            copy.Put("/data/n1/peers", files.ReadAll("/data/n1/peers"));
+            copy.SyncAllNames();
+            copy.CrashIn = step;
+            try
+            {
+                Run(copy, peers: null, process: 1003);
+            }
+            catch (SimulatedCrashException)
+            {
+                copy.Crash(CrashMode.LoseUnsynced);
+                for (ulong start = 0; start < 3; start++)
+                {
+                    Assert.Equal(HelloRefusal.IncarnationTooOld, RunIn(copy, process: 1004 + start));
+                }
+
+                continue;
+            }
+
+            Assert.True(step > 12, "starts, identity and the mark of the log are replaced, then starts again");
+            break;
+        }
+    }
+
     [Fact]
     public void A1_a_folder_that_was_refused_is_not_started_again()
     {
@@ -120,6 +201,49 @@ public class StartRecordTests
         Assert.Equal(golden, Convert.ToHexString(files.ReadAll($"{Folder}/starts"))[..^8]);
     }
 
+    /// <summary>A process from its start until a peer has judged it; null: it was let in, or met nobody.</summary>
+    private static HelloRefusal? Run(MemoryFileSystem files, PeerBook? peers, ulong process)
+    {
+        var identity = Open(files, process);
+        files.Put($"{Folder}/wal/wal-0000000000000001.log", new byte[8]);
+        identity.MarkLogCreated();
+        identity.SayHello();
+        return peers is null ? null : Admit(peers, identity.Incarnation, process, identity.Starts);
+    }
+
+    private static HelloRefusal? RunIn(MemoryFileSystem files, ulong process) => Run(files, PeerBook.Open(files, "/data/n1"), process);
+
+    private static HelloRefusal? Admit(PeerBook peers, ulong incarnation, ulong process, IReadOnlyList<FolderStart> starts) =>
+        peers.Admit(new PeerIdentity(new NodeId(2), Guid.Empty, incarnation, process), starts);
+
+    /// <summary>What that build does with a folder: it counts in the identity, says there that the log exists, and knows no other file.</summary>
+    private static ulong StartOfTheBuildBefore(MemoryFileSystem files)
+    {
+        var payload = SmallFile.Read(files, $"{Folder}/identity", "KVIDENT\0"u8, 1, 1)!.Payload;
+        const int IncarnationAt = 1 + 4 + 16;
+        var incarnation = BinaryPrimitives.ReadUInt64LittleEndian(payload.AsSpan(IncarnationAt)) + 1;
+        BinaryPrimitives.WriteUInt64LittleEndian(payload.AsSpan(IncarnationAt), incarnation);
+        payload[0] = 1;
+        SmallFile.Replace(files, Folder, "identity", "KVIDENT\0"u8, 1, payload);
+        return incarnation;
+    }
+
+    private static MemoryFileSystem Copy(MemoryFileSystem files)
+    {
+        var copy = Disk();
+        string[] paths =
+        [
+            .. new[] { "identity", "starts", "wal/wal-0000000000000001.log" }.Select(name => $"{Folder}/{name}"), "/data/n1/peers",
+        ];
+        foreach (var path in paths.Where(files.Exists))
+        {
+            copy.Put(path, files.ReadAll(path));
+        }
+
+        copy.SyncAllNames();
+        return copy;
+    }
+
     private static NodeIdentity Start(MemoryFileSystem files, ulong process)
     {
         var identity = Open(files, process);
@@ -134,6 +258,7 @@ public class StartRecordTests
     {
         var files = new MemoryFileSystem(seed);
         files.CreateDirectory(Folder);
+        files.CreateDirectory("/data/n1");
         files.SyncAllNames();
         return files;
     }
