@@ -25,6 +25,7 @@ internal sealed class MixedCluster : IAsyncDisposable
     private readonly Dictionary<string, Process> _processes = [];
     private readonly Dictionary<string, List<string>> _lines = Names.ToDictionary(name => name, _ => new List<string>());
     private readonly Action<string> _say;
+    private readonly HashSet<string> _older = [];
     private readonly Stopwatch _since = Stopwatch.StartNew();
 
     public MixedCluster(Action<string> say)
@@ -58,18 +59,37 @@ internal sealed class MixedCluster : IAsyncDisposable
 
     public void Say(string what) => _say($"{_since.Elapsed.TotalSeconds,6:F1} s  {what}");
 
-    public void StartOld(string node) => Start(node, Environment.GetEnvironmentVariable(OlderBuildVariable)!);
+    public void StartOld(string node)
+    {
+        _older.Add(node);
+        Start(node, Environment.GetEnvironmentVariable(OlderBuildVariable)!);
+    }
 
-    public void StartNew(string node, params string[] arguments) =>
+    public void StartNew(string node, params string[] arguments)
+    {
+        _older.Remove(node);
         Start(node, Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), arguments);
+    }
 
     public bool Runs(string node) => _processes.TryGetValue(node, out Process? process) && !process.HasExited;
 
-    /// <summary>SIGTERM, and the end of it.</summary>
+    /// <summary>
+    /// SIGTERM, and the end of it. The older build may abort when it closes a connection that the other side is closing, as it is known to; not this one.
+    /// </summary>
     public async Task StopAsync(string node)
     {
+        int line = LineCount(node);
         await SignalAsync(node, "TERM");
-        Assert.Equal(0, await EndOfAsync(node));
+        int code = await EndOfAsync(node);
+        string said = string.Join('\n', Lines(node, line));
+        if (code != 0 && _older.Contains(node) && said.Contains("System.ObjectDisposedException", StringComparison.Ordinal)
+            && said.Contains("at KvStore.Protocol.RequestChannel.", StringComparison.Ordinal))
+        {
+            Say($"KNOWN FAULT of the older build: {node} was told to stop and aborted with exit code {code}");
+            return;
+        }
+
+        Assert.True(code == 0, $"{node} stopped with exit code {code}: {said}");
     }
 
     public async Task KillAsync(string node)
