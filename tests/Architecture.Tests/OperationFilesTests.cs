@@ -40,6 +40,26 @@ public sealed partial class OperationFilesTests(ITestOutputHelper output)
     public void What_is_spread_is_counted() =>
         Assert.InRange(FilesThatName(nameof(KvReply)).Count(), 10, 1000);
 
+    /// <summary>However a source spells the type. What only has the same name is nothing of it.</summary>
+    [Theory]
+    [InlineData("x = new Put(key);", true)]
+    [InlineData("if (x is Put or Delete) { }", true)]
+    [InlineData("int n = x switch\n{\n    Put => 1,\n    _ => 2,\n};", true)]
+    [InlineData("int n = x switch { Put { Key.Length: 1 } => 1, _ => 2 };", true)]
+    [InlineData("case Put:", true)]
+    [InlineData("private Func<int, Put> make;", true)]
+    [InlineData("private Put[] puts = [];", true)]
+    [InlineData("private Put? put;", true)]
+    [InlineData("Row<Put>(typeof(Put))", true)]
+    [InlineData("Put.OperationCode", true)]
+    [InlineData("void Put(Key key) { } // a Put", false)]
+    [InlineData("store.Put(key); HttpMethods.Put.ToString();", false)]
+    [InlineData("string s = \"a Put of a key\";", false)]
+    [InlineData("enum KeyChange : byte\n{\n    Put,\n    Remove,\n}", false)]
+    [InlineData("PutRoute route; InputPut other;", false)]
+    public void A_type_is_seen_however_it_is_spelled(string source, bool isNamed) =>
+        Assert.Equal(isNamed, Names("using KvStore.Protocol;\n" + source, "Put"));
+
     /// <summary>An operation to come would be called so: the numbers of that name, in Storage and elsewhere, are not it.</summary>
     [Fact]
     public void A_number_of_the_same_name_is_not_counted() => Assert.Empty(FilesThatName("Length"));
@@ -52,12 +72,15 @@ public sealed partial class OperationFilesTests(ITestOutputHelper output)
     [GeneratedRegex(@"^(using|namespace) KvStore\.Protocol;", RegexOptions.Multiline)]
     private static partial Regex SeesOperations();
 
-    // As a type: made, matched, cast to, asked for a member, a type argument, or the type of a parameter. Comments do not count.
+    // As a type: made, matched, cast to, asked for a member, a type argument, an arm of a switch, or the type of a parameter or field. Comments do
+    // not count.
     private static bool Names(string source, string name)
     {
         string code = Regex.Replace(source, "//.*", "");
         return SeesOperations().IsMatch(code) && Regex.IsMatch(
             code,
-            $@"new {name}\(|(is|as|not|or|case|class|sealed class) {name}\b|\({name}\)|(?<![\w.]){name}\.\w|<{name}[>?,]|(?<![\w.]){name}\??( \w+)?[,)] |(?<![\w.\""]){name} \w+ (=|=>|\{{)|, {name} \w+|\({name} \w+");
+            $@"new {name}\(|(is|as|not|or|case|class|sealed class) {name}\b|\({name}\)|(?<![\w.]){name}\.\w|<{name}[>?,]|(?<![\w.]){name}\??( \w+)?[,)] |(?<![\w.\""]){name} \w+ (=|=>|\{{)|, {name} \w+|\({name} \w+"
+            + $@"|(^\s*|[{{(,] ){name} (=>|\{{)|(?<![\w.]){name}(\[\]|\? \w)|, {name}>",
+            RegexOptions.Multiline);
     }
 }
