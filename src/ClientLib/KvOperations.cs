@@ -35,7 +35,7 @@ public abstract partial class KvOperations : IKvStore
     public async ValueTask<KvTransactionResult> TransactAsync(KvTransaction transaction, CancellationToken cancellationToken = default)
     {
         var options = transaction.Timeout is null ? Unconditional : new WriteOptions { Timeout = transaction.Timeout };
-        KvReply reply = await WriteAsync(transaction.ToOperation(_prefix), options, cancellationToken).ConfigureAwait(false);
+        KvReply reply = await AskAsync(transaction.ToOperation(_prefix), options, cancellationToken).ConfigureAwait(false);
         IReadOnlyList<ItemResult> items = reply.Result is BatchResult result ? result.Items : [];
         return new KvTransactionResult(
             reply.Code == ErrorCode.None,
@@ -66,18 +66,13 @@ public abstract partial class KvOperations : IKvStore
             reply.Code == ErrorCode.None ? WriteOutcome.Applied : WriteOutcome.ConditionFailed, new KvRevision(reply.Revision), reply.Revision != 0),
     };
 
-    /// <param name="key">Without the client's prefix.</param>
-    /// <param name="options">Null: no condition, and the client's terms.</param>
-    /// <param name="make">The operation, of the whole key.</param>
-    /// <param name="cancellationToken">Ends the waiting, not the write.</param>
-    private async ValueTask<KvWrite> WriteAsync(
-        KvKey key, WriteOptions? options, Func<ReadOnlyMemory<byte>, KvCondition, KeyWrite> make, CancellationToken cancellationToken)
-    {
-        options ??= Unconditional;
-        return WriteOf(await WriteAsync(make(key.Under(_prefix).Bytes, options.Condition), options, cancellationToken).ConfigureAwait(false));
-    }
+    private async ValueTask<KvWrite> WriteAsync(KeyWriteCall call, CancellationToken cancellationToken) =>
+        WriteOf(await AskAsync(call, cancellationToken).ConfigureAwait(false));
 
-    private ValueTask<KvReply> WriteAsync(WriteOperation operation, WriteOptions options, CancellationToken cancellationToken) =>
+    private ValueTask<KvReply> AskAsync(KeyWriteCall call, CancellationToken cancellationToken) =>
+        AskAsync(call.ToOperation(_prefix), call.Options ?? Unconditional, cancellationToken);
+
+    private ValueTask<KvReply> AskAsync(WriteOperation operation, WriteOptions options, CancellationToken cancellationToken) =>
         RunAsync(operation, Read.Strong, options, cancellationToken);
 
     private ReadEvidence EvidenceOf(in Evidence evidence) => new(

@@ -5,7 +5,7 @@ namespace KvStore.Client;
 /// <summary>Writes that are done together or not at all: 1 to 512 of them, of keys with one <c>{tag}</c>, each seeing those before it.</summary>
 public sealed partial class KvTransaction
 {
-    private readonly List<(KvKey Key, KvCondition Condition, Func<ReadOnlyMemory<byte>, KvCondition, KeyWrite> Make)> _items = [];
+    private readonly List<KeyWriteCall> _items = [];
 
     public int Count => _items.Count;
 
@@ -22,15 +22,15 @@ public sealed partial class KvTransaction
         var writes = new KeyWrite[_items.Count];
         for (int i = 0; i < writes.Length; i++)
         {
-            writes[i] = _items[i].Make(_items[i].Key.Under(prefix).Bytes, _items[i].Condition);
+            writes[i] = _items[i].ToOperation(prefix);
         }
 
         return new Batch(writes);
     }
 
-    private KvTransaction Add(KvKey key, WriteOptions? options, Func<ReadOnlyMemory<byte>, KvCondition, KeyWrite> make)
+    private KvTransaction Add(KeyWriteCall call)
     {
-        _items.Add((key, options?.Condition ?? KvCondition.None, make));
+        _items.Add(call);
         return this;
     }
 }

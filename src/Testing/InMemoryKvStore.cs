@@ -12,7 +12,6 @@ namespace KvStore.Testing;
 /// </summary>
 public sealed class InMemoryKvStore : IKvStore
 {
-    private static readonly WriteOptions Unconditional = new();
     private static readonly RequestLimits RequestLimits = new();
 
     private readonly Lock _gate = new();
@@ -64,19 +63,18 @@ public sealed class InMemoryKvStore : IKvStore
     }
 
     public ValueTask<KvWrite> PutAsync(KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(new Put(key.Bytes.Span, value.Bytes.Span, value.ContentType, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Put(key, value, options), cancellationToken);
 
     public ValueTask<KvWrite> DeleteAsync(KvKey key, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(new Delete(key.Bytes.Span, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Delete(key, options), cancellationToken);
 
     public ValueTask<KvWrite> AppendAsync(KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(new Append(key.Bytes.Span, value.Bytes.Span, value.ContentType, (options ?? Unconditional).Condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Append(key, value, options), cancellationToken);
 
     public ValueTask<long> IncrementAsync(
         KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        Increment increment = new(key.Bytes.Span, delta, initial, (options ?? Unconditional).Condition);
-        Verdict verdict = Write(increment, cancellationToken, out _);
+        Verdict verdict = Write(KeyWriteCall.Increment(key, delta, initial, options).ToOperation(default), cancellationToken, out _);
         return verdict.Number is { } number ? ValueTask.FromResult(number) : throw Failure(verdict.Code, key);
     }
 
@@ -132,8 +130,9 @@ public sealed class InMemoryKvStore : IKvStore
     public ValueTask<KvBatchResult> BatchAsync(KvBatch batch, CancellationToken cancellationToken = default) =>
         batch.RunAsync(this, parallelism: 1, cancellationToken);
 
-    private ValueTask<KvWrite> WriteAsync(KeyWrite write, CancellationToken cancellationToken)
+    private ValueTask<KvWrite> WriteAsync(KeyWriteCall call, CancellationToken cancellationToken)
     {
+        KeyWrite write = call.ToOperation(default);
         Verdict verdict = Write(write, cancellationToken, out Entry before);
         return verdict.Code switch
         {

@@ -12,7 +12,7 @@ public abstract partial class KvOperations
 {
     public ValueTask<KvWrite> AppendAsync(
         KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(key, options, (full, condition) => new Append(full.Span, value.Bytes.Span, value.ContentType, condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Append(key, value, options), cancellationToken);
 }
 
 public sealed partial class KvBatch
@@ -24,5 +24,11 @@ public sealed partial class KvBatch
 public sealed partial class KvTransaction
 {
     public KvTransaction Append(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(key, options, (full, condition) => new Append(full.Span, value.Bytes.Span, value.ContentType, condition));
+        Add(KeyWriteCall.Append(key, value, options));
+}
+
+internal readonly partial record struct KeyWriteCall
+{
+    public static KeyWriteCall Append(KvKey key, KvValue value, WriteOptions? options) =>
+        new(key, options, (full, condition) => new Append(full.Span, value.Bytes.Span, value.ContentType, condition));
 }

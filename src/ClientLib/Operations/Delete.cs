@@ -12,7 +12,7 @@ public partial interface IKvStore
 public abstract partial class KvOperations
 {
     public ValueTask<KvWrite> DeleteAsync(KvKey key, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(key, options, static (full, condition) => new Delete(full.Span, condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Delete(key, options), cancellationToken);
 }
 
 public sealed partial class KvBatch
@@ -24,5 +24,11 @@ public sealed partial class KvBatch
 public sealed partial class KvTransaction
 {
     public KvTransaction Delete(KvKey key, WriteOptions? options = null) =>
-        Add(key, options, static (full, condition) => new Delete(full.Span, condition));
+        Add(KeyWriteCall.Delete(key, options));
+}
+
+internal readonly partial record struct KeyWriteCall
+{
+    public static KeyWriteCall Delete(KvKey key, WriteOptions? options) =>
+        new(key, options, static (full, condition) => new Delete(full.Span, condition));
 }

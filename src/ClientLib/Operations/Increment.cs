@@ -23,9 +23,7 @@ public abstract partial class KvOperations
     public async ValueTask<long> IncrementAsync(
         KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        options ??= Unconditional;
-        KvReply reply = await WriteAsync(
-            new Increment(key.Under(_prefix).Bytes.Span, delta, initial, options.Condition), options, cancellationToken).ConfigureAwait(false);
+        KvReply reply = await AskAsync(KeyWriteCall.Increment(key, delta, initial, options), cancellationToken).ConfigureAwait(false);
         return reply.Result is Counted counted
             ? counted.Number
             : throw new KvException(reply.Code, $"the counter {key} is not as the condition says") { Outcome = reply.Outcome, Key = key };
@@ -41,5 +39,11 @@ public sealed partial class KvBatch
 public sealed partial class KvTransaction
 {
     public KvTransaction Increment(KvKey key, long delta = 1, long initial = 0, WriteOptions? options = null) =>
-        Add(key, options, (full, condition) => new Increment(full.Span, delta, initial, condition));
+        Add(KeyWriteCall.Increment(key, delta, initial, options));
+}
+
+internal readonly partial record struct KeyWriteCall
+{
+    public static KeyWriteCall Increment(KvKey key, long delta, long initial, WriteOptions? options) =>
+        new(key, options, (full, condition) => new Increment(full.Span, delta, initial, condition));
 }

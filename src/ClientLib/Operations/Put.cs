@@ -13,7 +13,7 @@ public abstract partial class KvOperations
 {
     public ValueTask<KvWrite> PutAsync(
         KvKey key, KvValue value, WriteOptions? options = null, CancellationToken cancellationToken = default) =>
-        WriteAsync(key, options, (full, condition) => new Put(full.Span, value.Bytes.Span, value.ContentType, condition), cancellationToken);
+        WriteAsync(KeyWriteCall.Put(key, value, options), cancellationToken);
 }
 
 public sealed partial class KvBatch
@@ -25,5 +25,11 @@ public sealed partial class KvBatch
 public sealed partial class KvTransaction
 {
     public KvTransaction Put(KvKey key, KvValue value, WriteOptions? options = null) =>
-        Add(key, options, (full, condition) => new Put(full.Span, value.Bytes.Span, value.ContentType, condition));
+        Add(KeyWriteCall.Put(key, value, options));
+}
+
+internal readonly partial record struct KeyWriteCall
+{
+    public static KeyWriteCall Put(KvKey key, KvValue value, WriteOptions? options) =>
+        new(key, options, (full, condition) => new Put(full.Span, value.Bytes.Span, value.ContentType, condition));
 }
