@@ -31,7 +31,7 @@ public class ReferenceTests
     private static readonly string[] Packages =
     [
         "Microsoft.AspNetCore.OpenApi", "Swashbuckle.AspNetCore.SwaggerUI",
-        "Serilog", "Serilog.Extensions.Logging", "Serilog.Sinks.Console", "Serilog.Sinks.File",
+        "Serilog", "Serilog.Extensions.Logging", "Serilog.Sinks.Async", "Serilog.Sinks.Console", "Serilog.Sinks.File",
         "System.CommandLine", "Spectre.Console",
         "Microsoft.Extensions.Caching.Abstractions", "Microsoft.Extensions.DependencyInjection.Abstractions",
         "Microsoft.Extensions.Diagnostics.HealthChecks", "Microsoft.Extensions.Options.ConfigurationExtensions",
