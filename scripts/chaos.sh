@@ -20,13 +20,17 @@ Usage: scripts/chaos.sh [--scenario NAME] [--rounds N | --seconds S] [--seed X] 
                         the node is not ready meanwhile, and no group moves more than twice
   --scenario clock      the wall clock of one node moved by minutes, an hour or a year for 6 s, mostly of one that leads; every group takes
                         a write within 5 s, and the node leads nothing by then
+  --scenario memory     each node in a control group of 256 MiB with default settings, filled with values of 100 B and 1 MiB, counters and named
+                        writes until it refuses, emptied by deletes, filled again (--rounds 10); nobody is killed for want of memory, deletes and
+                        reads are answered, and what is resident at the end is within 10 % of what was after the second round
+  --memory-bytes N      of memory: limits.memoryBytes of each node; far above the group's, it must fail
   --rounds N            faults (30)
   --seconds S           go on for so long instead; fewer than 10 faults are no verdict
   --seed X              of everything that is drawn (1)
   --out DIR             history.jsonl, report.md and the data of the nodes (out/chaos); data of an earlier run there is deleted
 
 disk-full and disk-freeze make a file system of 256 MB in a file for each node: they need root, loop devices, mkfs.ext4 and fsfreeze
-(packages e2fsprogs, util-linux). clock loads a library into the nodes that is compiled here: it needs cc (packages gcc, libc6-dev). Where that
+(packages e2fsprogs, util-linux). memory needs root and the memory controller of control groups, version 1 or 2. clock loads a library into the nodes that is compiled here: it needs cc (packages gcc, libc6-dev). Where that
 is missing the scenario is skipped, says so, and ends with 2.
 
 Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end.

@@ -27,7 +27,8 @@ Usage: scripts/cluster.sh VERB [N]
 
 N is a node id (n1) or its number (1). Pids and logs are in $run.
 KV_CONFIG and KV_DATA choose another configuration file and data directory. A node that sees the others at other addresses has a
-file of its own beside it: cluster.n1.json beside cluster.json.
+file of its own beside it: cluster.n1.json beside cluster.json. KV_CGROUP is the beginning of the names of control groups, one for each node (KV_CGROUP=/sys/fs/cgroup/kv- and /sys/fs/cgroup/kv-n1): each node is started in its
+own, as on a machine of its own.
 EOF
 }
 
@@ -86,10 +87,13 @@ build() {
   dotnet build "$root/src/Node" -c Release --nologo -v quiet >"$run/build.log" 2>&1 || { cat "$run/build.log" >&2; fail "the build failed"; }
 }
 
-# All nodes of the file share this machine: each may plan with its part, unless the file or the environment says how much.
+# All nodes of the file share this machine: each may plan with its part, unless the file or the environment says how much, or each has a group of its own.
 memory_share() {
-  dotnet "$program" --config "$config" --print-config | sed -nE 's/^limits\.memoryBytes .*means ([0-9]+) now.*/\1/p'
+  [[ -n ${KV_CGROUP:-} ]] || dotnet "$program" --config "$config" --print-config | sed -nE 's/^limits\.memoryBytes .*means ([0-9]+) now.*/\1/p'
 }
+
+# For a subshell: what it turns into is in the group from its first moment.
+enter_group() { [[ -z ${KV_CGROUP:-} ]] || echo "$BASHPID" >"$KV_CGROUP$1/cgroup.procs"; }
 
 start() {
   local id=$1 own=$config share
@@ -97,7 +101,8 @@ start() {
   [[ ! -f ${config%.json}.$id.json ]] || own=${config%.json}.$id.json
   share=$(memory_share)
   # A session of its own: Ctrl-C in this terminal is not for the nodes.
-  setsid dotnet "$program" --node "$id" --config "$own" --data "$data" --log text ${share:+--Limits:MemoryBytes "$share"} >>"$run/$id.log" 2>&1 </dev/null &
+  (enter_group "$id" && exec setsid dotnet "$program" --node "$id" --config "$own" --data "$data" --log text ${share:+--Limits:MemoryBytes "$share"}) \
+    >>"$run/$id.log" 2>&1 </dev/null &
   echo $! >"$run/$id.pid"
 }
 

@@ -23,6 +23,12 @@ internal sealed record ChaosFigures
     /// <summary>Away from a node that is not well, and back.</summary>
     private const int MovesPerGroup = 2;
 
+    /// <summary>After this round of the memory scenario everything is compiled and every pool has its size.</summary>
+    private const int SettledRound = 2;
+
+    /// <summary>A share of the memory of <see cref="SettledRound"/>.</summary>
+    private const double MostResidentGrowth = 1.10;
+
     private static readonly string[] Levels = [.. ReadLevels.All.Select(ReadLevels.NameOf)];
 
     public required CheckResult History { get; init; }
@@ -40,6 +46,17 @@ internal sealed record ChaosFigures
 
     /// <summary>Requests that were refused because a disk is full: certainly not applied, and others.</summary>
     public (int NotApplied, int Other) RefusedForRoom { get; init; }
+
+    /// <summary>Of the memory scenario, one for each round that has ended.</summary>
+    public IReadOnlyList<MemoryRound> Memory { get; init; } = [];
+
+    /// <summary>Processes that were killed for want of memory.</summary>
+    public long OutOfMemoryKills { get; init; }
+
+    /// <summary>Resident memory after the last round, as a share of that after the second.</summary>
+    public double? ResidentGrowth => Memory.Count > SettledRound && Memory[^1].ResidentBytes is { } last && Memory[SettledRound - 1].ResidentBytes is { } settled
+        ? (double)last / settled
+        : null;
 
     /// <summary>What ended the run early, in a sentence; null when nothing did.</summary>
     public required string? Breakdown { get; init; }
@@ -60,6 +77,21 @@ internal sealed record ChaosFigures
         if (Fault == Fault.DiskFreeze && History.LeaderChanges > MovesPerGroup * Groups * Rounds.Count)
         {
             yield return $"{History.LeaderChanges} leader changes in {Groups} groups and {Rounds.Count} faults; at most {MovesPerGroup} each are allowed";
+        }
+
+        if (OutOfMemoryKills > 0)
+        {
+            yield return $"{OutOfMemoryKills} processes were killed for want of memory";
+        }
+
+        if (Memory.Sum(round => round.RefusedUnsure) is > 0 and var unsure)
+        {
+            yield return $"{unsure} writes were refused for want of memory and not said to be certainly not applied";
+        }
+
+        if (ResidentGrowth > MostResidentGrowth)
+        {
+            yield return $"after the last round {ResidentGrowth:P0} of the memory is resident that was after round {SettledRound}; {MostResidentGrowth:P0} are allowed";
         }
 
         foreach (var round in Rounds)
@@ -102,7 +134,13 @@ internal sealed record ChaosFigures
             yield return "nothing was refused for want of room";
         }
 
-        if (History.LeaderChanges == 0)
+        if (Fault == Fault.Memory && ResidentGrowth is null)
+        {
+            yield return $"{Memory.Count} rounds say nothing of growing memory; at least {SettledRound + 1} are needed";
+        }
+
+        // Full memory moves nobody's leadership.
+        if (Fault != Fault.Memory && History.LeaderChanges == 0)
         {
             yield return "no group changed its leader";
         }

@@ -70,10 +70,35 @@ internal static class ChaosReport
         text.Append("\n| from the end of a fault to ready | n | median | p99 | maximum |\n|---|---:|---:|---:|---:|\n");
         text.Append("| all struck nodes of a round | ").Append(Summary(restarts)).Append(" |\n");
 
+        AppendMemory(text, figures);
         AppendList(text, "Why it fails", figures.Failures());
         AppendList(text, "Why there is no verdict", figures.Voids());
         AppendList(text, "Violations", history.Violations.Select(violation => $"{violation.Rule}: {violation.Key}: {violation.Story}"));
         return text.ToString();
+    }
+
+    private static void AppendMemory(StringBuilder text, ChaosFigures figures)
+    {
+        if (figures.Fault != Fault.Memory)
+        {
+            return;
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"""
+
+            ## Memory
+
+            Processes killed for want of memory: {figures.OutOfMemoryKills}. Resident after the last round, as a share of that after the second: {figures.ResidentGrowth:P1}.
+
+            | round | writes taken | bytes of their values | refused | read while full | deleted | resident afterwards, all nodes |
+            |---:|---:|---:|---:|---:|---:|---:|
+
+            """);
+        foreach (var (round, number) in figures.Memory.Select((round, index) => (round, index + 1)))
+        {
+            text.Append(CultureInfo.InvariantCulture, $"| {number} | {round.Taken:N0} | {round.TakenBytes:N0} | {round.Refused:N0} | {round.Read:N0} | ");
+            text.Append(CultureInfo.InvariantCulture, $"{round.Deleted:N0} | {round.ResidentBytes:N0} |\n");
+        }
     }
 
     public static string Name(Verdict verdict) => verdict.ToString().ToUpperInvariant();

@@ -1,4 +1,5 @@
 using System.Text;
+using KvStore.LoadTests.Chaos.Machine;
 using KvStore.LoadTests.Load;
 using KvStore.LoadTests.Reports;
 using KvStore.LoadTests.Servers;
@@ -13,7 +14,7 @@ internal sealed record ChaosOptions(ChaosScenario Scenario, int Rounds, TimeSpan
 
 /// <summary>One chaos run on real processes: load, faults, a last look at every key through every node, figures.</summary>
 internal sealed class ChaosRun(
-    ChaosOptions options, ClusterFile cluster, ClusterScript script, Faults faults, Progress progress)
+    ChaosOptions options, ClusterFile cluster, ClusterScript script, Faults faults, Progress progress, LimitedMemory? memory = null)
 {
     private const int Writers = 20;
     private const int Sessions = 14;
@@ -35,11 +36,16 @@ internal sealed class ChaosRun(
     private static readonly TimeSpan LongestOutage = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
 
+    // What was freed for good has gone back to the system by then.
+    private static readonly TimeSpan SettleMemory = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan MemoryPoll = TimeSpan.FromMilliseconds(200);
+
     // Long enough for ages to grow past every bound that is asked for, and for elections to end.
     private static readonly TimeSpan ShortestPartialFault = TimeSpan.FromSeconds(2);
 
     private readonly Random _random = new(options.Seed);
     private readonly string[] _names = [.. cluster.Nodes.Select(node => node.Name)];
+    private readonly List<MemoryRound> _memory = [];
 
     public async Task<ChaosFigures> RunAsync(CancellationToken cancellation)
     {
@@ -80,7 +86,9 @@ internal sealed class ChaosRun(
                 await Task.Delay(WarmUp, cancellation);
                 answersPerSecond = await MeasureRateAsync(recorder, cancellation);
                 progress.Say($"{answersPerSecond:N0} answers/s before the first fault");
-                breakdown = await StrikeAsync(rounds, prober, recorder, cancellation);
+                breakdown = memory is null
+                    ? await StrikeAsync(rounds, prober, recorder, cancellation)
+                    : await FillAsync(new MemoryFill(binary, rest, memory.Groups.LimitBytes, _random), memory, rounds, prober, recorder, cancellation);
             }
             finally
             {
@@ -89,7 +97,8 @@ internal sealed class ChaosRun(
             }
 
             var patient = new PatientClient(binary, FinalPatience, TimeProvider.System);
-            await ReadEverythingAsync(patient, recorder, [.. keys.SelectMany(own => own), .. probeKeys]);
+            int[] through = breakdown is null ? [.. Enumerable.Range(0, _names.Length)] : await ReadyNodesAsync(cancellation);
+            await ReadEverythingAsync(patient, recorder, [.. keys.SelectMany(own => own), .. probeKeys], through);
         }
 
         progress.Say("checking the history");
@@ -103,6 +112,8 @@ internal sealed class ChaosRun(
             OutageLimit = options.Scenario.OutageLimit,
             Fault = options.Scenario.Fault,
             RefusedForRoom = RefusedForRoom(),
+            Memory = _memory,
+            OutOfMemoryKills = memory?.Groups.OutOfMemoryKills ?? 0,
             Breakdown = breakdown,
         };
     }
@@ -150,8 +161,7 @@ internal sealed class ChaosRun(
     private async Task<string?> StrikeAsync(List<FaultRound> rounds, Prober prober, Recorder recorder, CancellationToken cancellation)
     {
         long start = recorder.Now;
-        bool GoOn() => options.During is { } during ? recorder.Now - start < during.TotalNanoseconds : rounds.Count < options.Rounds;
-        while (GoOn())
+        while (GoesOn(rounds, start, recorder))
         {
             prober.Begin();
             await Task.Delay(ProbesBefore, cancellation);
@@ -175,6 +185,64 @@ internal sealed class ChaosRun(
         }
 
         return null;
+    }
+
+    private bool GoesOn(List<FaultRound> rounds, long start, Recorder recorder) =>
+        options.During is { } during ? recorder.Now - start < during.TotalNanoseconds : rounds.Count < options.Rounds;
+
+    /// <summary>The outage that is measured begins with the last delete: there is room from then on.</summary>
+    /// <returns>What ended the rounds early, or null.</returns>
+    private async Task<string?> FillAsync(
+        MemoryFill fill, LimitedMemory memory, List<FaultRound> rounds, Prober prober, Recorder recorder, CancellationToken cancellation)
+    {
+        long start = recorder.Now;
+        while (GoesOn(rounds, start, recorder))
+        {
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            var watching = WatchAsync(memory, stop);
+            var round = new FaultRound(rounds.Count + 1, _names, cluster.Groups);
+            var filled = await fill.RunAsync(round, stop.Token);
+            rounds.Add(round);
+            if (!stop.IsCancellationRequested)
+            {
+                round.LastWellNs = recorder.Now;
+                round.StruckNs = recorder.Now;
+                prober.Watch(round);
+                prober.Use(_names);
+                prober.Begin();
+                await UntilAcknowledgedAsync(round, recorder, cancellation);
+                prober.End();
+                await Task.Delay(SettleMemory, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            bool ended = stop.IsCancellationRequested;
+            await stop.CancelAsync();
+            await watching;
+            cancellation.ThrowIfCancellationRequested();
+            _memory.Add(filled with { ResidentBytes = memory.Processes.Read(_names)?.ResidentBytes });
+            if (ended)
+            {
+                return $"round {round.Number}: a node has ended";
+            }
+
+            progress.Show($"{Describe(round, recorder)}; {_memory[^1].TakenBytes:N0} bytes taken, {_memory[^1].Refused:N0} writes refused, "
+                + $"{_memory[^1].ResidentBytes:N0} bytes resident");
+        }
+
+        return null;
+    }
+
+    private async Task WatchAsync(LimitedMemory memory, CancellationTokenSource stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            if (memory.Groups.OutOfMemoryKills > 0 || memory.Processes.Read(_names) is null)
+            {
+                await stop.CancelAsync();
+            }
+
+            await Task.Delay(MemoryPoll, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     private async Task EndAsync(FaultRound round, Prober prober, Recorder recorder, CancellationToken cancellation)
@@ -273,17 +341,33 @@ internal sealed class ChaosRun(
             $"ready again after {round.Recovery?.TotalSeconds:0.00} s; {recorder.Acknowledged:N0} answers so far";
     }
 
-    private async Task ReadEverythingAsync(PatientClient client, Recorder recorder, IReadOnlyList<string> keys)
+    // After a breakdown: a node that is not there would be asked for half a minute for each key.
+    private async Task<int[]> ReadyNodesAsync(CancellationToken cancellation)
     {
-        int next = -1, total = keys.Count * _names.Length;
+        using var probe = new ServerProbe(cluster, new ServerProcesses("."));
+        List<int> ready = [];
+        for (int node = 0; node < cluster.Nodes.Count; node++)
+        {
+            if (await probe.IsReadyAsync(cluster.Nodes[node], cancellation))
+            {
+                ready.Add(node);
+            }
+        }
+
+        return [.. ready];
+    }
+
+    private async Task ReadEverythingAsync(PatientClient client, Recorder recorder, IReadOnlyList<string> keys, int[] through)
+    {
+        int next = -1, total = keys.Count * through.Length;
         var readers = Enumerable.Range(0, FinalReaders).Select(_ => Task.Run(async () =>
         {
             int process = recorder.NewProcess();
             while (Interlocked.Increment(ref next) is var number && number < total)
             {
-                var request = new KvRequest { Operation = new Get(Encoding.ASCII.GetBytes(keys[number / _names.Length])) };
+                var request = new KvRequest { Operation = new Get(Encoding.ASCII.GetBytes(keys[number / through.Length])) };
                 long call = recorder.Now;
-                var answer = await client.SendAsync(number % _names.Length, process, request, stayWithNode: true);
+                var answer = await client.SendAsync(through[number % through.Length], process, request, stayWithNode: true);
                 recorder.Record(process, request, call, answer, final: true);
             }
         })).ToArray();

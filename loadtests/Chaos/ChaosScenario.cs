@@ -19,6 +19,9 @@ internal enum Fault
 
     /// <summary>Its wall clock is somewhere else.</summary>
     Clock,
+
+    /// <summary>Its memory, and that of all others, is filled until it refuses.</summary>
+    Memory,
 }
 
 /// <summary>What is done to the cluster, over and over, and what it promises meanwhile.</summary>
@@ -48,5 +51,9 @@ internal sealed record ChaosScenario(string Name, string Summary, Fault Fault, b
         new("clock", "the wall clock of one node moved by minutes, hours or a year for 6 s, mostly of one that leads; every group takes a write within 5 s, "
             + "and the node leads nothing then",
             Fault.Clock, false, TimeSpan.FromSeconds(5)),
+        new("memory", "each node in a control group of 256 MiB; filled until they refuse and emptied by deletes, over and over; no process is killed for want "
+            + "of memory, deletes and reads are answered, what is refused is not applied, every group takes a write again 5 s after the last delete, and the "
+            + "memory that is resident is within 10 % of what it was after the second round",
+            Fault.Memory, true, TimeSpan.FromSeconds(5)),
     ];
 }

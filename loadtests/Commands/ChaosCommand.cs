@@ -18,11 +18,15 @@ internal static class ChaosCommand
         TimeSpan.FromDays(365), TimeSpan.FromDays(-365),
     ];
 
+    /// <summary>Of the control group of each node in the memory scenario.</summary>
+    private const long GroupBytes = 256L << 20;
+
     private static readonly IReadOnlyList<Option> Options =
     [
         new("scenario", "NAME", Scenarios[0], string.Join(", ", Scenarios)),
         new("rounds", "N", "30", "faults"),
         new("seconds", "S", null, "instead of --rounds: go on for so long; fewer than 10 faults are no verdict"),
+        new("memory-bytes", "N", null, "of the memory scenario: limits.memoryBytes of each node instead of the default; far above the group it must fail"),
         new("seed", "X", "1", "of the choice of nodes, pauses, keys"),
         new("out", "DIR", "out/chaos", "history.jsonl, report.md and the data of the nodes; the data of an earlier run there is deleted"),
         new("cluster", "FILE", "cluster.json", "the cluster file"),
@@ -58,11 +62,14 @@ internal static class ChaosCommand
             await using var cut = network;
             using var disks = scenario.Fault is Fault.DiskFull or Fault.DiskFreeze ? LoopDisks.Create(data, names) : null;
             var clocks = scenario.Fault == Fault.Clock ? WallClocks.Create(Path.Combine(options.OutDirectory, "clocks"), names) : null;
-            var script = new ClusterScript(arguments.Text("script"), clusterFile, data, clocks?.Environment);
+            using var groups = scenario.Fault == Fault.Memory ? ControlGroups.Create(GroupBytes, names) : null;
+            var script = new ClusterScript(
+                arguments.Text("script"), clusterFile, data, groups is null ? clocks?.Environment : EnvironmentIn(groups, arguments.TextOrNull("memory-bytes")));
+            var processes = new ServerProcesses(Path.Combine(data, ".run"));
             var faults = new Faults(
-                scenario.Fault, script, new ServerProcesses(Path.Combine(data, ".run")),
-                HostFaultOf(scenario.Fault, network, disks, clocks, new Random(options.Seed)), cluster);
-            figures = await new ChaosRun(options, cluster, script, faults, Progress.OnConsole()).RunAsync(cancellation);
+                scenario.Fault, script, processes, HostFaultOf(scenario.Fault, network, disks, clocks, new Random(options.Seed)), cluster);
+            var memory = groups is null ? null : new LimitedMemory(groups, processes);
+            figures = await new ChaosRun(options, cluster, script, faults, Progress.OnConsole(), memory).RunAsync(cancellation);
         }
         catch (MachineException e)
         {
@@ -77,6 +84,17 @@ internal static class ChaosCommand
         Console.WriteLine(report);
         Console.WriteLine($"written: {path}, {options.HistoryPath}\nverdict: {ChaosReport.Name(figures.Verdict)}");
         return ExitCode.Of(figures.Verdict);
+    }
+
+    private static Dictionary<string, string> EnvironmentIn(ControlGroups groups, string? memoryBytes)
+    {
+        var environment = new Dictionary<string, string> { ["KV_CGROUP"] = groups.Prefix };
+        if (memoryBytes is not null)
+        {
+            environment["KVSTORE__Limits__MemoryBytes"] = memoryBytes;
+        }
+
+        return environment;
     }
 
     private static HostFault? HostFaultOf(Fault fault, PeerNetwork? network, LoopDisks? disks, WallClocks? clocks, Random random) => fault switch

@@ -92,6 +92,35 @@ public sealed class VerdictTests
         Assert.False(round.AllAcknowledged);
     }
 
+    [Fact]
+    public void Memory_that_grows_over_its_rounds_fails_and_too_few_rounds_are_no_verdict()
+    {
+        var figures = Figures() with { Fault = Fault.Memory, History = History(leaderChanges: 0) };
+        Assert.Equal(Verdict.Pass, (figures with { Memory = Resident(500, 1000, 1100) }).Verdict);
+        Assert.Equal(Verdict.Fail, (figures with { Memory = Resident(500, 1000, 1101) }).Verdict);
+        Assert.Equal(Verdict.Void, (figures with { Memory = Resident(500, 1000) }).Verdict);
+        Assert.Equal(Verdict.Void, (figures with { Memory = Resident(500, 1000, null) }).Verdict);
+    }
+
+    [Fact]
+    public void A_process_killed_for_want_of_memory_and_a_refusal_that_may_be_applied_fail()
+    {
+        var figures = Figures() with { Fault = Fault.Memory, Memory = Resident(1000, 1000, 1000) };
+        Assert.Equal(Verdict.Fail, (figures with { OutOfMemoryKills = 1 }).Verdict);
+        Assert.Equal(Verdict.Fail, (figures with { Memory = [.. figures.Memory, figures.Memory[0] with { RefusedUnsure = 1 }] }).Verdict);
+    }
+
+    private static MemoryRound[] Resident(params long?[] bytes) => [.. bytes.Select(resident => new MemoryRound
+    {
+        Taken = 1,
+        TakenBytes = 1,
+        Refused = 1,
+        RefusedUnsure = 0,
+        Read = 1,
+        Deleted = 1,
+        ResidentBytes = resident,
+    })];
+
     private static ChaosFigures Figures() => new()
     {
         History = History(leaderChanges: 1),
