@@ -42,7 +42,7 @@ internal sealed partial class BinaryDoor(FrontDoor door, ILogger<BinaryDoor> log
     private static readonly TimeSpan LastWordTimeout = TimeSpan.FromMilliseconds(500);
 
     private readonly BinaryMeter _meter = new();
-    private readonly RequestServers _servers = new();
+    private readonly RequestServers _servers = new(door.Config.Limits.ShareOfDoors(FrameBudget.DefaultBytes));
     private readonly LogThrottle _malformed = new(TimeProvider.System, LineInterval);
     private readonly LogThrottle _late = new(TimeProvider.System, LineInterval);
     private readonly FrozenDictionary<HelloRefusal, LogThrottle> _refused =

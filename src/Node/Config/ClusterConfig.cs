@@ -66,6 +66,13 @@ public sealed record LimitSettings
 
     /// <summary>Memory the node may plan with; 0 in the file means 60 % of what is available to the process.</summary>
     public long MemoryBytes { get; init; }
+
+    /// <summary>
+    /// What a node's doors may hold of one kind (bodies, frames, answers) beside what its store counts: a sixteenth of its memory, where that
+    /// is known. Three of them and the whole of its memory are less than three quarters of the machine.
+    /// </summary>
+    /// <param name="most">Of a node with much memory.</param>
+    public long ShareOfDoors(long most) => MemoryBytes > 0 ? Math.Min(most, MemoryBytes / 16) : most;
 }
 
 public sealed record UpgradeSettings

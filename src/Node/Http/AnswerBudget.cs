@@ -1,3 +1,5 @@
+using KvStore.Protocol;
+
 namespace KvStore.Node.Http;
 
 /// <summary>
@@ -8,7 +10,11 @@ namespace KvStore.Node.Http;
 /// <param name="limit">Bytes. Full: a request that holds nothing waits for its turn, until its deadline; any other is answered Overloaded.</param>
 internal sealed class AnswerBudget(long limit)
 {
-    public const long DefaultBytes = 128L << 20;
+    /// <summary>Of a node with much memory.</summary>
+    public const long MostBytes = 128L << 20;
+
+    /// <summary>The largest answer that one request may have, or it would wait for ever.</summary>
+    public const long LeastBytes = Limits.MaxRequestBytes;
 
     /// <summary>Values up to this are sent without asking: one is no more than what the server buffers for a connection anyway.</summary>
     public const int FreeBytes = 64 << 10;

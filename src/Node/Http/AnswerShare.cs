@@ -7,8 +7,8 @@ namespace KvStore.Node.Http;
 /// <summary>What one request holds of <see cref="AnswerBudget"/>, until it is answered.</summary>
 internal sealed class AnswerShare(AnswerBudget budget) : IDisposable
 {
-    private static readonly string FullDetail =
-        $"The values that are on their way to clients of this node have all the {AnswerBudget.DefaultBytes} bytes there are for them; ask again.";
+    private const string FullDetail =
+        "The values that are on their way to clients of this node have all the memory there is for them (limits.memoryBytes); ask again.";
 
     public static readonly Problem Full = new(ErrorCode.Overloaded, FullDetail);
 

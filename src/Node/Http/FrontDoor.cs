@@ -26,7 +26,8 @@ internal sealed class FrontDoor : IDisposable
         _store = store;
         Peers = options.Peers;
         _headers = new KvHeaders(options.Config.ClusterId);
-        Bodies = new BodyRoom(options.Config.Limits.MemoryBytes is > 0 and var bytes ? Math.Min(BodyRoom.MostBytes, bytes / 16) : BodyRoom.MostBytes);
+        Bodies = new BodyRoom(options.Config.Limits.ShareOfDoors(BodyRoom.MostBytes));
+        Answers = new AnswerBudget(Math.Max(AnswerBudget.LeastBytes, options.Config.Limits.ShareOfDoors(AnswerBudget.MostBytes)));
         DoorSettings doors = options.Config.Doors;
         Places = new Places(doors.Connections, doors.ConnectionsPerAddress, doors.PlacesForRefusals);
         _configuredNodes = new NodeDirectory(options.Config.Nodes);
@@ -40,8 +41,8 @@ internal sealed class FrontDoor : IDisposable
 
     public RequestMeter Meter { get; } = new();
 
-    /// <summary>For values of answers over REST.</summary>
-    public AnswerBudget Answers { get; } = new(AnswerBudget.DefaultBytes);
+    /// <summary>For values of answers over REST: a sixteenth of the node's memory, where that is known.</summary>
+    public AnswerBudget Answers { get; }
 
     /// <summary>For bodies that have not come whole: a sixteenth of the node's memory, where that is known.</summary>
     public BodyRoom Bodies { get; }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -95,6 +96,39 @@ public sealed class AnswerMemoryTests
         Assert.Equal(Limits.MaxValueBytes, (await get.Content.ReadAsByteArrayAsync()).Length);
     }
 
+    /// <summary>60 % of a control group of 256 MiB; all nodes together are no more than that machine has.</summary>
+    [Fact]
+    public async Task B3_what_doors_hold_is_a_share_of_the_memory_of_a_small_node()
+    {
+        const long MemoryBytes = 161_061_273;
+        await using OpenDoor door = await OpenDoor.CreateAsync(MemoryBytes);
+        door.Scripted.Answer = request => request.Operation is Get ? Big : ScriptedDoor.Success(request);
+        var held = new List<Socket>();
+        for (int i = 0; i < 8; i++)
+        {
+            held.Add(await door.SlowBatchAsync());
+            held.Add(await door.UnfinishedFrameAsync());
+        }
+
+        // The answer's last part is asked for when the ones before have come.
+        string metrics = "";
+        for (int i = 0; i < 100 && (AnswersIn(metrics) < 8 << 20 || FramesIn(metrics) < 8 << 20); i++)
+        {
+            await Task.Delay(50);
+            metrics = await door.Scripted.Client.GetStringAsync("/metrics");
+        }
+
+        Assert.InRange(AnswersIn(metrics), 8 << 20, MemoryBytes / 16);
+        Assert.InRange(FramesIn(metrics), 8 << 20, MemoryBytes / 16);
+        held.ForEach(socket => socket.Dispose());
+
+        static long AnswersIn(string metrics) => Value(metrics, "kvstore_rest_answer_bytes");
+        static long FramesIn(string metrics) => Value(metrics, "kvstore_binary_unfinished_frame_bytes");
+        static long Value(string metrics, string name) => metrics.Split('\n').FirstOrDefault(line => line.StartsWith(name + " ", StringComparison.Ordinal)) is { } line
+            ? long.Parse(line[(name.Length + 1)..], CultureInfo.InvariantCulture)
+            : -1;
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -134,9 +168,10 @@ public sealed class AnswerMemoryTests
 
     private sealed class OpenDoor : IAsyncDisposable
     {
-        public static async Task<OpenDoor> CreateAsync()
+        public static async Task<OpenDoor> CreateAsync(long memoryBytes = 0)
         {
             var door = new OpenDoor();
+            door.Scripted.Config = door.Scripted.Config with { Limits = door.Scripted.Config.Limits with { MemoryBytes = memoryBytes } };
             await door.Scripted.InitializeAsync();
             return door;
         }
@@ -151,6 +186,23 @@ public sealed class AnswerMemoryTests
             await socket.SendAsync(Encoding.ASCII.GetBytes(
                 $"POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {Batch.Length}\r\n\r\n{Batch}"));
             await socket.ReceiveAsync(new byte[16]);
+            return socket;
+        }
+
+        /// <summary>Announces the largest there is, by the binary port, and sends nothing of it.</summary>
+        public async Task<Socket> UnfinishedFrameAsync()
+        {
+            Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            await socket.ConnectAsync(Scripted.BinaryAddress);
+            FrameWriter frames = new();
+            frames.Begin(FrameKind.Hello, FrameFlags.None, 0);
+            HelloCodec.Encode(frames, new ClientHello { ClusterId = "test" });
+            Assert.True(frames.TryEnd(Limits.MaxHelloBytes));
+            await socket.SendAsync(frames.Written);
+            Assert.True(await socket.ReceiveAsync(new byte[4096]) > FrameHeader.SizeBytes);
+            byte[] header = new byte[FrameHeader.SizeBytes];
+            new FrameHeader(FrameKind.Request, FrameFlags.None, Limits.MaxRequestBytes, 0, 1).WriteTo(header);
+            await socket.SendAsync(header);
             return socket;
         }
 
