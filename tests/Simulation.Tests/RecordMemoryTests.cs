@@ -8,6 +8,9 @@ public sealed class RecordMemoryTests
 {
     private const long LimitBytes = 12_000_000;
 
+    /// <summary>KvStateMachine.MaxClientRecordBytes.</summary>
+    private const long ClientRecordBytes = 16L << 20;
+
     [Theory]
     [InlineData("reads")]
     [InlineData("deletes")]
@@ -57,6 +60,37 @@ public sealed class RecordMemoryTests
         cluster.Scheduler.RunFor(1_000_000);
         Assert.Equal(ErrorCode.None, CallAll(cluster, [new KvRequest { Operation = new Put("{t}k"u8, "v"u8) }])[0].Code);
         Assert.All(cluster.Nodes, node => Assert.InRange(node.Store!.Room.Memory.Lasting, 1, LimitBytes / 2));
+    }
+
+    [Fact]
+    public void SM3_a_client_that_acknowledges_nothing_is_refused_at_its_own_limit_and_nobody_else()
+    {
+        SimulatedCluster cluster = Start(long.MaxValue);
+        var reads = new Transaction([], [.. Enumerable.Repeat(new Get("{t}absent"u8), Limits.MaxBatchItems)], []);
+        KvRequest Of(int client, int sequence, int ackedBelow = 0) =>
+            new() { Operation = reads, Id = new RequestId((UInt128)client, (ulong)sequence, 0, (ulong)ackedBelow) };
+        int sent = 0;
+        KvReply[] last = [];
+        while (last.All(reply => reply.Code == ErrorCode.None) && sent < 2000)
+        {
+            last = CallAll(cluster, [.. Enumerable.Range(sent + 1, 20).Select(sequence => Of(77, sequence))]);
+            sent += last.Length;
+        }
+
+        Assert.All(last, reply => Assert.Contains(reply.Code == ErrorCode.None ? "" : "has not acknowledged", reply.Detail ?? "", StringComparison.Ordinal));
+        cluster.Scheduler.RunFor(1_000_000);
+        long records = cluster.Nodes.Max(node => node.Store!.Room.Memory.Records);
+        Assert.InRange(records, ClientRecordBytes, ClientRecordBytes * 11 / 10);
+        KvReply refused = Assert.Single(CallAll(cluster, [Of(77, sent + 1)]));
+        Assert.Equal((ErrorCode.Overloaded, Outcome.NotApplied), (refused.Code, refused.Outcome));
+        Assert.Contains("has not acknowledged", refused.Detail, StringComparison.Ordinal);
+
+        // A copy of what was executed is answered, others are served, and so is it when it acknowledges.
+        Assert.Equal(ErrorCode.None, CallAll(cluster, [Of(77, 1)])[0].Code);
+        Assert.Equal(ErrorCode.None, CallAll(cluster, [Of(78, 1)])[0].Code);
+        Assert.Equal(ErrorCode.None, CallAll(cluster, [Of(77, sent + 2, ackedBelow: sent + 1)])[0].Code);
+        cluster.Scheduler.RunFor(1_000_000);
+        Assert.All(cluster.Nodes, node => Assert.InRange(node.Store!.Room.Memory.Records, 1, ClientRecordBytes / 10));
     }
 
     private static SimulatedCluster Start(long limitBytes)
