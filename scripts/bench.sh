@@ -10,20 +10,25 @@ peer=
 fill_keys=1000000
 against=
 pairs=
+rounds=3
 others_limit=0.3
 
 usage() {
   cat <<EOF
-Usage: scripts/bench.sh [--quick] [--peer etcd|redis] [--out DIR]
+Usage: scripts/bench.sh [--quick] [--peer redis] [--out DIR]
+       scripts/bench.sh --peer etcd [--rounds N] [--quick] [--out DIR]
        scripts/bench.sh --against COMMIT [--pairs N] [--quick] [--out DIR]
 
   --quick        5 s per point and 64 clients only; no fill of a million keys, no restart
-  --peer etcd    then the same load on three etcd processes, through etcd's JSON gateway, when etcd is installed
   --peer redis   then redis-benchmark on one redis with a sync per write, when it is installed: no replication, a weaker promise
   --out DIR      reports as Markdown and JSON, and the data of the nodes ($out); data of an earlier run there is deleted
 
 Writes, strong and eventual reads over the binary protocol and REST; then, without --quick, a fill of $fill_keys keys and a restart.
 The nodes are processes of its own on the ports of cluster.json; KV_CONFIG names another file.
+
+  --peer etcd    three etcd processes beside ours, both up at once, measured in turn with the same keys and values: etcd over gRPC at its leader,
+                 ours by the binary protocol at any node, by the .NET client at leaders, and by REST at any node; prints ratios
+  --rounds N     so many of each point (3)
 
   --against COMMIT  builds that commit (A) and the working tree (B), measures A B A B … on a fresh cluster each, and prints B/A
   --pairs N         so many of each (5, with --quick 2)
@@ -48,6 +53,10 @@ while (($# > 0)); do
       ;;
     --out)
       out=${2:?--out needs a directory}
+      shift
+      ;;
+    --rounds)
+      rounds=${2:?--rounds needs a number}
       shift
       ;;
     --against)
@@ -102,7 +111,7 @@ fresh_cluster() {
 }
 
 # Three etcd processes on loopback with its defaults: a sync on a majority before the answer, as ours.
-bench_etcd() {
+start_etcd() {
   local dir=$out/etcd i nodes= peers=e1=http://127.0.0.1:7411,e2=http://127.0.0.1:7412,e3=http://127.0.0.1:7413
   rm -rf "$dir"
   mkdir -p "$dir/.run"
@@ -112,14 +121,95 @@ bench_etcd() {
       --listen-peer-urls "http://127.0.0.1:741$i" --initial-advertise-peer-urls "http://127.0.0.1:741$i" >"$dir/.run/e$i.log" 2>&1 &
     peers_started+=($!)
     echo $! >"$dir/.run/e$i.pid"
-    nodes+=${nodes:+, }"{ \"id\": \"e$i\", \"http\": \"127.0.0.1:740$i\", \"binary\": \"127.0.0.1:740$i\" }"
+    nodes+=${nodes:+, }"{ \"id\": \"e$i\", \"http\": \"127.0.0.1:740$i\", \"binary\": \"127.0.0.1:740$i\", \"peer\": \"127.0.0.1:741$i\" }"
   done
-  echo "{ \"groups\": 1, \"replicationFactor\": 3, \"nodes\": [$nodes] }" >"$dir/cluster.json"
+  echo "{ \"clusterId\": \"etcd\", \"groups\": 1, \"replicationFactor\": 3, \"nodes\": [$nodes] }" >"$dir/cluster.json"
   for i in 1 2 3; do
     wait_for "etcd" "http://127.0.0.1:740$i/health"
   done
-  etcd --version | head -n 1
-  loadtests bench $quick --over etcd --cluster "$dir/cluster.json" --data "$dir"
+}
+
+# Both clusters up, each point warmed up on both and then measured in turn. Idle servers of the other cluster cost under a tenth of a core.
+bench_etcd() {
+  local dir=$out/etcd round others warmup=10 duration=8 keys=100000
+  [[ -z $quick ]] || { warmup=4; duration=3; keys=20000; }
+  mkdir -p "$out/against/report"
+  : >"$out/against/results.tsv"
+  scripts/cluster.sh wipe
+  others=$(load_of_others)
+  echo "others use $others cores, load average $(cut -d' ' -f1 /proc/loadavg)"
+  awk -v others="$others" -v limit="$others_limit" 'BEGIN { exit !(others > limit) }' &&
+    echo "warning: more than $others_limit cores are busy with other work; these ratios say little"
+  start_etcd
+  scripts/cluster.sh up >/dev/null
+  loadtests fill --keys "$keys" --cluster "$config" --data "$KV_DATA" >/dev/null
+  beside write-1 write 1
+  beside write-64 write 64
+  beside write-256 write 256
+  beside read-strong-64 read-strong 64
+  beside read-local-64 read-eventual 64
+  {
+    echo
+    echo "$(etcd --version | head -n 1), KvStore $(git describe --always --dirty --abbrev=10), $rounds rounds, others $others cores"
+    echo
+    peer_table
+  } | tee "$out/beside-etcd.md"
+}
+
+# One workload at every door, once to warm up and then in turn.
+beside() {
+  local name=$1 workload=$2 clients=$3 round door
+  for ((round = 0; round <= rounds; round++)); do
+    for door in etcd binary client rest; do
+      one_beside "$round" "$door" "$name" "$workload" "$clients"
+    done
+  done
+}
+
+one_beside() {
+  local round=$1 door=$2 name=$3 workload=$4 clients=$5 report=$out/against/report cluster=$config data=$KV_DATA first=1
+  [[ $door != etcd ]] || { cluster=$out/etcd/cluster.json; data=$out/etcd; }
+  [[ $round != 0 ]] || first=$warmup
+  dotnet loadtests/bin/Release/net10.0/KvStore.LoadTests.dll run --over "$door" --workload "$workload" --clients "$clients" --keys "$keys" \
+    --warmup "$first" --duration "$duration" --cluster "$cluster" --data "$data" --out "$report" >"$report.log" ||
+    fail "a run of $name over $door failed; see $report.log"
+  [[ $round != 0 ]] || return 0 # the warm-up
+  awk -v round="$round" -v door="$door" -v name="$name" -F'[:,]' '
+    $1 ~ /"okPerSecond"/ { rate = $2 + 0 }
+    $1 ~ /"failed"/ { failed = $2 + 0 }
+    $1 ~ /"p50Ns"/ { p50 = $2 / 1e6 }
+    $1 ~ /"p99Ns"/ { p99 = $2 / 1e6 }
+    $1 ~ /"cpuSecondsPer100k"/ { cpu = $2 * 10 }
+    END { printf "%s\t%s\t%s\t%.0f\t%.1f\t%d\t%.2f\t%.2f\n", round, door, name, rate, cpu, failed, p50, p99 }' \
+    "$report/run.json" | tee -a "$out/against/results.tsv"
+}
+
+# Medians of each door, and of the ratios to etcd of the same round.
+peer_table() {
+  awk -F'\t' '
+    function median(list, n,    i, j, t) {
+      for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j - 1] > list[j]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+      return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+    }
+    { if (!($3 in seen)) { seen[$3] = 1; names[++count] = $3 }
+      rate[$3, $2, $1] = $4; cpu[$3, $2, $1] = $5; failed += $6; p50[$3, $2, $1] = $7; p99[$3, $2, $1] = $8; if ($1 > rounds) rounds = $1 }
+    END {
+      split("etcd binary client rest", doors, " ")
+      print "| workload | door | ops/s | to etcd | range | us CPU/op | to etcd | p50 ms | p99 ms |"
+      print "|---|---|---:|---:|---:|---:|---:|---:|---:|"
+      for (w = 1; w <= count; w++) for (d = 1; d <= 4; d++) {
+        name = names[w]; door = doors[d]
+        for (r = 1; r <= rounds; r++) {
+          a[r] = rate[name, door, r]; c[r] = cpu[name, door, r]; m[r] = p50[name, door, r]; t[r] = p99[name, door, r]
+          q[r] = rate[name, "etcd", r] > 0 ? a[r] / rate[name, "etcd", r] : 0
+          k[r] = cpu[name, "etcd", r] > 0 ? c[r] / cpu[name, "etcd", r] : 0
+        }
+        ratio = median(q, rounds)
+        printf "| %s | %s | %d | %.2f | %.2f to %.2f | %.1f | %.2f | %.2f | %.2f |\n", name, door, median(a, rounds), ratio, q[1], q[rounds], \
+          median(c, rounds), median(k, rounds), median(m, rounds), median(t, rounds)
+      }
+      printf "\nfailed requests: %d\n", failed
+    }' "$out/against/results.tsv"
 }
 
 bench_redis() {
@@ -246,6 +336,12 @@ export KV_DATA=$out/data
 trap finish EXIT
 if [[ -n $against ]]; then
   bench_against
+  exit 0
+fi
+
+if [[ $peer == etcd ]]; then
+  [[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "--rounds is a number from 1 on, not $rounds"
+  bench_etcd
   exit 0
 fi
 

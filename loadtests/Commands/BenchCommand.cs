@@ -18,7 +18,7 @@ internal static class BenchCommand
     [
         .. CommonOptions.Cluster,
         new("quick", null, null, "64 clients and 5 seconds a point, instead of 1, 16, 64 and 256 clients and 10 seconds"),
-        new("over", "DOORS", "binary,rest", "doors to measure; etcd when the cluster file lists the addresses of etcd"),
+        new("over", "DOORS", "binary,rest", "doors to measure: binary, client (the .NET client), rest; etcd when the cluster file lists the addresses of etcd"),
         new("connections", "N", "2", "connections per node of the binary door"),
         .. CommonOptions.Data,
         CommonOptions.Out,

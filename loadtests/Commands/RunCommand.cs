@@ -11,7 +11,7 @@ internal static class RunCommand
     [
         .. CommonOptions.Cluster,
         new("workload", "NAME", "write", string.Join(", ", Scenario.Workloads) + "; mix is half strong reads, half writes"),
-        new("over", "DOOR", Doors.Binary, "binary or rest"),
+        new("over", "DOOR", Doors.Binary, "binary, client (the .NET client, which asks leaders) or rest; etcd when the cluster file lists the addresses of etcd"),
         new("clients", "N", "64", "closed loop: so many clients, one request in flight each"),
         new("rate", "R", null, "open loop instead: R requests a second, latency from the intended send time"),
         new("in-flight", "N", "4096", "open loop: requests in flight at most; further ones wait, and their waiting counts"),
@@ -28,7 +28,7 @@ internal static class RunCommand
     private static async Task<int> RunAsync(Arguments arguments, CancellationToken cancellation)
     {
         string workload = arguments.Choice("workload", [.. Scenario.Workloads]);
-        string door = arguments.Choice("over", Doors.Binary, Doors.Rest);
+        string door = arguments.Choice("over", Doors.Binary, Doors.Library, Doors.Rest, Doors.Etcd);
         TimeSpan warmUp = arguments.Seconds("warmup"), during = arguments.Seconds("duration");
         LoadSimulation simulation = arguments.Has("rate")
             ? new Inject(arguments.Count("rate"), arguments.Count("in-flight"), warmUp, during)
@@ -38,7 +38,11 @@ internal static class RunCommand
         var report = new LoadReport(RunContext.Capture(CommonOptions.CommandLine));
 
         using var servers = CommonOptions.Probe(arguments, cluster);
-        await servers.RequireReadyAsync(cancellation);
+        if (door != Doors.Etcd)
+        {
+            await servers.RequireReadyAsync(cancellation);
+        }
+
         await using var client = Doors.Open(door, cluster, cluster.Select(arguments.ListOrNull("nodes")), arguments.Count("connections"));
         Console.WriteLine($"{workload} over {door}, {simulation}, {scenario.Keys}, {scenario.ValueBytes} B values, seed {scenario.Seed}");
         var runner = new ScenarioRunner(client, door, servers, TimeProvider.System);

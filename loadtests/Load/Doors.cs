@@ -8,6 +8,9 @@ internal static class Doors
     public const string Binary = "binary";
     public const string Rest = "rest";
 
+    /// <summary>The binary door through the .NET client, which asks leaders where one has to answer.</summary>
+    public const string Library = "client";
+
     /// <summary>Not a door of ours: the cluster file then lists etcd's client addresses as http.</summary>
     public const string Etcd = "etcd";
 
@@ -19,6 +22,7 @@ internal static class Doors
         door switch
         {
             Rest => new RestClient(nodes, [.. cluster.Nodes.Select(node => node.Name)], recording: false),
+            Library => new LibraryClient(nodes),
             Etcd => new EtcdClient(nodes),
             _ => new BinaryClient(nodes, connectionsPerNode),
         };
