@@ -12,6 +12,9 @@ internal sealed class RaftLog
     // May hold a tail beyond Unstable.Offset that has been replaced and not overwritten yet: never read from there on.
     private readonly ILogReader _durable;
 
+    // One batch at most, handed out and taken back: what is committed stays as it is. Empty when its last entry is applied.
+    private Entry[] _takenBack = [];
+
     public RaftLog(ILogReader durable, ulong commit, ulong applied)
     {
         _durable = durable;
@@ -165,7 +168,7 @@ internal sealed class RaftLog
 
     public IReadOnlyList<Entry> HandOutToApply(long maxBytes)
     {
-        IReadOnlyList<Entry> batch = _durable.Entries(HandedOut + 1, ApplyLimit + 1, maxBytes);
+        IReadOnlyList<Entry> batch = _takenBack.Length == 0 ? _durable.Entries(HandedOut + 1, ApplyLimit + 1, maxBytes) : AgainToApply(maxBytes);
         HandedOut = batch[^1].Index;
         return batch;
     }
@@ -174,18 +177,46 @@ internal sealed class RaftLog
     {
         Invariant.Check(index >= Applied && index <= HandedOut, "what is applied was handed out, and nothing is applied twice");
         Applied = index;
+        if (_takenBack.Length > 0 && index >= _takenBack[^1].Index)
+        {
+            _takenBack = [];
+        }
     }
 
-    /// <summary>What was handed out and is not applied will be handed out again.</summary>
-    public void TakeBack() => HandedOut = Applied;
+    /// <summary>What was handed out and is not applied will be handed out again, and is not read again for that.</summary>
+    public void TakeBack(IReadOnlyList<Entry> batch)
+    {
+        HandedOut = Applied;
+        if (_takenBack.Length == 0)
+        {
+            _takenBack = [.. batch];
+        }
+    }
 
     /// <summary>The state machine and the durable log now start at the snapshot; nothing here matched it.</summary>
     public void Restore(ulong snapshotIndex)
     {
         Unstable.Restart(snapshotIndex);
+        _takenBack = [];
         Commit = snapshotIndex;
         HandedOut = snapshotIndex;
         Applied = snapshotIndex;
+    }
+
+    private ArraySegment<Entry> AgainToApply(long maxBytes)
+    {
+        int first = (int)(HandedOut + 1 - _takenBack[0].Index);
+        int end = first;
+        for (long bytes = 0; end < _takenBack.Length; end++)
+        {
+            bytes += _takenBack[end].ChargedBytes;
+            if (end > first && bytes > maxBytes)
+            {
+                break;
+            }
+        }
+
+        return new ArraySegment<Entry>(_takenBack, first, end - first);
     }
 
     private ulong CountThatFit(ulong low, long maxBytes)

@@ -242,8 +242,8 @@ public sealed partial class RaftNode
     /// </summary>
     public void TakeBackUnapplied()
     {
+        _log.TakeBack(_applying);
         _applying = [];
-        _log.TakeBack();
     }
 
     /// <summary>

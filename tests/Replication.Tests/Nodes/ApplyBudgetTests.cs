@@ -39,6 +39,35 @@ public sealed class ApplyBudgetTests
         Assert.True(turns.Max() <= 8, $"megabytes stored in each turn: {string.Join(" ", turns)}");
     }
 
+    /// <summary>Few of them fit into a turn, and many into what a turn reads: what was read and not applied must not be read again.</summary>
+    [Fact]
+    public void A_replay_of_appends_to_a_growing_value_reads_the_log_once()
+    {
+        const int Appends = 1000;
+        const int EntryBytesAtMost = 200;
+        Raise();
+        Submit(new Put("k"u8, new byte[Limits.MaxValueBytes / 2]));
+        for (int i = 0; i < Appends; i++)
+        {
+            _node.Turn();
+            _node.HearAcknowledgement();
+            Submit(new Append("k"u8, "0123456789"u8));
+        }
+
+        _node.Turn();
+        _node.HearAcknowledgement();
+        _node.Restart();
+        int replayed = 0;
+        _node.Store.Applied = (_, _, entry) => replayed += entry.Kind == EntryKind.Command ? 1 : 0;
+        long before = _node.Disk.Counters.BytesRead;
+        while (_node.Store.Loops[0].RunOnce())
+        {
+        }
+
+        Assert.InRange(replayed, Appends - 1, Appends + 1);
+        Assert.InRange(_node.Disk.Counters.BytesRead - before, Limits.MaxValueBytes / 2, Limits.MaxValueBytes / 2 + (Appends * EntryBytesAtMost));
+    }
+
     [Fact]
     public void Small_appends_of_one_turn_share_an_entry()
     {
