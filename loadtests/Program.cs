@@ -7,7 +7,7 @@ Command[] commands =
 [
     RunCommand.Create(), BenchCommand.Create(), LevelsCommand.Create(), AllocationsCommand.Create(), FillCommand.Create(), RestartCommand.Create(),
     ChaosCommand.Create(), ChaosCommand.CreateCheck(), CatchUpCommand.Create(), HostileCommand.Create(), HostileCommand.CreateAttack(),
-    FuzzCommand.Create(),
+    FuzzCommand.Create(), EnduranceCommand.CreateOverload(), EnduranceCommand.CreateSoak(),
 ];
 
 var command = commands.FirstOrDefault(known => args.Length > 0 && known.Name == args[0]);

@@ -53,6 +53,19 @@ internal sealed class ServerProcesses(string runDirectory)
         return (cpuSeconds, residentBytes);
     }
 
+    /// <summary>Open files and sockets of a node; null when it has no process to look at.</summary>
+    public int? HandlesOf(string node)
+    {
+        try
+        {
+            return PidOf(node) is { } pid ? Directory.GetFileSystemEntries($"/proc/{pid}/fd").Length : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     // The command may contain spaces and brackets; the last closing one ends it.
     private static string[]? StatOf(int pid) => ReadProc(pid, "stat") is { } text ? text[(text.LastIndexOf(')') + 2)..].Split(' ') : null;
 
