@@ -4,13 +4,13 @@ using KvStore.Storage;
 namespace KvStore.Replication;
 
 /// <summary>What one turn of a loop asks the log to make durable; posted back to the loop when it is.</summary>
-internal sealed class TurnWrite : InboxItem
+internal sealed class TurnWrite : LoopItem
 {
     private readonly List<Part> _parts = [];
-    private readonly ShardLoop _loop;
+    private readonly Inbox<LoopItem> _loop;
     private List<SnapshotDeletion>? _deletions;
 
-    public TurnWrite(ShardLoop loop)
+    public TurnWrite(Inbox<LoopItem> loop)
     {
         _loop = loop;
         Submission = new WalSubmission(PostWhenDurable, this);

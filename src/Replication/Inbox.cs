@@ -1,48 +1,59 @@
 namespace KvStore.Replication;
 
-/// <summary>Something a shard loop must look at. Linked into its inbox; each object is posted at most once.</summary>
-internal abstract class InboxItem
+/// <summary>Something that whoever takes from an inbox must look at. Linked into it; each object is posted at most once.</summary>
+/// <typeparam name="T">The base of all that this kind of inbox takes.</typeparam>
+internal abstract class InboxItem<T>
+    where T : InboxItem<T>
 {
-    internal InboxItem? Next;
+    internal T? Next;
 }
 
 /// <summary>
-/// A loop's inbox: many threads post, one loop takes everything at once. A linked stack that the loop empties by one exchange
-/// and reverses, so posting is one compare-and-swap and there is no lock. It has no bound of its own: what is posted is
+/// What a loop or the snapshot thread has been given to do: many threads post, one takes everything at once. A linked stack that the taker
+/// empties by one exchange and reverses, so posting is one compare-and-swap and there is no lock. It has no bound of its own: what is posted is
 /// bounded where it enters (requests by <see cref="StoreNodeOptions.MaxInFlightRequests"/>, peer payloads by
 /// <see cref="StoreNodeOptions.MaxPeerInboxBytes"/>, completions by what was submitted).
 /// </summary>
-internal sealed class Inbox
+internal sealed class Inbox<T>
+    where T : InboxItem<T>
 {
-    private InboxItem? _newest;
+    private T? _newest;
+
+    /// <summary>Called (any thread) when something arrives while the taker may be asleep.</summary>
+    public Action? Wake { get; set; }
 
     public bool IsEmpty => Volatile.Read(ref _newest) is null;
 
-    /// <summary>True when the inbox was empty: the loop may be asleep and must be woken.</summary>
-    public bool Post(InboxItem item)
+    /// <summary>Wakes the taker when the inbox was empty: it may be asleep. Any thread.</summary>
+    public void Post(T item)
     {
-        InboxItem? seen = Volatile.Read(ref _newest);
+        T? seen = Volatile.Read(ref _newest);
         while (true)
         {
             item.Next = seen;
-            InboxItem? previous = Interlocked.CompareExchange(ref _newest, item, seen);
+            T? previous = Interlocked.CompareExchange(ref _newest, item, seen);
             if (ReferenceEquals(previous, seen))
             {
-                return seen is null;
+                break;
             }
 
             seen = previous;
         }
+
+        if (seen is null)
+        {
+            Wake?.Invoke();
+        }
     }
 
     /// <summary>Everything posted so far, oldest first, as a list linked by Next.</summary>
-    public InboxItem? TakeAll()
+    public T? TakeAll()
     {
-        InboxItem? item = Interlocked.Exchange(ref _newest, null);
-        InboxItem? oldestFirst = null;
+        T? item = Interlocked.Exchange(ref _newest, null);
+        T? oldestFirst = null;
         while (item is not null)
         {
-            InboxItem? next = item.Next;
+            T? next = item.Next;
             item.Next = oldestFirst;
             oldestFirst = item;
             item = next;

@@ -41,7 +41,7 @@ public enum ConfChangeOutcome
 public readonly record struct ConfChangeReply(ConfChangeOutcome Outcome, NodeId Leader = default, string? Detail = null);
 
 /// <summary>Somebody wants a group's replicas changed; posted to its loop.</summary>
-internal sealed class ConfChangeRequest(GroupId group, ConfChange change, Action<ConfChangeReply> completed) : InboxItem
+internal sealed class ConfChangeRequest(GroupId group, ConfChange change, Action<ConfChangeReply> completed) : LoopItem
 {
     public GroupId Group => group;
     public ConfChange Change => change;
@@ -49,18 +49,18 @@ internal sealed class ConfChangeRequest(GroupId group, ConfChange change, Action
 }
 
 /// <summary>The node has a newer placement.</summary>
-internal sealed class PlacementChanged : InboxItem;
+internal sealed class PlacementChanged : LoopItem;
 
 /// <summary>A replica that has left this node is gone from the log: now its snapshot files may go.</summary>
-internal sealed class ReplicaLeft(Replica replica, ShardLoop loop, string directory) : InboxItem
+internal sealed class ReplicaVacated(ReplicaAddress address, Inbox<LoopItem> loop, string directory) : SnapshotItem
 {
-    public Replica Replica => replica;
-    public ShardLoop Loop => loop;
+    public ReplicaAddress Address => address;
+    public Inbox<LoopItem> Loop => loop;
     public string Directory => directory;
 }
 
 /// <summary>Nothing of a replica is left on this node: another one of its group may come.</summary>
-internal sealed class ReplicaFreed(GroupId group) : InboxItem
+internal sealed class ReplicaFreed(GroupId group) : LoopItem
 {
     public GroupId Group => group;
 }

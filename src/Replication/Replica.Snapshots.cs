@@ -95,7 +95,7 @@ internal sealed partial class Replica
         if (_raft.PendingSnapshot is { } pending && _build is null && _installation is null && !LeaderNode.IsNone && _log.DurableHardState.Term > 0)
         {
             _fetchAsked = true;
-            Loop.Node.Snapshots.Add(new SnapshotFetch(this, Loop, _snapshotDirectory, pending.Index, LeaderNode));
+            Loop.Node.Snapshots.Add(new SnapshotFetch(Address, Loop.Inbox, _snapshotDirectory, pending.Index, LeaderNode));
         }
     }
 
@@ -119,7 +119,7 @@ internal sealed partial class Replica
 
         if (known && _build is null && _installation is null && IsWanted(header))
         {
-            _build = new SnapshotBuild(header, _snapshotDirectory, file, Loop.Arena, Loop.Post);
+            _build = new SnapshotBuild(header, _snapshotDirectory, file, Loop.Arena, Loop.Inbox);
             Loop.Node.Snapshots.Add(_build);
             Loop.Report(NodeEventKind.SnapshotFetched, Group, header.Metadata.Term, header.Metadata.Index, $"fetched snapshot {file}, builds its table");
         }
@@ -370,7 +370,7 @@ internal sealed partial class Replica
         TableSnapshot rows = _machine.Table.Capture();
         var header = new SnapshotHeader(
             Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, _machine.VirtualNodesIn(rows));
-        Loop.Node.Snapshots.Add(new SnapshotJob(this, Loop, _snapshotDirectory, header, rows, _machine.CaptureSections()));
+        Loop.Node.Snapshots.Add(new SnapshotJob(Address, Loop.Inbox, _snapshotDirectory, header, rows, _machine.CaptureSections()));
     }
 
     /// <summary>

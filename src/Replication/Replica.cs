@@ -78,6 +78,8 @@ internal sealed partial class Replica : GroupRoute
 
     public ReplicaId Id => _raft.Id;
 
+    public ReplicaAddress Address => new(Group, Id);
+
     private ReplicaId PreferredLeader => new(_placement.Count == 0 ? 0 : _placement[0].ReplicaId);
 
     public GroupTable Table => Volatile.Read(ref _machine).Table;
@@ -133,12 +135,6 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>The same, computed by the snapshot thread. Costs the loop what the start of a snapshot costs.</summary>
     public void BeginStateHash(Action<StateHash> completed)
     {
-        if (HasLeft)
-        {
-            completed(default);
-            return;
-        }
-
         TableSnapshot rows = Table.Capture();
         Loop.Node.Snapshots.Add(new StateHashJob(_machine.BeginHash(rows), rows, completed));
     }
@@ -295,7 +291,7 @@ internal sealed partial class Replica : GroupRoute
         {
             if (ReferenceEquals(part, _leaving))
             {
-                Loop.Node.Snapshots.Add(new ReplicaLeft(this, Loop, _snapshotDirectory));
+                Loop.Node.Snapshots.Add(new ReplicaVacated(Address, Loop.Inbox, _snapshotDirectory));
             }
 
             return;

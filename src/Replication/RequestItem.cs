@@ -3,7 +3,7 @@ using KvStore.Protocol;
 namespace KvStore.Replication;
 
 /// <summary>A request on its way through one loop: what was asked, who waits, and what is known about what became of it.</summary>
-internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId group, int virtualNode, long deadlineMs, StoreNode node) : InboxItem
+internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId group, int virtualNode, long deadlineMs, Admission admission) : LoopItem
 {
     private bool _completed;
 
@@ -103,7 +103,7 @@ internal sealed class RequestItem(KvRequest request, IReplySink sink, GroupId gr
         }
 
         _completed = true;
-        node.RequestEnded(Request, sink.Source);
+        admission.End(Request, sink.Source);
         sink.Complete(reply);
     }
 }

@@ -12,14 +12,13 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed class ShardLoop
 {
-    private readonly Inbox _inbox = new();
     private readonly SortedDictionary<uint, GroupRoute> _groups = [];
     private readonly List<Replica> _replicas = [];
     private readonly List<Replica> _dirty = [];
     private readonly List<(Replica Replica, Ready Ready)> _turn = [];
     private readonly PeerOutbox[] _outboxes;
     private readonly LoopCounters _counters = new();
-    private InboxItem? _taken;
+    private LoopItem? _taken;
     private TurnWrite? _write;
 
     // Who had something to apply in the last turn and came too late for it.
@@ -67,7 +66,11 @@ public sealed class ShardLoop
     }
 
     /// <summary>Called (any thread) when work arrives while the loop may be asleep.</summary>
-    public Action? Wake { get; set; }
+    public Action? Wake
+    {
+        get => Inbox.Wake;
+        set => Inbox.Wake = value;
+    }
 
     public int Number { get; }
 
@@ -75,6 +78,8 @@ public sealed class ShardLoop
     public int NextDueMs => (int)Math.Clamp(_lastTickMs + Node.Options.TickMs - Node.ElapsedMs(), 0, Node.Options.TickMs);
 
     internal StoreNode Node { get; }
+
+    internal Inbox<LoopItem> Inbox { get; } = new();
 
     internal SlabArena Arena { get; }
 
@@ -113,7 +118,7 @@ public sealed class ShardLoop
         Flush();
         ApplyAndServe();
         Arena.EvacuateStep(EvacuateBytesPerTurn, tight: Node.Memory.IsShort);
-        return _dirty.Count > 0 || _taken is not null || !_inbox.IsEmpty;
+        return _dirty.Count > 0 || _taken is not null || !Inbox.IsEmpty;
     }
 
     internal void Add(GroupRoute route)
@@ -183,14 +188,6 @@ public sealed class ShardLoop
         }
     }
 
-    internal void Post(InboxItem item)
-    {
-        if (_inbox.Post(item))
-        {
-            Wake?.Invoke();
-        }
-    }
-
     /// <summary>False: peers have sent more than this loop has looked at; the payload is dropped and Raft sends it again.</summary>
     internal bool TryPostPeerMessages(PeerMessages messages)
     {
@@ -200,7 +197,7 @@ public sealed class ShardLoop
             return false;
         }
 
-        Post(messages);
+        Inbox.Post(messages);
         return true;
     }
 
@@ -270,7 +267,7 @@ public sealed class ShardLoop
     /// <summary>After the last turn, on the thread that stops the node: nothing stays unanswered.</summary>
     internal void AbandonAll()
     {
-        for (InboxItem? item = _taken ?? _inbox.TakeAll(); item is not null; item = item.Next ?? _inbox.TakeAll())
+        for (LoopItem? item = _taken ?? Inbox.TakeAll(); item is not null; item = item.Next ?? Inbox.TakeAll())
         {
             if (item is RequestItem request)
             {
@@ -304,7 +301,7 @@ public sealed class ShardLoop
     internal void Forward(RequestItem item, NodeId to, KvRequest request)
     {
         _counters.Forwards++;
-        var attempt = new ForwardReturn(this, item, to, NowMs);
+        var attempt = new ForwardReturn(Inbox, Node.Forwards, item, to, NowMs);
         item.BeginAttempt(attempt);
         Node.Transport.Forward(to, request, attempt);
     }
@@ -378,7 +375,7 @@ public sealed class ShardLoop
     internal void DeleteSnapshotWhenDurable(string directory, string file) =>
         CurrentWrite().Delete(new SnapshotDeletion(directory, file));
 
-    internal TurnWrite CurrentWrite() => _write ??= _spareWrites.TryPop(out TurnWrite? spare) ? spare : new TurnWrite(this);
+    internal TurnWrite CurrentWrite() => _write ??= _spareWrites.TryPop(out TurnWrite? spare) ? spare : new TurnWrite(Inbox);
 
     /// <summary>
     /// While the disk has not finished what was proposed last, writes are gathered: entries grow with the load, and a loop that has nothing on
@@ -414,17 +411,17 @@ public sealed class ShardLoop
 
     private void DrainInbox()
     {
-        _taken ??= _inbox.TakeAll();
+        _taken ??= Inbox.TakeAll();
         for (int n = 0; _taken is not null && n < MaxItemsPerTurn; n++)
         {
-            InboxItem item = _taken;
+            LoopItem item = _taken;
             _taken = item.Next;
             item.Next = null;
             Handle(item);
         }
     }
 
-    private void Handle(InboxItem item)
+    private void Handle(LoopItem item)
     {
         switch (item)
         {
@@ -447,7 +444,7 @@ public sealed class ShardLoop
                 OnHandOver();
                 break;
             case SnapshotPulled pulled:
-                pulled.Replica.OnSnapshotPulled(pulled.By);
+                (_groups.GetValueOrDefault(pulled.Group.Value) as Replica)?.OnSnapshotPulled(pulled.By);
                 break;
             case SnapshotDamaged damaged:
                 (_groups.GetValueOrDefault(damaged.Group.Value) as Replica)?.ReplaceSnapshot();
@@ -474,7 +471,7 @@ public sealed class ShardLoop
                     : new ConfChangeReply(ConfChangeOutcome.NotLeader, _groups.GetValueOrDefault(asked.Group.Value)?.LeaderNode ?? default));
                 break;
             case StateHashRequest asked:
-                asked.Replica.BeginStateHash(asked.Completed);
+                BeginStateHash(asked);
                 break;
             default:
                 throw new InvariantViolationException($"a loop does not know {item.GetType().Name}");
@@ -548,23 +545,39 @@ public sealed class ShardLoop
         }
     }
 
+    /// <summary>Null: it has left this node.</summary>
+    private Replica? Find(ReplicaAddress address) =>
+        _groups.GetValueOrDefault(address.Group.Value) is Replica replica && replica.Id == address.Id ? replica : null;
+
+    private void BeginStateHash(StateHashRequest asked)
+    {
+        if (Find(asked.Address) is { } replica)
+        {
+            replica.BeginStateHash(asked.Completed);
+        }
+        else
+        {
+            asked.Completed(default);
+        }
+    }
+
     private void OnSnapshotWritten(SnapshotWritten snapshot)
     {
-        if (snapshot.Replica.HasLeft)
+        if (Find(snapshot.Address) is not { } replica)
         {
             return;
         }
 
         if (snapshot.Fetched)
         {
-            snapshot.Replica.OnSnapshotFetched(snapshot.Header, snapshot.File);
+            replica.OnSnapshotFetched(snapshot.Header, snapshot.File);
         }
         else
         {
-            snapshot.Replica.OnSnapshotWritten(snapshot.Header.Metadata, snapshot.File);
+            replica.OnSnapshotWritten(snapshot.Header.Metadata, snapshot.File);
         }
 
-        MarkDirty(snapshot.Replica);
+        MarkDirty(replica);
     }
 
     private void OnSnapshotBuilt(SnapshotBuild build)
@@ -836,83 +849,4 @@ public sealed class ShardLoop
 
     /// <summary>Low bits of a round that count within one process; the bits above are its incarnation.</summary>
     internal const int RoundCounterBits = 40;
-}
-
-/// <summary>One attempt to have another node answer a request. It comes back with a reply, or with the news that none will come.</summary>
-internal sealed class ForwardReturn(ShardLoop loop, RequestItem item, NodeId to, long sinceMs) : InboxItem, IForwardCompletion
-{
-    public long SinceMs => sinceMs;
-    public RequestItem Item => item;
-    public NodeId To => to;
-    public KvReply? Reply { get; private set; }
-    public bool NotSent { get; private set; }
-
-    public void Replied(KvReply reply)
-    {
-        Reply = reply;
-        End();
-    }
-
-    public void Lost(bool notSent)
-    {
-        NotSent = notSent;
-        End();
-    }
-
-    private void End()
-    {
-        loop.Node.Forwards.GiveBack(to, item.Source);
-        loop.Post(this);
-    }
-}
-
-/// <summary>The node is about to stop.</summary>
-internal sealed class HandOver : InboxItem;
-
-internal sealed class PeerLost(NodeId peer) : InboxItem
-{
-    public NodeId Peer => peer;
-}
-
-/// <summary>Written by the loop only; others read whatever value is there.</summary>
-internal sealed class LoopCounters
-{
-    public long Requests;
-    public long Forwards;
-    public long Proposals;
-    public long EntriesApplied;
-    public long CommandsApplied;
-    public long ReadRounds;
-    public long StrongReads;
-
-    /// <summary>Bounded and session reads that could not be served at once.</summary>
-    public long UnmetReads;
-    public long Elections;
-    public long Overloaded;
-    public long StrayMessages;
-
-    /// <summary>Messages whose term was too far above everything known here.</summary>
-    public long RefusedTerms;
-
-    /// <summary>Charged bytes of the live log entries of all groups; not a total but the sum at the last tick.</summary>
-    public long LiveLogBytes;
-
-    /// <summary>Memory of idempotency records and floors of all groups, and of the leaves of their tables and of tables being built; as at the last tick.</summary>
-    public long RecordBytes;
-    public long IndexBytes;
-
-    /// <summary>Writes refused because this node or another member of the group is short of room.</summary>
-    public long GrowthRefused;
-
-    /// <summary>Snapshots of its own groups, written.</summary>
-    public long SnapshotsTaken;
-
-    /// <summary>Snapshots fetched from other nodes, and installed.</summary>
-    public long SnapshotsInstalled;
-
-    /// <summary>Writes answered from the record of their first copy.</summary>
-    public long Duplicates;
-
-    /// <summary>Requests whose entry another leader's entry replaced.</summary>
-    public long Superseded;
 }

@@ -9,11 +9,11 @@ namespace KvStore.Replication;
 /// A fetched snapshot of which the snapshot thread makes the state machine, while its replica follows and its loop serves. It comes back
 /// to the loop exactly once (<see cref="SnapshotBuilt"/>): complete, damaged, or given up.
 /// </summary>
-internal sealed class SnapshotBuild : InboxItem
+internal sealed class SnapshotBuild : SnapshotItem
 {
     private readonly TableBuild _table;
     private readonly string _directory;
-    private readonly Action<InboxItem> _post;
+    private readonly Inbox<LoopItem> _loop;
     private SnapshotRestore? _restore;
     private bool _isGivenUp;
 
@@ -21,10 +21,10 @@ internal sealed class SnapshotBuild : InboxItem
     /// <param name="directory">Of the group's snapshots.</param>
     /// <param name="file">Name of the file there.</param>
     /// <param name="arena">Of the loop, on which this is made.</param>
-    /// <param name="post">To the loop.</param>
-    public SnapshotBuild(SnapshotHeader header, string directory, string file, SlabArena arena, Action<InboxItem> post)
+    /// <param name="loop">To which it comes back.</param>
+    public SnapshotBuild(SnapshotHeader header, string directory, string file, SlabArena arena, Inbox<LoopItem> loop)
     {
-        (Header, _directory, File, _post) = (header, directory, file, post);
+        (Header, _directory, File, _loop) = (header, directory, file, loop);
         _table = new TableBuild(arena);
     }
 
@@ -78,20 +78,20 @@ internal sealed class SnapshotBuild : InboxItem
     public void GiveBack()
     {
         Close();
-        _post(new SnapshotBuilt(this));
+        _loop.Post(new SnapshotBuilt(this));
     }
 
     public void Close() => _restore?.Close();
 }
 
 /// <summary>A build has come back from the snapshot thread; posted to the loop of its group.</summary>
-internal sealed class SnapshotBuilt(SnapshotBuild build) : InboxItem
+internal sealed class SnapshotBuilt(SnapshotBuild build) : LoopItem
 {
     public SnapshotBuild Build => build;
 }
 
 /// <summary>A replica is building what it has fetched: whoever gave it shall keep the log behind it.</summary>
-internal sealed class SnapshotKept(GroupId group, SnapshotMetadata snapshot, NodeId source) : InboxItem
+internal sealed class SnapshotKept(GroupId group, SnapshotMetadata snapshot, NodeId source) : SnapshotItem
 {
     public GroupId Group => group;
     public SnapshotMetadata Snapshot => snapshot;

@@ -4,12 +4,15 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
+/// <summary>What the snapshot thread is given to do.</summary>
+internal abstract class SnapshotItem : InboxItem<SnapshotItem>;
+
 /// <summary>A snapshot to write: rows of one moment, and the sections captured at it.</summary>
 internal sealed class SnapshotJob(
-    Replica replica, ShardLoop loop, string directory, SnapshotHeader header, TableSnapshot rows, IReadOnlyList<SnapshotSection> sections) : InboxItem
+    ReplicaAddress address, Inbox<LoopItem> loop, string directory, SnapshotHeader header, TableSnapshot rows, IReadOnlyList<SnapshotSection> sections) : SnapshotItem
 {
-    public Replica Replica => replica;
-    public ShardLoop Loop => loop;
+    public ReplicaAddress Address => address;
+    public Inbox<LoopItem> Loop => loop;
     public string Directory => directory;
     public SnapshotHeader Header => header;
     public TableSnapshot Rows => rows;
@@ -17,7 +20,7 @@ internal sealed class SnapshotJob(
 }
 
 /// <summary>A snapshot file that nothing refers to any more.</summary>
-internal sealed class SnapshotDeletion(string directory, string file) : InboxItem
+internal sealed class SnapshotDeletion(string directory, string file) : SnapshotItem
 {
     public string Path => $"{directory}/{file}";
 }
@@ -25,23 +28,23 @@ internal sealed class SnapshotDeletion(string directory, string file) : InboxIte
 /// <summary>
 /// A snapshot is durable under its name; posted to the loop of its group. Fetched: it came from another node, for installation.
 /// </summary>
-internal sealed class SnapshotWritten(Replica replica, SnapshotHeader header, string file, bool fetched) : InboxItem
+internal sealed class SnapshotWritten(ReplicaAddress address, SnapshotHeader header, string file, bool fetched) : LoopItem
 {
-    public Replica Replica => replica;
+    public ReplicaAddress Address => address;
     public SnapshotHeader Header => header;
     public string File => file;
     public bool Fetched => fetched;
 }
 
 /// <summary>Somebody wants to know the hash of a replica's state; posted to its loop.</summary>
-internal sealed class StateHashRequest(Replica replica, Action<StateHash> completed) : InboxItem
+internal sealed class StateHashRequest(ReplicaAddress address, Action<StateHash> completed) : LoopItem
 {
-    public Replica Replica => replica;
+    public ReplicaAddress Address => address;
     public Action<StateHash> Completed => completed;
 }
 
 /// <summary>A captured state to hash; completed on the thread that hashes.</summary>
-internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Action<StateHash> completed) : InboxItem, IDisposable
+internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Action<StateHash> completed) : SnapshotItem, IDisposable
 {
     /// <summary>True: done, and whoever asked has been told.</summary>
     public bool Step(int maxBytes)
@@ -67,11 +70,11 @@ public sealed class SnapshotQueue : IDisposable
     private readonly IFileSystem _files;
     private readonly StoreNode _node;
     private readonly SnapshotTransfer _transfer;
-    private readonly Inbox _inbox = new();
+    private readonly Inbox<SnapshotItem> _inbox = new();
     private readonly Queue<SnapshotJob> _toWrite = new();
     private readonly Queue<StateHashJob> _toHash = new();
     private readonly Queue<SnapshotBuild> _toBuild = new();
-    private InboxItem? _taken;
+    private SnapshotItem? _taken;
     private SnapshotWriter? _writer;
     private int _queuedPieces;
     private long _bytesReceived;
@@ -85,7 +88,11 @@ public sealed class SnapshotQueue : IDisposable
     }
 
     /// <summary>Called (any thread) when work arrives while nobody may be looking.</summary>
-    public Action? Wake { get; set; }
+    public Action? Wake
+    {
+        get => _inbox.Wake;
+        set => _inbox.Wake = value;
+    }
 
     /// <summary>Pieces of snapshots that came from other nodes.</summary>
     public long BytesReceived => Interlocked.Read(ref _bytesReceived);
@@ -98,7 +105,7 @@ public sealed class SnapshotQueue : IDisposable
     public bool RunOnce(int maxBytes)
     {
         _transfer.DeleteIdle();
-        InboxItem? item = TakeNext();
+        SnapshotItem? item = TakeNext();
         while (item is SnapshotJob or StateHashJob or DiskCheck or SnapshotBuild)
         {
             if (item is SnapshotJob job)
@@ -143,7 +150,7 @@ public sealed class SnapshotQueue : IDisposable
             case FolderMark mark:
                 _node.MarkFolder(mark.Level);
                 return true;
-            case ReplicaLeft left:
+            case ReplicaVacated left:
                 Free(left);
                 return true;
             case SnapshotPull pull:
@@ -189,16 +196,10 @@ public sealed class SnapshotQueue : IDisposable
         }
     }
 
-    internal void Add(InboxItem item)
-    {
-        if (_inbox.Post(item))
-        {
-            Wake?.Invoke();
-        }
-    }
+    internal void Add(SnapshotItem item) => _inbox.Post(item);
 
     /// <summary>What another node asks for or sends. False: too much of it waits; the fetching side asks again.</summary>
-    internal bool TryAddFromPeer(InboxItem item)
+    internal bool TryAddFromPeer(SnapshotItem item)
     {
         if (Interlocked.Increment(ref _queuedPieces) > MaxQueuedPieces)
         {
@@ -225,14 +226,14 @@ public sealed class SnapshotQueue : IDisposable
                 string file = _writer.Finish();
                 EndWriting(job);
                 _transfer.Needed($"{job.Directory}/{file}");
-                job.Loop.Post(new SnapshotWritten(job.Replica, job.Header, file, fetched: false));
+                job.Loop.Post(new SnapshotWritten(job.Address, job.Header, file, fetched: false));
             }
         }
         catch (StorageException failure) when (failure.IsFull)
         {
             // What was written of it goes. Its replica tries again, perhaps when there is room.
             EndWriting(job);
-            job.Loop.Post(new SnapshotAbandoned(job.Replica.Group));
+            job.Loop.Post(new SnapshotAbandoned(job.Address.Group));
         }
 
         return true;
@@ -284,10 +285,10 @@ public sealed class SnapshotQueue : IDisposable
     }
 
     /// <summary>Nothing is written, fetched or built for a replica that has left, and none of its files stay.</summary>
-    private void Free(ReplicaLeft left)
+    private void Free(ReplicaVacated left)
     {
-        _transfer.Forget(new SnapshotNotWanted(left.Replica.Group));
-        if (_toWrite.TryPeek(out SnapshotJob? begun) && begun.Replica == left.Replica)
+        _transfer.Forget(new SnapshotNotWanted(left.Address.Group));
+        if (_toWrite.TryPeek(out SnapshotJob? begun) && begun.Address == left.Address)
         {
             _writer?.Dispose();
             _writer = null;
@@ -296,7 +297,7 @@ public sealed class SnapshotQueue : IDisposable
         for (int n = _toWrite.Count; n > 0; n--)
         {
             SnapshotJob job = _toWrite.Dequeue();
-            if (job.Replica == left.Replica)
+            if (job.Address == left.Address)
             {
                 job.Rows.Dispose();
             }
@@ -309,7 +310,7 @@ public sealed class SnapshotQueue : IDisposable
         for (int n = _toBuild.Count; n > 0; n--)
         {
             SnapshotBuild build = _toBuild.Dequeue();
-            if (build.Group == left.Replica.Group)
+            if (build.Group == left.Address.Group)
             {
                 build.GiveBack();
             }
@@ -324,18 +325,18 @@ public sealed class SnapshotQueue : IDisposable
             _files.Delete($"{left.Directory}/{name}");
         }
 
-        left.Loop.Post(new ReplicaFreed(left.Replica.Group));
+        left.Loop.Post(new ReplicaFreed(left.Address.Group));
     }
 
-    private InboxItem? TakeNext()
+    private SnapshotItem? TakeNext()
     {
         _taken ??= _inbox.TakeAll();
-        InboxItem? item = _taken;
+        SnapshotItem? item = _taken;
         _taken = item?.Next;
         return item;
     }
 
-    private static InboxItem Prepend(InboxItem item, InboxItem? rest)
+    private static SnapshotItem Prepend(SnapshotItem item, SnapshotItem? rest)
     {
         item.Next = rest;
         return item;

@@ -8,7 +8,7 @@ namespace KvStore.Replication;
 /// Ask for the snapshot of a group, at least up to MinIndex: from Offset of (Index, Term), or any from its start when Index is
 /// 0.
 /// </summary>
-internal sealed class SnapshotPull(NodeId from, GroupId group, ulong minIndex, ulong index, ulong term, long offset) : InboxItem
+internal sealed class SnapshotPull(NodeId from, GroupId group, ulong minIndex, ulong index, ulong term, long offset) : SnapshotItem
 {
     public NodeId From => from;
     public GroupId Group => group;
@@ -19,7 +19,7 @@ internal sealed class SnapshotPull(NodeId from, GroupId group, ulong minIndex, u
 }
 
 /// <summary>A piece of a snapshot file, of TotalBytes in all; TotalBytes 0 says that the sender has none that would do.</summary>
-internal sealed class SnapshotPiece(NodeId from, GroupId group, ulong index, ulong term, long offset, long totalBytes, byte[] bytes) : InboxItem
+internal sealed class SnapshotPiece(NodeId from, GroupId group, ulong index, ulong term, long offset, long totalBytes, byte[] bytes) : SnapshotItem
 {
     public NodeId From => from;
     public GroupId Group => group;
@@ -31,30 +31,30 @@ internal sealed class SnapshotPiece(NodeId from, GroupId group, ulong index, ulo
 }
 
 /// <summary>A follower's node has asked for a piece of a snapshot of this replica's group.</summary>
-internal sealed class SnapshotPulled(Replica replica, NodeId by) : InboxItem
+internal sealed class SnapshotPulled(GroupId group, NodeId by) : LoopItem
 {
-    public Replica Replica => replica;
+    public GroupId Group => group;
     public NodeId By => by;
 }
 
 /// <summary>A replica needs a snapshot up to MinIndex at least, and believes Source has one. Repeated until the replica has it.</summary>
-internal sealed class SnapshotFetch(Replica replica, ShardLoop loop, string directory, ulong minIndex, NodeId source) : InboxItem
+internal sealed class SnapshotFetch(ReplicaAddress address, Inbox<LoopItem> loop, string directory, ulong minIndex, NodeId source) : SnapshotItem
 {
-    public Replica Replica => replica;
-    public ShardLoop Loop => loop;
+    public ReplicaAddress Address => address;
+    public Inbox<LoopItem> Loop => loop;
     public string Directory => directory;
     public ulong MinIndex => minIndex;
     public NodeId Source => source;
 }
 
 /// <summary>The newest snapshot of a group cannot be read any more: posted to its loop, which has another one taken.</summary>
-internal sealed class SnapshotDamaged(GroupId group) : InboxItem
+internal sealed class SnapshotDamaged(GroupId group) : LoopItem
 {
     public GroupId Group => group;
 }
 
 /// <summary>The replica of this group has no more use for the snapshot it asked for.</summary>
-internal sealed class SnapshotNotWanted(GroupId group) : InboxItem
+internal sealed class SnapshotNotWanted(GroupId group) : SnapshotItem
 {
     public GroupId Group => group;
 }
@@ -132,10 +132,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         }
 
         _outgoing[(pull.From, pull.Group)] = new Outgoing($"{directory}/{name}", node.ElapsedMs());
-        if (node.LocalReplica(pull.Group) is { } replica)
-        {
-            node.LoopOf(pull.Group).Post(new SnapshotPulled(replica, pull.From));
-        }
+        node.LoopOf(pull.Group).Inbox.Post(new SnapshotPulled(pull.Group, pull.From));
 
         using IFile file = files.Open($"{directory}/{name}");
         long offset = index == pull.Index && term == pull.Term ? Math.Min(pull.Offset, file.Length) : 0;
@@ -175,7 +172,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             node.Report(new NodeEvent(
                 NodeEventKind.SnapshotDamaged, suspect.Group, 0, 0,
                 $"the snapshot {suspect.Path} of this node is damaged, and another one is taken: {damage.Message}"));
-            node.LoopOf(suspect.Group).Post(new SnapshotDamaged(suspect.Group));
+            node.LoopOf(suspect.Group).Inbox.Post(new SnapshotDamaged(suspect.Group));
         }
 
         return true;
@@ -183,9 +180,9 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     public void Begin(SnapshotFetch fetch)
     {
-        if (!_incoming.TryGetValue(fetch.Replica.Group, out Incoming? incoming))
+        if (!_incoming.TryGetValue(fetch.Address.Group, out Incoming? incoming))
         {
-            if (_backOffs.TryGetValue(fetch.Replica.Group, out BackOff backOff) && node.ElapsedMs() < backOff.UntilMs)
+            if (_backOffs.TryGetValue(fetch.Address.Group, out BackOff backOff) && node.ElapsedMs() < backOff.UntilMs)
             {
                 return;
             }
@@ -195,7 +192,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
                 return;
             }
 
-            _incoming.Add(fetch.Replica.Group, incoming = new Incoming(fetch) { MovedMs = node.ElapsedMs() });
+            _incoming.Add(fetch.Address.Group, incoming = new Incoming(fetch) { MovedMs = node.ElapsedMs() });
         }
         else if (incoming.MovedSinceReminder)
         {
@@ -354,7 +351,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     private void Pull(Incoming incoming) => Send(
         incoming.Fetch.Source,
-        SnapshotPayload.Pull(incoming.Fetch.Replica.Group, incoming.Fetch.MinIndex, incoming.Index, incoming.Term, incoming.Offset));
+        SnapshotPayload.Pull(incoming.Fetch.Address.Group, incoming.Fetch.MinIndex, incoming.Index, incoming.Term, incoming.Offset));
 
     private void StartFile(Incoming incoming, SnapshotPiece piece)
     {
@@ -373,25 +370,25 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     private void Finish(Incoming incoming)
     {
         SnapshotFetch fetch = incoming.Fetch;
-        _incoming.Remove(fetch.Replica.Group);
+        _incoming.Remove(fetch.Address.Group);
         incoming.File!.Sync();
         incoming.File.Dispose();
         string part = PartPath(incoming);
-        if (Checked(part, fetch.Replica.Group, incoming, out string? damage) is not { } header)
+        if (Checked(part, fetch.Address.Group, incoming, out string? damage) is not { } header)
         {
             files.Delete(part);
             BackOffFrom(
-                fetch.Replica.Group, incoming.Index, incoming.Term, $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged", damage);
+                fetch.Address.Group, incoming.Index, incoming.Term, $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged", damage);
             return;
         }
 
-        _backOffs.Remove(fetch.Replica.Group);
+        _backOffs.Remove(fetch.Address.Group);
 
         string name = SnapshotName.Of(incoming.Index, incoming.Term);
         Needed($"{fetch.Directory}/{name}");
         files.Rename(part, $"{fetch.Directory}/{name}");
         files.SyncDirectory(fetch.Directory);
-        fetch.Loop.Post(new SnapshotWritten(fetch.Replica, header, name, fetched: true));
+        fetch.Loop.Post(new SnapshotWritten(fetch.Address, header, name, fetched: true));
     }
 
     private bool IsBeingFetched(string path) =>

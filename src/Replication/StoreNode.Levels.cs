@@ -47,9 +47,6 @@ public sealed partial class StoreNode
         return null;
     }
 
-    /// <summary>The newest routing epoch a peer has sent with a message; 0 before the first.</summary>
-    public ulong EpochHeardFrom(NodeId peer) => _peers.EpochOf(peer);
-
     /// <summary>0 for a node that has not said its level since it was last connected, or that this cluster does not have.</summary>
     internal ushort LevelOf(NodeId peer) =>
         peer.IsNone || peer.Value > Options.NodeNames.Count ? (ushort)0 : peer == Self ? Options.MaxLevel : _peers.Of(peer);
@@ -117,7 +114,7 @@ public sealed partial class StoreNode
 }
 
 /// <summary>The folder is about to hold something that needs this feature level.</summary>
-internal sealed class FolderMark(ushort level) : InboxItem
+internal sealed class FolderMark(ushort level) : SnapshotItem
 {
     public ushort Level => level;
 }

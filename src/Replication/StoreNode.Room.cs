@@ -14,7 +14,7 @@ public sealed partial class StoreNode
         {
             long tables = 0;
             long records = 0;
-            long queued = Interlocked.Read(ref _inFlightBytes) + Log.QueuedBytes;
+            long queued = _admission.Bytes + Log.QueuedBytes;
             foreach (ShardLoop loop in _loops)
             {
                 tables += loop.Arena.ReservedBytes + loop.Counters.IndexBytes;

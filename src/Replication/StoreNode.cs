@@ -20,11 +20,9 @@ public sealed partial class StoreNode : IDisposable
     private readonly Action<NodeEvent> _events;
     private readonly long _startTimestamp;
     private readonly RequestRules _rules;
+    private readonly Admission _admission;
     private readonly PeerMessagesPool _peerMessages = new();
-    private long _inFlightBytes;
-    private int _inFlight;
     private long _localReads;
-    private long _overloaded;
     private long _payloadsDropped;
     private int _hashesUnderWay;
     private bool _draining;
@@ -38,6 +36,7 @@ public sealed partial class StoreNode : IDisposable
         Memory = new MemoryRoom(options.MemoryBytes, () => MemoryUse, OnMemoryChanged);
         RoomOnDisk = new DiskRoom(options.Wal.SegmentBytes, OnGrowthChanged, OnEntriesChanged);
         _startTimestamp = time.GetTimestamp();
+        _admission = new Admission(options.MaxInFlightRequests, options.MaxInFlightBytes);
         _rules = new RequestRules(options.Limits, options.Routing);
         Forwards = new ForwardPlaces(options.NodeNames.Count, options.MaxForwardsPerNode);
         Walls = new WallClocks(options.NodeNames.Count, options.Self.Value);
@@ -144,7 +143,7 @@ public sealed partial class StoreNode : IDisposable
     }
 
     /// <summary>Requests submitted and not answered yet.</summary>
-    public int InFlight => Volatile.Read(ref _inFlight);
+    public int InFlight => _admission.Requests;
 
     /// <summary>One line per local group, ascending; each a consistent copy, at most a tick old.</summary>
     public IReadOnlyList<GroupStatus> Groups => [.. Replicas.OrderBy(r => r.Key).Select(r => r.Value.Status!)];
@@ -157,7 +156,7 @@ public sealed partial class StoreNode : IDisposable
             return new NodeCounters(
                 Sum(c => c.Requests), Sum(c => c.Forwards), Sum(c => c.Proposals), Sum(c => c.EntriesApplied), Sum(c => c.CommandsApplied),
                 Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.UnmetReads), Sum(c => c.Elections),
-                Sum(c => c.Overloaded) + Interlocked.Read(ref _overloaded), Interlocked.Read(ref _payloadsDropped),
+                Sum(c => c.Overloaded) + _admission.Refused, Interlocked.Read(ref _payloadsDropped),
                 _loops.Sum(l => l.Arena.ReservedBytes), _loops.Sum(l => l.Arena.LiveBytes),
                 Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
                 new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters,
@@ -243,14 +242,13 @@ public sealed partial class StoreNode : IDisposable
             return;
         }
 
-        if (WhyNotAdmitted(request, sink.Source) is { } full)
+        if (_admission.Begin(request, sink.Source) is { } full)
         {
-            Interlocked.Increment(ref _overloaded);
             sink.Complete(Replies.Overloaded(full));
             return;
         }
 
-        LoopOf(group).Post(new RequestItem(request, sink, group, virtualNode, ElapsedMs() + request.TimeoutMs, this));
+        LoopOf(group).Inbox.Post(new RequestItem(request, sink, group, virtualNode, ElapsedMs() + request.TimeoutMs, _admission));
     }
 
     /// <summary>
@@ -268,7 +266,7 @@ public sealed partial class StoreNode : IDisposable
             return false;
         }
 
-        LoopOf(group).Post(new StateHashRequest(replica, hash =>
+        LoopOf(group).Inbox.Post(new StateHashRequest(new ReplicaAddress(group, replica.Id), hash =>
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             completed(hash);
@@ -309,7 +307,7 @@ public sealed partial class StoreNode : IDisposable
             {
                 foreach (ShardLoop loop in _loops)
                 {
-                    loop.Post(new PlacementChanged());
+                    loop.Inbox.Post(new PlacementChanged());
                 }
 
                 return;
@@ -325,7 +323,7 @@ public sealed partial class StoreNode : IDisposable
     /// which table it follows (<see cref="ConfChange.Epoch"/>): below that of an earlier one it is refused.
     /// </summary>
     public void ProposeConfChange(GroupId group, ConfChange change, Action<ConfChangeReply> completed) =>
-        LoopOf(group).Post(new ConfChangeRequest(group, change, completed));
+        LoopOf(group).Inbox.Post(new ConfChangeRequest(group, change, completed));
 
     /// <summary>
     /// A payload from a peer whose handshake is finished; copied before returning. False: malformed, close the connection.
@@ -340,7 +338,7 @@ public sealed partial class StoreNode : IDisposable
 
         if (kind is SnapshotPayload.PullKind or SnapshotPayload.PieceKind)
         {
-            InboxItem? transfer = SnapshotPayload.TryRead(ref reader, fields, kind, from);
+            SnapshotItem? transfer = SnapshotPayload.TryRead(ref reader, fields, kind, from);
             if (transfer is not null && !Snapshots.TryAddFromPeer(transfer))
             {
                 Interlocked.Increment(ref _payloadsDropped);
@@ -363,7 +361,6 @@ public sealed partial class StoreNode : IDisposable
             return false;
         }
 
-        _peers.HeardEpoch(from, head.Epoch);
         if (head.Disk is { } disk)
         {
             _peerDisks.Hear(from, disk, ElapsedMs());
@@ -400,7 +397,7 @@ public sealed partial class StoreNode : IDisposable
         Report(new NodeEvent(NodeEventKind.PeerLost, default, 0, 0, $"lost {NameOf(peer)}"));
         foreach (ShardLoop loop in _loops)
         {
-            loop.Post(new PeerLost(peer));
+            loop.Inbox.Post(new PeerLost(peer));
         }
     }
 
@@ -417,7 +414,7 @@ public sealed partial class StoreNode : IDisposable
 
         foreach (ShardLoop loop in _loops)
         {
-            loop.Post(new HandOver());
+            loop.Inbox.Post(new HandOver());
         }
     }
 
@@ -478,14 +475,6 @@ public sealed partial class StoreNode : IDisposable
 
     internal void HandedOver() => Interlocked.Decrement(ref _loopsToHandOver);
 
-    internal void RequestEnded(KvRequest request, RequestSource? source)
-    {
-        long bytes = ChargedBytes(request);
-        Interlocked.Decrement(ref _inFlight);
-        Interlocked.Add(ref _inFlightBytes, -bytes);
-        source?.End(bytes);
-    }
-
     /// <summary>Once a tick: compares this node's wall clock with the others'.</summary>
     internal void CheckClock()
     {
@@ -535,29 +524,7 @@ public sealed partial class StoreNode : IDisposable
         }
     }
 
-    private static long ChargedBytes(KvRequest request) =>
-        request.Operation is WriteOperation write ? write.DataBytes : request.Key.Length;
-
     internal ShardLoop LoopOf(GroupId group) => _loops[(int)(group.Value % (uint)_loops.Count)];
-
-    // Null: it has its place among the requests in flight. The first request of a source needs no share.
-    private string? WhyNotAdmitted(KvRequest request, RequestSource? source)
-    {
-        long charged = ChargedBytes(request);
-        int count = Interlocked.Increment(ref _inFlight);
-        long bytes = Interlocked.Add(ref _inFlightBytes, charged);
-        (int own, long ownBytes) = source?.Begin(charged) ?? (1, charged);
-        bool fits = count <= Options.MaxInFlightRequests && (bytes <= Options.MaxInFlightBytes || count == 1);
-        if (fits && (own == 1 || (FairShare.Allows(Options.MaxInFlightRequests, count, own) && FairShare.Allows(Options.MaxInFlightBytes, bytes, ownBytes))))
-        {
-            return null;
-        }
-
-        RequestEnded(request, source);
-        return fits
-            ? $"This connection has its share of the requests that this node takes in flight ({own - 1} of {count - 1}, {ownBytes - charged:N0} of {bytes - charged:N0} bytes)"
-            : $"This node has {Options.MaxInFlightRequests} requests or {Options.MaxInFlightBytes:N0} bytes of them in flight";
-    }
 
     private void DeliverByLoop(PeerMessages all)
     {

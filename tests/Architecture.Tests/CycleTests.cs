@@ -13,7 +13,7 @@ public sealed class CycleTests(ITestOutputHelper output)
     [InlineData("Cluster", 1)]
     [InlineData("Storage", 3)]
     [InlineData("StateMachine", 4)]
-    [InlineData("Replication", 22)]
+    [InlineData("Replication", 10)]
     [InlineData("ClientLib", 3)] // a store takes a batch, and a batch makes its calls of the store it is given
     [InlineData("Node", 2)]
     public void The_largest_cycle_of_types_does_not_grow(string project, int most)

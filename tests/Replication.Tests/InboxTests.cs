@@ -2,7 +2,7 @@ namespace KvStore.Replication.Tests;
 
 public sealed class InboxTests
 {
-    private sealed class Numbered(int number) : InboxItem
+    private sealed class Numbered(int number) : InboxItem<Numbered>
     {
         public int Number => number;
     }
@@ -10,10 +10,10 @@ public sealed class InboxTests
     [Fact]
     public void Items_come_out_in_the_order_they_were_posted()
     {
-        var inbox = new Inbox();
+        var inbox = new Inbox<Numbered>();
         for (int i = 0; i < 5; i++)
         {
-            Assert.Equal(i == 0, inbox.Post(new Numbered(i)));
+            inbox.Post(new Numbered(i));
         }
 
         Assert.Equal([0, 1, 2, 3, 4], Drain(inbox));
@@ -21,21 +21,25 @@ public sealed class InboxTests
     }
 
     [Fact]
-    public void Posting_into_an_empty_inbox_asks_for_a_wake_up_and_into_a_full_one_does_not()
+    public void Posting_into_an_empty_inbox_wakes_its_taker_and_into_a_full_one_does_not()
     {
-        var inbox = new Inbox();
-        Assert.True(inbox.Post(new Numbered(1)));
-        Assert.False(inbox.Post(new Numbered(2)));
+        int woken = 0;
+        var inbox = new Inbox<Numbered> { Wake = () => woken++ };
+        inbox.Post(new Numbered(1));
+        Assert.Equal(1, woken);
+        inbox.Post(new Numbered(2));
+        Assert.Equal(1, woken);
         Drain(inbox);
-        Assert.True(inbox.Post(new Numbered(3)));
+        inbox.Post(new Numbered(3));
+        Assert.Equal(2, woken);
     }
 
-    private static List<int> Drain(Inbox inbox)
+    private static List<int> Drain(Inbox<Numbered> inbox)
     {
         var numbers = new List<int>();
-        for (InboxItem? item = inbox.TakeAll(); item is not null; item = item.Next)
+        for (Numbered? item = inbox.TakeAll(); item is not null; item = item.Next)
         {
-            numbers.Add(((Numbered)item).Number);
+            numbers.Add(item.Number);
         }
 
         return numbers;

@@ -3,13 +3,11 @@ using KvStore.Protocol;
 namespace KvStore.Replication;
 
 /// <summary>
-/// What each other node has said of itself in the hello of its present process, the newest epoch it sent with a message, and when it was heard
-/// last. Any thread.
+/// What each other node has said of itself in the hello of its present process, and when it was heard last. Any thread.
 /// </summary>
 internal sealed class PeerLevels(int nodes)
 {
     private readonly Word?[] _words = new Word?[nodes];
-    private readonly ulong[] _epochs = new ulong[nodes];
     private readonly long[] _heardMs = new long[nodes];
 
     private sealed record Word(ulong Incarnation, ushort Level);
@@ -47,21 +45,4 @@ internal sealed class PeerLevels(int nodes)
     public long HeardMs(NodeId peer) => Volatile.Read(ref _heardMs[peer.Value - 1]);
 
     public void Heard(NodeId peer, long nowMs) => Volatile.Write(ref _heardMs[peer.Value - 1], nowMs);
-
-    public ulong EpochOf(NodeId peer) => Volatile.Read(ref _epochs[peer.Value - 1]);
-
-    public void HeardEpoch(NodeId peer, ulong epoch)
-    {
-        ref ulong place = ref _epochs[peer.Value - 1];
-        for (ulong known = Volatile.Read(ref place); known < epoch;)
-        {
-            ulong seen = Interlocked.CompareExchange(ref place, epoch, known);
-            if (seen == known)
-            {
-                return;
-            }
-
-            known = seen;
-        }
-    }
 }

@@ -19,7 +19,7 @@ internal readonly record struct PeerPayloadHead(ulong WallMs, Stamp Stamp, ulong
 /// A decoded peer payload, or the part of it that belongs to one loop. It is used again: <see cref="PeerMessagesPool"/> gives it out, whoever
 /// took it fills it and posts it, and the loop that got it gives it back when it has looked at it all. Nobody else keeps it.
 /// </summary>
-internal sealed class PeerMessages : InboxItem
+internal sealed class PeerMessages : LoopItem
 {
     public NodeId From { get; set; }
 

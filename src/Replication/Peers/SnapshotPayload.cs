@@ -47,14 +47,14 @@ internal static class SnapshotPayload
     }
 
     /// <summary>Null when it is neither: not a snapshot payload, or malformed.</summary>
-    public static InboxItem? TryRead(NodeId from, ReadOnlySpan<byte> payload)
+    public static SnapshotItem? TryRead(NodeId from, ReadOnlySpan<byte> payload)
     {
         var reader = new MessagePackReader(payload);
         return PeerPayload.TryBegin(ref reader, out int fields, out byte kind) ? TryRead(ref reader, fields, kind, from) : null;
     }
 
     /// <summary>The rest of a payload; null when it is malformed or of another kind. Further fields are of a newer build.</summary>
-    public static InboxItem? TryRead(ref MessagePackReader reader, int fields, byte kind, NodeId from)
+    public static SnapshotItem? TryRead(ref MessagePackReader reader, int fields, byte kind, NodeId from)
     {
         if (!reader.TryRead(out uint group))
         {

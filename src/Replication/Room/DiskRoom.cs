@@ -57,10 +57,10 @@ internal sealed class DiskRoom(long segmentBytes, Action<DiskUse> growthChanged,
 }
 
 /// <summary>It is time to look how much room the disk has; on the snapshot thread, which may wait for a disk.</summary>
-internal sealed class DiskCheck : InboxItem;
+internal sealed class DiskCheck : SnapshotItem;
 
 /// <summary>A snapshot of this group could not be written for want of room.</summary>
-internal sealed class SnapshotAbandoned(GroupId group) : InboxItem
+internal sealed class SnapshotAbandoned(GroupId group) : LoopItem
 {
     public GroupId Group => group;
 }

@@ -125,7 +125,7 @@ public sealed class SnapshotBuildTests
     {
         LoneNode node = WithFetchedSnapshot();
         node.Store.Snapshots.RunOnce(StepBytes);
-        node.Store.Loops[0].Post(new SnapshotWritten(node.Replica, HeaderOf(node), SnapshotName.Of(Last, Term), fetched: true));
+        node.Store.Loops[0].Inbox.Post(new SnapshotWritten(node.Replica.Address, HeaderOf(node), SnapshotName.Of(Last, Term), fetched: true));
         node.Turn();
         node.TurnSnapshots();
         node.Turn();

@@ -177,21 +177,6 @@ public sealed class PeerPayloadTests
     }
 
     [Fact]
-    public void The_newest_epoch_of_each_peer_is_kept()
-    {
-        var node = new LoneNode();
-        Assert.Equal(0ul, node.Store.EpochHeardFrom(new NodeId(1)));
-        foreach (ulong epoch in (ulong[])[4, 7, 5])
-        {
-            var item = new ArrayBufferWriter<byte>();
-            PeerPayload.WriteMessage(item, new GroupId(1), epoch, new TimeoutNow(A, B, 7));
-            node.HearPayload(Payload(PeerPayload.MessagesKind, extraFields: 0, item.WrittenMemory));
-        }
-
-        Assert.Equal((7ul, 0ul), (node.Store.EpochHeardFrom(new NodeId(1)), node.Store.EpochHeardFrom(new NodeId(3))));
-    }
-
-    [Fact]
     public void A_local_message_never_crosses_the_network() =>
         Assert.Throws<InvariantViolationException>(() => General(new AppendSynced(A, A, 1, 1, 1)));
 
