@@ -10,13 +10,13 @@ Usage: scripts/soak.sh [--minutes M] [--rate R] [--out DIR] [--cluster FILE]
 
   --minutes M    60; of overload 2
   --rate R       requests a second over each door, half of them writes (400)
-  --in-flight N  of overload: requests in flight at most (4096)
+  --in-flight N  of overload: requests in flight at most (20000, more than the nodes take)
   --out DIR      report.md and the data of the nodes (out/soak, out/overload); data of an earlier run there is deleted
 
 Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end. Resident
 memory and handles of each are looked at every 2 s. A line of least squares through the second half must not rise by more than 5 % of the
 mean memory (overload: 10 %) nor by more than 5 handles; no node may end. In a soak every request must succeed; under overload at least 80 % as many
-writes a second must be acknowledged as 64 clients get by themselves.
+writes a second must be acknowledged as 64, 512 or 4,096 clients get by themselves, whichever is most.
 EOF
 }
 
