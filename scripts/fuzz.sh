@@ -5,9 +5,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<EOF
-Usage: scripts/fuzz.sh [--inputs N] [--ports LIST] [--seed X] [--out DIR] [--cluster FILE]
+Usage: scripts/fuzz.sh [--inputs N | --quick] [--ports LIST] [--seed X] [--out DIR] [--cluster FILE]
 
   --inputs N    for each port (200,000)
+  --quick       2,000 for each port: whether it works
   --ports LIST  some of rest, binary, peer, peer-secret (all); peer-secret knows the secret of its cluster, peer meets a cluster without
   --seed X      of all inputs (1); it is printed, and the same seed makes the same inputs
   --out DIR     report.md, logs and data of the nodes (out/fuzz); data of an earlier run there is deleted

@@ -5,11 +5,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<EOF
-Usage: scripts/hostile.sh [--attacks LIST] [--rounds N] [--seconds S] [--out DIR] [--cluster FILE]
+Usage: scripts/hostile.sh [--attacks LIST] [--rounds N] [--seconds S] [--quick] [--control] [--out DIR] [--cluster FILE]
 
   --attacks LIST  some of idle-binary, idle-greeted, idle-rest, slow-bodies, unfinished-frames, silent-peers, ack-all (all)
   --rounds N      of all attacks (5); the figures are medians
   --seconds S     so long the other client works before, and again under each attack (5)
+  --quick         one round of two seconds each: whether it works, not how well
+  --control       the nodes have 500 places and one address may take them all: exit code 0 when the verdict is a failure, as it must be
   --out DIR       report.md and the data of the nodes (out/hostile); data of an earlier run there is deleted
 
 Starts three processes of its own on the ports of cluster.json (--cluster FILE for another one) and stops them at the end. The

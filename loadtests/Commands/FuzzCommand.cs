@@ -19,6 +19,7 @@ internal static class FuzzCommand
     private static readonly IReadOnlyList<Option> Options =
     [
         new("inputs", "N", "200000", "for each port"),
+        new("quick", null, null, "2,000 inputs for each port: whether it works"),
         new("ports", "LIST", string.Join(',', Ports), "some of them; peer-secret knows the secret of its cluster, peer meets one without"),
         new("seed", "X", "1", "of all inputs"),
         new("out", "DIR", "out/fuzz", "report.md and the data of the nodes; the data of an earlier run there is deleted"),
@@ -37,7 +38,7 @@ internal static class FuzzCommand
             throw new UsageException($"there is no port '{unknown}'; there are {string.Join(", ", Ports)}");
         }
 
-        int inputs = arguments.Count("inputs");
+        int inputs = arguments.Has("quick") ? 2000 : arguments.Count("inputs");
         int seed = arguments.Count("seed", min: 0);
         string outDirectory = Path.GetFullPath(arguments.Text("out"));
         var cluster = CommonOptions.ReadCluster(arguments);

@@ -8,33 +8,27 @@ namespace KvStore.LoadTests.Hostile;
 
 /// <summary>Carries an <see cref="Attack"/> out against one node, and again wherever the node has ended a part of it.</summary>
 /// <param name="target">The node.</param>
+/// <param name="attack">What it does.</param>
 /// <param name="local">Local address of every connection: another client, where the node tells clients apart by it.</param>
-internal sealed class Attacker(NodeAddress target, IPAddress local)
+internal sealed class Attacker(NodeAddress target, Attack attack, IPAddress local)
 {
-    private const int IdleConnections = 8300;
-    private const int SlowUploads = 2000;
-    private const int UnfinishedFrames = 200;
-    private const int SilentPeers = 300;
-    private const int WritingConnections = 17;
     private const int WritesPerConnection = 1024;
     private const int BodyBytes = 1 << 20;
     private static readonly TimeSpan Again = TimeSpan.FromMilliseconds(100);
 
-    private long _mounted;
+    /// <summary>How far it has come.</summary>
+    public MountedParts Mounted { get; } = new(attack.Parts);
 
-    /// <summary>Parts that were begun: connections, and writes.</summary>
-    public long Mounted => Interlocked.Read(ref _mounted);
-
-    public Task RunAsync(Attack attack, CancellationToken stop) => attack.Name switch
+    public Task RunAsync(CancellationToken stop) => attack.Name switch
     {
-        "idle-binary" => ManyAsync(IdleConnections, target.Binary, (socket, _) => HoldAsync(socket, stop), stop),
-        "idle-greeted" => ManyAsync(IdleConnections, target.Binary, (socket, _) => GreetAndHoldAsync(socket, stop), stop),
-        "idle-rest" => ManyAsync(IdleConnections, Rest, (socket, _) => HoldAsync(socket, stop), stop),
-        "slow-bodies" => ManyAsync(SlowUploads, Rest, (socket, n) => UploadSlowlyAsync(socket, n, stop), stop),
-        "unfinished-frames" => ManyAsync(UnfinishedFrames, target.Binary, (socket, _) => HalfAFrameAsync(socket, stop), stop),
-        "silent-peers" => ManyAsync(SilentPeers, target.Peer, (socket, _) => HoldAsync(socket, stop), stop),
-        "ack-all" => ManyAsync(WritingConnections, target.Binary, (socket, n) => WriteToAllAsync(socket, n, stop), stop),
-        _ => throw new ArgumentException($"there is no attack '{attack.Name}'", nameof(attack)),
+        "idle-binary" => ManyAsync(attack.Parts, target.Binary, (socket, n) => HoldAsync(socket, n, stop), stop),
+        "idle-greeted" => ManyAsync(attack.Parts, target.Binary, (socket, n) => GreetAndHoldAsync(socket, n, stop), stop),
+        "idle-rest" => ManyAsync(attack.Parts, Rest, (socket, n) => HoldAsync(socket, n, stop), stop),
+        "slow-bodies" => ManyAsync(attack.Parts, Rest, (socket, n) => UploadSlowlyAsync(socket, n, stop), stop),
+        "unfinished-frames" => ManyAsync(attack.Parts, target.Binary, (socket, n) => HalfAFrameAsync(socket, n, stop), stop),
+        "silent-peers" => ManyAsync(attack.Parts, target.Peer, (socket, n) => HoldAsync(socket, n, stop), stop),
+        "ack-all" => ManyAsync(attack.Parts / WritesPerConnection, target.Binary, (socket, n) => WriteToAllAsync(socket, n, stop), stop),
+        _ => throw new InvalidOperationException($"there is no attack '{attack.Name}'"),
     };
 
     private IPEndPoint Rest => new(IPAddress.Parse(target.Http.Host), target.Http.Port);
@@ -52,7 +46,6 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
                 using Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, LingerState = new LingerOption(true, 0) };
                 socket.Bind(new IPEndPoint(local, 0));
                 await socket.ConnectAsync(to, stop);
-                Interlocked.Increment(ref _mounted);
                 await useAsync(socket, n);
             }
             catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
@@ -64,7 +57,13 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
         }
     }
 
-    private static async Task HoldAsync(Socket socket, CancellationToken stop)
+    private async Task HoldAsync(Socket socket, int n, CancellationToken stop)
+    {
+        using var part = Mounted.Begin(n);
+        await ReadToTheEndAsync(socket, stop);
+    }
+
+    private static async Task ReadToTheEndAsync(Socket socket, CancellationToken stop)
     {
         byte[] scratch = new byte[256];
         while (await socket.ReceiveAsync(scratch, stop) > 0)
@@ -72,18 +71,20 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
         }
     }
 
-    private static async Task GreetAndHoldAsync(Socket socket, CancellationToken stop)
+    private async Task GreetAndHoldAsync(Socket socket, int n, CancellationToken stop)
     {
+        using var part = Mounted.Begin(n); // a hello that is refused is an attack, too
         using var transport = new SocketTransport(socket);
         if ((await Handshake.DialAsync(transport, new ClientHello { ClientName = "hostile" }, stop)).Ack is not null)
         {
-            await HoldAsync(socket, stop);
+            await ReadToTheEndAsync(socket, stop);
         }
     }
 
-    private static async Task UploadSlowlyAsync(Socket socket, int n, CancellationToken stop)
+    private async Task UploadSlowlyAsync(Socket socket, int n, CancellationToken stop)
     {
         await socket.SendAsync(Encoding.ASCII.GetBytes($"PUT /v1/kv/slow{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BodyBytes}\r\n\r\n"), stop);
+        using var part = Mounted.Begin(n);
         await socket.SendAsync(new byte[BodyBytes / 2], stop);
         byte[] drop = new byte[300];
         while (true)
@@ -93,7 +94,7 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
         }
     }
 
-    private static async Task HalfAFrameAsync(Socket socket, CancellationToken stop)
+    private async Task HalfAFrameAsync(Socket socket, int n, CancellationToken stop)
     {
         using var transport = new SocketTransport(socket);
         if ((await Handshake.DialAsync(transport, new ClientHello { ClientName = "hostile" }, stop)).Ack is null)
@@ -104,13 +105,14 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
         byte[] header = new byte[FrameHeader.SizeBytes];
         new FrameHeader(FrameKind.Request, FrameFlags.None, Limits.MaxRequestBytes, 1, 0).WriteTo(header);
         await socket.SendAsync(header, stop);
+        using var part = Mounted.Begin(n);
         byte[] piece = new byte[64 << 10];
         for (int left = Limits.MaxRequestBytes - 1; left > 0; left -= piece.Length)
         {
             await socket.SendAsync(piece.AsMemory(0, Math.Min(left, piece.Length)), stop);
         }
 
-        await HoldAsync(socket, stop);
+        await ReadToTheEndAsync(socket, stop);
     }
 
     private async Task WriteToAllAsync(Socket socket, int connection, CancellationToken stop)
@@ -124,10 +126,11 @@ internal sealed class Attacker(NodeAddress target, IPAddress local)
         await using var channel = RequestChannel.Start(transport, new RequestChannelOptions { PeerLevel = ack.Level });
         await Task.WhenAll(Enumerable.Range(0, WritesPerConnection).Select(async n =>
         {
-            byte[] key = Encoding.ASCII.GetBytes($"all{(connection * WritesPerConnection) + n}");
+            int number = (connection * WritesPerConnection) + n;
+            byte[] key = Encoding.ASCII.GetBytes($"all{number}");
             while (!stop.IsCancellationRequested && channel.IsOpen)
             {
-                Interlocked.Increment(ref _mounted);
+                using var part = Mounted.Begin(number);
                 var write = new KvRequest { Operation = new Put(key, "x"u8), Ack = WriteAck.All, TimeoutMs = 30_000 };
                 RequestResult result = await channel.SendAsync(write, stop);
                 await Task.Delay(Math.Max(result.Reply?.RetryAfterMs ?? 0, 10), stop);

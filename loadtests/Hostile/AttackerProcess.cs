@@ -15,8 +15,36 @@ internal sealed class AttackerProcess : IDisposable
     private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(20);
 
     private readonly Process _process;
+    private readonly Lock _gate = new();
+    private Mounted _mounted;
 
-    private AttackerProcess(Process process) => _process = process;
+    private AttackerProcess(Process process)
+    {
+        _process = process;
+        process.OutputDataReceived += (_, line) =>
+        {
+            if (line.Data is { } said && Hostile.Mounted.Parse(said) is { } mounted)
+            {
+                lock (_gate)
+                {
+                    _mounted = mounted;
+                }
+            }
+        };
+        process.BeginOutputReadLine();
+    }
+
+    /// <summary>How far it says it has come; a moment old.</summary>
+    public Mounted Mounted
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _mounted;
+            }
+        }
+    }
 
     /// <summary>Whether attackers run in a control group.</summary>
     public static bool IsLimited { get; } = TryMakeGroup();
@@ -39,13 +67,12 @@ internal sealed class AttackerProcess : IDisposable
         return new AttackerProcess(process);
     }
 
-    /// <summary>Ends it; how many parts of the attack it has begun.</summary>
-    public async Task<long> StopAsync()
+    /// <summary>Ends it; what it has mounted of the attack in all.</summary>
+    public async Task<Mounted> StopAsync()
     {
         _process.StandardInput.Close(); // it works until its input ends
-        string said = await _process.StandardOutput.ReadToEndAsync().WaitAsync(EndLimit);
-        await _process.WaitForExitAsync().WaitAsync(EndLimit);
-        return long.TryParse(said.Trim(), CultureInfo.InvariantCulture, out long mounted) ? mounted : 0;
+        await _process.WaitForExitAsync().WaitAsync(EndLimit); // and all that it has said is read
+        return Mounted;
     }
 
     public void Dispose()

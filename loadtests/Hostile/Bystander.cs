@@ -15,6 +15,9 @@ namespace KvStore.LoadTests.Hostile;
 /// </summary>
 internal sealed class Bystander(IReadOnlyList<NodeAddress> nodes) : IAsyncDisposable
 {
+    /// <summary>How a failure begins that is a request without an answer in its time.</summary>
+    public const string NoAnswer = "no answer in time: ";
+
     private const int TimeoutMs = 10_000;
     private const int NewConnectionEvery = 25;
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(10);
@@ -46,7 +49,7 @@ internal sealed class Bystander(IReadOnlyList<NodeAddress> nodes) : IAsyncDispos
             }
             catch (Exception e) when (e is HttpRequestException or IOException or SocketException or OperationCanceledException)
             {
-                failure = e.Message;
+                failure = (e is OperationCanceledException ? NoAnswer : "") + e.Message;
             }
 
             if (failure is null)
@@ -78,7 +81,7 @@ internal sealed class Bystander(IReadOnlyList<NodeAddress> nodes) : IAsyncDispos
         using HttpRequestMessage put = new(HttpMethod.Put, Url(node, n)) { Content = new StringContent($"{n}") };
         put.Headers.ConnectionClose = n / 4 % NewConnectionEvery == 0;
         using HttpResponseMessage answer = await _http.SendAsync(put);
-        return answer.IsSuccessStatusCode ? null : $"{(int)answer.StatusCode} {await answer.Content.ReadAsStringAsync()}";
+        return answer.IsSuccessStatusCode ? null : await RefusalAsync(answer);
     }
 
     private async Task<string?> GetAsync(NodeAddress node, long n)
@@ -86,8 +89,11 @@ internal sealed class Bystander(IReadOnlyList<NodeAddress> nodes) : IAsyncDispos
         using HttpResponseMessage answer = await _http.GetAsync(Url(node, n));
         return answer.IsSuccessStatusCode || answer.StatusCode == HttpStatusCode.NotFound
             ? null
-            : $"{(int)answer.StatusCode} {await answer.Content.ReadAsStringAsync()}";
+            : await RefusalAsync(answer);
     }
+
+    private static async Task<string> RefusalAsync(HttpResponseMessage answer) =>
+        $"{(answer.StatusCode == HttpStatusCode.GatewayTimeout ? NoAnswer : "")}{(int)answer.StatusCode} {await answer.Content.ReadAsStringAsync()}";
 
     private async Task<string?> AskAsync(NodeAddress node, long n, bool isWrite)
     {

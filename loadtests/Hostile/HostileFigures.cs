@@ -13,7 +13,10 @@ internal sealed record AttackRound
     public required double P99 { get; init; }
     public required long Answers { get; init; }
     public required IReadOnlyList<string> Failures { get; init; }
-    public required long Mounted { get; init; }
+    public required Mounted Mounted { get; init; }
+
+    /// <summary>Of the failures, requests that had no answer in their time; the others were refused or broken off.</summary>
+    public int TimedOut => Failures.Count(failure => failure.Contains(Bystander.NoAnswer, StringComparison.Ordinal));
 
     /// <summary>The most that the attacked node held, and what it plans with.</summary>
     public required long MostResident { get; init; }
@@ -28,6 +31,9 @@ internal sealed record HostileFigures(IReadOnlyList<AttackRound> Rounds, int Rou
 {
     /// <summary>Fewer answers to the other client in a round say nothing about it.</summary>
     public const int LeastAnswers = 20;
+
+    /// <summary>Parts of an attack that must have been begun: nine of ten. With fewer the node was not attacked as the round says.</summary>
+    public static int LeastMounted(Attack attack) => ((9 * attack.Parts) + 9) / 10;
 
     public IEnumerable<string> Failures()
     {
@@ -63,9 +69,22 @@ internal sealed record HostileFigures(IReadOnlyList<AttackRound> Rounds, int Rou
             yield return $"{Rounds.Count} rounds of {RoundsAsked}";
         }
 
-        foreach (var round in Rounds.Where(round => round.Mounted == 0 || round.Answers < LeastAnswers))
+        foreach (var round in Rounds)
         {
-            yield return $"{round.Attack.Name}: {round.Mounted} parts of the attack, {round.Answers} answers to the other client";
+            if (round.Mounted.Begun < LeastMounted(round.Attack))
+            {
+                yield return $"{round.Attack.Name}: {round.Mounted.Begun} of {round.Attack.Parts} parts of the attack were begun, fewer than {LeastMounted(round.Attack)}";
+            }
+
+            if (round.Answers < LeastAnswers)
+            {
+                yield return $"{round.Attack.Name}: {round.Answers} answers to the other client, fewer than {LeastAnswers}";
+            }
+
+            if (round.MemoryLimit <= 0 || round.MostResident <= 0)
+            {
+                yield return $"{round.Attack.Name}: what memory the node held, and what it may hold, is not known";
+            }
         }
     }
 
@@ -84,17 +103,18 @@ internal sealed record HostileFigures(IReadOnlyList<AttackRound> Rounds, int Rou
             - runtime: {context.Runtime}; the attacker: {attackers}
             - command: `{context.CommandLine}`
 
-            | attack | rounds | parts begun | answers | failed | p99 calm, ms (median) | p99, ms (median) | most memory of the node, MiB |
-            |---|---:|---:|---:|---:|---:|---:|---:|
+            | attack | rounds | parts begun, of (least) | most at once (median) | answers | refused or failed | no answer in time | p99 calm, ms (median) | p99, ms (median) | most memory of the node, of its limit, MiB |
+            |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 
             """);
         foreach (var rounds in Rounds.GroupBy(round => round.Attack))
         {
             text.Append(
                 CultureInfo.InvariantCulture,
-                $"| {rounds.Key.Summary} | {rounds.Count()} | {rounds.Sum(r => r.Mounted):N0} | {rounds.Sum(r => r.Answers):N0} | {rounds.Sum(r => r.Failures.Count):N0} | ")
+                $"| {rounds.Key.Summary} | {rounds.Count()} | {rounds.Min(r => r.Mounted.Begun):N0} of {rounds.Key.Parts:N0} | {Median(rounds.Select(r => (double)r.Mounted.Most)):N0} | {rounds.Sum(r => r.Answers):N0} | ")
+                .Append(CultureInfo.InvariantCulture, $"{rounds.Sum(r => r.Failures.Count - r.TimedOut):N0} | {rounds.Sum(r => r.TimedOut):N0} | ")
                 .Append(CultureInfo.InvariantCulture, $"{Median(rounds.Select(r => r.CalmP99)):0.0} | {Median(rounds.Select(r => r.P99)):0.0} | ")
-                .Append(CultureInfo.InvariantCulture, $"{rounds.Max(r => r.MostResident) >> 20:N0} |\n");
+                .Append(CultureInfo.InvariantCulture, $"{rounds.Max(r => r.MostResident) >> 20:N0} of {rounds.Min(r => r.MemoryLimit) >> 20:N0} |\n");
         }
 
         Append("Why it fails", Failures());

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using KvStore.LoadTests.Reports;
 using KvStore.LoadTests.Servers;
@@ -10,7 +11,8 @@ internal sealed class HostileRun(ClusterFile cluster, ClusterScript script, Serv
     /// <summary>So long the other client works alone, and again under each attack once it has begun.</summary>
     public required TimeSpan Length { get; init; }
 
-    private static readonly TimeSpan Settle = TimeSpan.FromSeconds(2);
+    /// <summary>For an attacker to mount its attack; the other client works meanwhile, and what it meets counts.</summary>
+    private static readonly TimeSpan MountLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan LeaderChange = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan MemoryPace = TimeSpan.FromMilliseconds(100);
 
@@ -32,7 +34,7 @@ internal sealed class HostileRun(ClusterFile cluster, ClusterScript script, Serv
                 {
                     done.Add(await RunAsync(attack, cancellation));
                     progress.Say($"round {round + 1} of {rounds}, {attack.Name}: {done[^1].Answers} answers, {done[^1].Failures.Count} failed, "
-                        + string.Create(CultureInfo.InvariantCulture, $"p99 {done[^1].CalmP99:0.0} and {done[^1].P99:0.0} ms"));
+                        + string.Create(CultureInfo.InvariantCulture, $"p99 {done[^1].CalmP99:0.0} and {done[^1].P99:0.0} ms, {done[^1].Mounted.Begun:N0} of {attack.Parts:N0} parts begun, {done[^1].Mounted.Most:N0} at once"));
                 }
             }
         }
@@ -62,16 +64,25 @@ internal sealed class HostileRun(ClusterFile cluster, ClusterScript script, Serv
 
         long most = 0;
         using var attacker = AttackerProcess.Start(cluster.Path, Target, attack);
-        await Task.Delay(Settle, cancellation);
-        var working = ForAsync(bystander, Length, cancellation);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var working = bystander.RunAsync(over.Token);
+        long started = Stopwatch.GetTimestamp();
+        bool isMounted = false;
         while (!working.IsCompleted)
         {
+            if (!isMounted && (attacker.Mounted.Begun >= HostileFigures.LeastMounted(attack) || Stopwatch.GetElapsedTime(started) > MountLimit))
+            {
+                isMounted = true;
+                over.CancelAfter(Length);
+            }
+
+            progress.Show($"{attack.Name}: {attacker.Mounted.Begun:N0} of {attack.Parts:N0} parts begun");
             most = Math.Max(most, processes.Read([Target.Name])?.ResidentBytes ?? 0);
             await Task.Delay(MemoryPace, cancellation);
         }
 
         var (latency, failures) = await working;
-        long mounted = await attacker.StopAsync();
+        Mounted mounted = await attacker.StopAsync();
         string[] ended = [.. pids.Where(node => node.Value is not { } pid || !ServerProcesses.IsAlive(pid)).Select(node => node.Key)];
         long limit = await MemoryLimitAsync(cancellation);
         if (attack.TakesNodeDown)
