@@ -59,10 +59,10 @@ public sealed record StartOptions
                 case "config": options = options with { ConfigFile = Value() }; break;
                 case "data": options = options with { DataDirectory = Value() }; break;
                 case "log": overrides.Add(new("Log:Format", Value())); break;
-                case "accept-clock-skew": overrides.Add(new("Clocks:AcceptSkew", "true")); break;
-                case "print-config": options = options with { Verb = StartVerb.PrintConfig }; break;
-                case "help": options = options with { Verb = StartVerb.Help }; break;
-                case "version": options = options with { Verb = StartVerb.Version }; break;
+                case "accept-clock-skew": overrides.Add(new("Clocks:AcceptSkew", equals < 0 ? "true" : Value())); break;
+                case "print-config": options = options with { Verb = Alone(StartVerb.PrintConfig) }; break;
+                case "help": options = options with { Verb = Alone(StartVerb.Help) }; break;
+                case "version": options = options with { Verb = Alone(StartVerb.Version) }; break;
                 case "join":
                     throw new ConfigurationException("--join is not available yet; list the node in cluster.json and start it with --node");
                 default:
@@ -76,6 +76,9 @@ public sealed record StartOptions
                     overrides.Add(new(name, Value()));
                     break;
             }
+
+            StartVerb Alone(StartVerb verb) =>
+                equals < 0 ? verb : throw new ConfigurationException($"--{name} takes no value; leave out \"{argument[equals..]}\"");
 
             string Value()
             {
