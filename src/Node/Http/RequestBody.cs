@@ -48,10 +48,10 @@ internal static class RequestBody
                 : await ReadInPartsAsync(request, read, limitBytes, room, ending, aborted);
         }
         catch (Exception error) when (error is ArithmeticException or ArgumentException or InvalidDataException
-            or IOException { InnerException: ArithmeticException })
+            or IOException { InnerException: ArithmeticException } or InvalidOperationException { Source: KestrelAssembly })
         {
-            // What the server's parser throws at sizes that fit into none of its numbers.
-            throw new BadHttpRequestException("The body says a length that cannot be.", error);
+            // What the server's parser throws at sizes that fit into none of its numbers, and at trailers that are no text.
+            throw new BadHttpRequestException("The body says a length, or ends with a trailer, that cannot be.", error);
         }
         finally
         {
@@ -137,5 +137,6 @@ internal static class RequestBody
 
     /// <summary>What a body that is waited for holds at first, and how many times as much as has come it may hold later.</summary>
     private const int FirstBytes = 4096;
+    private const string KestrelAssembly = "Microsoft.AspNetCore.Server.Kestrel.Core";
     private const int Growth = 4;
 }

@@ -73,6 +73,17 @@ public sealed class StrangerTests(ScriptedDoor door) : IClassFixture<ScriptedDoo
         Assert.Null(door.Asked);
     }
 
+    [Fact]
+    public async Task D6_a_trailer_that_cannot_be_is_a_bad_request()
+    {
+        door.Reset();
+        string answer = await door.SendRawAsync(
+            "PUT /v1/kv/key HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: b\0c\r\n\r\n", until: "traceId");
+        Assert.StartsWith("HTTP/1.1 400", answer, StringComparison.Ordinal);
+        Assert.Contains("not-applied", answer, StringComparison.Ordinal);
+        Assert.Null(door.Asked);
+    }
+
     [Theory]
     [InlineData("PUT /v1/kv/key")]
     [InlineData("POST /v1/append/key")]
