@@ -92,9 +92,10 @@ internal sealed partial class Replica
                 return;
             }
 
+            // What waits for the disk may have begun before the group was raised: its entry is of that level, and this write perhaps is not.
             if (_batch.Bytes > 0
                 && (_batch.Bytes + write.DataBytes > MaxEntryBytes || _batchStoredBytes + storedBytes > MaxEntryStoredBytes
-                    || _batch.Requests >= MaxEntryRequests))
+                    || _batch.Requests >= MaxEntryRequests || _batch.Level != _machine.Level))
             {
                 ProposeBatch();
             }

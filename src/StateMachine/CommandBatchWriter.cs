@@ -48,7 +48,9 @@ public sealed class CommandBatchWriter
     /// <summary>Adds a write that has passed the checks at the front door, and that the level knows.</summary>
     /// <param name="operation">Copied.</param>
     /// <param name="id">Null: nobody will send it again.</param>
-    /// <param name="level">Of the group; within one payload that of the first request counts, for a level never falls.</param>
+    /// <param name="level">
+    /// Of the group; within one payload that of the first request counts. A caller that has heard of a higher one since takes the payload first.
+    /// </param>
     public void Add(WriteOperation operation, RequestId? id, ushort level)
     {
         if (_buffer.WrittenCount == 0)

@@ -116,6 +116,32 @@ public sealed class LevelTests
         Assert.Equal(FeatureLevel.Max, AppendsTo(node, 1).SelectMany(a => a.Entries).Last().FeatureLevel);
     }
 
+    /// <summary>What waits for the disk began at one level, and what comes meanwhile may need the next.</summary>
+    [Fact]
+    public void A_write_of_a_new_level_shares_no_entry_with_those_that_waited_since_before_the_raise()
+    {
+        LoneNode node = Raised(acknowledged: false);
+        ulong raisedAt = node.Replica.DurableLastIndex;
+        WaitingClient[] old = [SubmitToBusyDisk(new Put("a"u8, "1"u8)), SubmitToBusyDisk(new Put("b"u8, "1"u8))];
+        node.Hear(new AppendAccepted(new ReplicaId(1), Self, node.Replica.View.Term, raisedAt));
+        node.Store.Loops[0].RunOnce();
+        WaitingClient append = SubmitToBusyDisk(new Append("a"u8, "2"u8));
+        node.Turn();
+        node.HearAcknowledgement();
+        Assert.All([.. old, append], client => Assert.Equal(Outcome.Applied, client.Reply!.Outcome));
+        Assert.Equal(
+            [FeatureLevel.First, FeatureLevel.First, FeatureLevel.Max],
+            AppendsTo(node, 1).SelectMany(a => a.Entries).Where(e => e.Index > raisedAt).DistinctBy(e => e.Index).Select(e => e.FeatureLevel));
+
+        WaitingClient SubmitToBusyDisk(WriteOperation operation)
+        {
+            var client = new WaitingClient();
+            node.Store.Submit(new KvRequest { Operation = operation }, client);
+            node.Store.Loops[0].RunOnce();
+            return client;
+        }
+    }
+
     [Fact]
     public void Below_its_level_an_operation_is_refused_alone_and_in_a_batch_and_never_written()
     {
