@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.IO.Pipelines;
 
 namespace KvStore.Protocol.Tests;
@@ -37,6 +38,45 @@ public sealed class SendTurnTests
         }
 
         Assert.InRange(output.WritesHere, 1, Answers / 2);
+        await channel.DisposeAsync();
+        await serving.WaitAsync(Patience);
+    }
+
+    /// <summary>A client that pings without end, or whose answers other threads make, always has more to be written.</summary>
+    [Fact]
+    public async Task A_connection_that_always_has_more_to_send_does_not_keep_the_thread_of_the_turn()
+    {
+        const int Answers = 500;
+        var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
+        var output = new Witness(far.Output);
+        var tickets = new TaskCompletionSource<List<ReplyTicket>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var open = new List<ReplyTicket>();
+        var serving = RequestServer.ServeAsync(new Transport(far.Input, output), (_, ticket) =>
+        {
+            open.Add(ticket);
+            if (open.Count == Answers)
+            {
+                tickets.TrySetResult(open);
+            }
+        });
+        await using var channel = RequestChannel.Start(near);
+        Task<RequestResult>[] sent = [.. Enumerable.Range(0, Answers).Select(_ => channel.SendAsync(RequestChannelTests.Get("k")).AsTask())];
+        var answers = new ConcurrentQueue<ReplyTicket>(await tickets.Task.WaitAsync(Patience));
+
+        // What others have collected by the time that a write is done.
+        output.Written = () => output.WritesHere > 0 && answers.TryDequeue(out ReplyTicket next) && next.TryComplete(new KvReply());
+        int here = 0;
+        while (here == 0 && answers.TryDequeue(out ReplyTicket first))
+        {
+            // The writer may not wait yet; then the turn has nobody to wake.
+            Assert.True(SendTurn.TryBegin());
+            first.TryComplete(new KvReply());
+            Witness.Watch(() => SendTurn.End(begun: true));
+            here = output.WritesHere;
+        }
+
+        Assert.InRange(here, 1, OutboundFrames.MostWrites);
+        Assert.All(await Task.WhenAll(sent).WaitAsync(Patience), result => Assert.NotNull(result.Reply));
         await channel.DisposeAsync();
         await serving.WaitAsync(Patience);
     }
@@ -144,6 +184,9 @@ public sealed class SendTurnTests
 
         public int WritesHere => Volatile.Read(ref _writesHere);
 
+        /// <summary>Called before a write returns.</summary>
+        public Func<bool>? Written { get; set; }
+
         /// <summary>Writes of this thread meanwhile are counted apart.</summary>
         public static void Watch(Action action)
         {
@@ -156,7 +199,9 @@ public sealed class SendTurnTests
         {
             Interlocked.Increment(ref _writes);
             Interlocked.Add(ref _writesHere, t_isHere ? 1 : 0);
-            return inner.WriteAsync(source, cancellationToken);
+            ValueTask<FlushResult> written = inner.WriteAsync(source, cancellationToken);
+            Written?.Invoke();
+            return written;
         }
 
         public override void Advance(int bytes) => inner.Advance(bytes);

@@ -9,6 +9,12 @@ namespace KvStore.Protocol;
 /// </summary>
 internal sealed class OutboundFrames
 {
+    /// <summary>
+    /// Writes one behind the other by one thread, which may be one that others wait for (<see cref="SendTurn"/>): some microseconds each. Then
+    /// the pool goes on.
+    /// </summary>
+    internal const int MostWrites = 4;
+
     private readonly Lock _gate;
     private readonly PipeWriter _output;
     private readonly Signal _wake = new();
@@ -35,6 +41,7 @@ internal sealed class OutboundFrames
     public async Task RunAsync(Action handingOver, Action? written = null)
     {
         bool open = true;
+        int writes = 0;
         while (open)
         {
             open = await _wake.WaitAsync().ConfigureAwait(false);
@@ -47,7 +54,15 @@ internal sealed class OutboundFrames
                 {
                     return;
                 }
+
+                // Others may collect as fast as this is written.
+                if (++writes % MostWrites == 0)
+                {
+                    await Task.Yield();
+                }
             }
+
+            writes = 0;
         }
     }
 
