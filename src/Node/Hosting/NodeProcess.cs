@@ -3,6 +3,7 @@ using System.Text.Json;
 using KvStore.Node.Config;
 using KvStore.Node.Logging;
 using KvStore.Storage;
+using Serilog.Core;
 
 namespace KvStore.Node.Hosting;
 
@@ -12,12 +13,26 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
     private const int ReadyLimitMs = 10_000;
     private const int ReadyPollMs = 50;
 
+    /// <summary>For so long at most standard output is waited for.</summary>
+    private const int BannerMs = 1000;
+
     private ClusterConfig _cluster = configuration.Cluster;
 
     public async Task<int> RunAsync()
     {
-        await using var logger = NodeLogging.Create(_cluster.Log);
+        var logger = NodeLogging.Create(_cluster.Log);
+        try
+        {
+            return await RunAsync(logger).ConfigureAwait(false);
+        }
+        finally
+        {
+            await NodeLogging.CloseAsync(logger).ConfigureAwait(false);
+        }
+    }
 
+    private async Task<int> RunAsync(Logger logger)
+    {
         var names = NamesToRun().ToList();
         PrepareRunFolder();
         FindSecret();
@@ -29,7 +44,7 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
             await StartAsync(nodes).ConfigureAwait(false);
             signals.BeginServing();
             await ReadyAsync(nodes).ConfigureAwait(false);
-            ShowWhereTheyAre(nodes);
+            await ShowWhereTheyAreAsync(nodes).ConfigureAwait(false);
             return await UntilStopAsync(nodes).ConfigureAwait(false);
         }
         finally
@@ -161,11 +176,13 @@ internal sealed class NodeProcess(Configuration configuration, StartOptions opti
         && (nodes.Count < _cluster.Nodes.Count
             || Banner.GroupsLed(nodes).Order().SequenceEqual(Enumerable.Range(1, _cluster.Groups).Select(group => (uint)group)));
 
-    private void ShowWhereTheyAre(List<NodeHost> nodes)
+    // A terminal or a pipe that takes nothing keeps no signal waiting.
+    private async Task ShowWhereTheyAreAsync(List<NodeHost> nodes)
     {
         if (options.Node is null && _cluster.Log.Format == LogFormat.Text && !signals.Asked.IsCompleted)
         {
-            Console.Out.Write(Banner.Of(_cluster, nodes, Path.GetFullPath(options.DataDirectory)));
+            var banner = Banner.Of(_cluster, nodes, Path.GetFullPath(options.DataDirectory));
+            await Task.WhenAny(Task.Run(() => Console.Out.Write(banner)), Task.Delay(BannerMs)).ConfigureAwait(false);
         }
     }
 

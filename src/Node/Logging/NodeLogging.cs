@@ -14,6 +14,9 @@ internal static class NodeLogging
     /// <summary>Lines that a terminal or a pipe has not taken. Full: a line is dropped, for nobody who serves waits for a terminal.</summary>
     private const int MaxWaitingLines = 10_000;
 
+    /// <summary>For so long at most a stop waits until the last lines have been taken.</summary>
+    private const int LastLinesMs = 2000;
+
     private const string TextTemplate = "{Timestamp:HH:mm:ss.fff} {Level:u3} {Node} {Message:lj}{NewLine}{Exception}";
 
     public static Logger Create(LogSettings settings)
@@ -34,6 +37,9 @@ internal static class NodeLogging
                 : to.Console(outputTemplate: TextTemplate);
         }
     }
+
+    /// <summary>Writes what is waiting; what nobody takes is dropped, so that a process never outlives its stop for want of a reader.</summary>
+    public static Task CloseAsync(Logger logger) => Task.WhenAny(Task.Run(logger.Dispose), Task.Delay(LastLinesMs));
 
     /// <summary>The log of one node: several nodes in one process share the console and nothing else.</summary>
     public static ILoggerFactory ForNode(Logger logger, string node) =>

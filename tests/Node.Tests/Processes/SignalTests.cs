@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.Versioning;
+using System.Text.Json;
 using KvStore.Node.Tests.Hosting;
 
 namespace KvStore.Node.Tests.Processes;
@@ -53,6 +54,50 @@ public sealed class SignalTests
 
         Assert.Equal(exitCode, await node.SignalAsync(signal));
         Assert.Equal(signal != "QUIT", node.Output.Contains("stopped in", StringComparison.Ordinal));
+    }
+
+    /// <summary>Lines that nobody takes are dropped; neither the start nor the stop waits for somebody to read.</summary>
+    [Theory]
+    [InlineData("text")]
+    [InlineData("json")]
+    public async Task A_node_whose_output_nobody_reads_starts_and_stops(string format)
+    {
+        using var cluster = new TestCluster();
+        string pipe = Path.Combine(cluster.Folder, "output");
+
+        // Open for reading, too, and full before the node writes its first line.
+        const string Start = "mkfifo \"$1\"; exec 3<>\"$1\"; dd if=/dev/zero of=\"$1\" bs=4096 oflag=nonblock 2>/dev/null; shift; exec dotnet \"$@\" >&3";
+        using Process node = Process.Start(new ProcessStartInfo(
+            "bash",
+            ["-c", Start, "-", pipe, Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), "--config", cluster.File, "--data", cluster.Data, "--log", format]))!;
+        try
+        {
+            string endpoints = Path.Combine(cluster.Data, ".run", "n1.json");
+            using var http = new HttpClient();
+            await RunningCluster.UntilAsync("it is ready", async () =>
+            {
+                try
+                {
+                    return File.Exists(endpoints)
+                        && JsonDocument.Parse(await File.ReadAllTextAsync(endpoints)).RootElement.GetProperty("http").GetString() is { } address
+                        && (await http.GetAsync($"http://{address}/health/ready")).IsSuccessStatusCode;
+                }
+                catch (Exception e) when (e is JsonException or HttpRequestException)
+                {
+                    return false;
+                }
+            });
+            Process.Start("kill", ["-TERM", $"{node.Id}"]).Dispose();
+            await node.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(20));
+            Assert.Equal(0, node.ExitCode);
+        }
+        finally
+        {
+            if (!node.HasExited)
+            {
+                node.Kill();
+            }
+        }
     }
 
     /// <summary>As the first process of a container: what nobody handles, the kernel drops for it.</summary>
