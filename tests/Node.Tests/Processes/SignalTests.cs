@@ -66,10 +66,11 @@ public sealed class SignalTests
         string pipe = Path.Combine(cluster.Folder, "output");
 
         // Open for reading, too, and full before the node writes its first line.
-        const string Start = "mkfifo \"$1\"; exec 3<>\"$1\"; dd if=/dev/zero of=\"$1\" bs=4096 oflag=nonblock 2>/dev/null; shift; exec dotnet \"$@\" >&3";
-        using Process node = Process.Start(new ProcessStartInfo(
-            "bash",
-            ["-c", Start, "-", pipe, Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll"), "--config", cluster.File, "--data", cluster.Data, "--log", format]))!;
+        const string Start = "mkfifo \"$1\"; exec 3<>\"$1\"; "
+            + "dd if=/dev/zero of=\"$1\" bs=4096 oflag=nonblock 2>/dev/null; shift; exec dotnet \"$@\" >&3";
+        string program = Path.Combine(AppContext.BaseDirectory, "KvStore.Node.dll");
+        string[] arguments = ["-c", Start, "-", pipe, program, "--config", cluster.File, "--data", cluster.Data, "--log", format];
+        using Process node = Process.Start(new ProcessStartInfo("bash", arguments))!;
         try
         {
             string endpoints = Path.Combine(cluster.Data, ".run", "n1.json");
