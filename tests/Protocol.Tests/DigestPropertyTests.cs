@@ -18,7 +18,7 @@ public sealed class DigestPropertyTests
 
     [Theory]
     [MemberData(nameof(Writes))]
-    public void All_that_can_be_read_of_a_write_is_in_its_digest(string name)
+    public void A4_all_that_can_be_read_of_a_write_is_in_its_digest(string name)
     {
         (int neighbours, string? fault) = Check(name, RequestDigest.OfBody);
         Assert.Null(fault);
@@ -87,7 +87,7 @@ public sealed class DigestPropertyTests
 
     /// <summary>The control: a digest that lists fields by hand and forgets a batch's items is caught.</summary>
     [Fact]
-    public void A_digest_that_leaves_the_items_out_is_caught()
+    public void A4_a_digest_that_leaves_the_items_out_is_caught()
     {
         (_, string? fault) = Check("batch", operation => RequestDigest.OfFields(operation.Flat!.Value));
         Assert.NotNull(fault);

@@ -11,7 +11,7 @@ public sealed class UnfinishedFrameTests
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     [Fact]
-    public async Task All_but_the_last_byte_of_many_large_frames_costs_the_budget_and_nobody_else()
+    public async Task B5_all_but_the_last_byte_of_many_large_frames_costs_the_budget_and_nobody_else()
     {
         // Forty connections of a mebibyte each, memory for three of them.
         const int Connections = 40;

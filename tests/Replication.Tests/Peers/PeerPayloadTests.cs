@@ -133,7 +133,7 @@ public sealed class PeerPayloadTests
     }
 
     [Fact]
-    public void Items_that_are_unknown_or_say_what_cannot_be_are_passed_over_and_the_others_read()
+    public void D1_items_that_are_unknown_or_say_what_cannot_be_are_passed_over_and_the_others_read()
     {
         ReadOnlyMemory<byte>[] items =
         [

@@ -32,7 +32,7 @@ public sealed class IdempotencyTests
     [Theory]
     [InlineData(FeatureLevel.First)]
     [InlineData(FeatureLevel.Max)]
-    public void Another_batch_under_the_same_id_is_another_request_at_every_level(ushort level)
+    public void A4_another_batch_under_the_same_id_is_another_request_at_every_level(ushort level)
     {
         var machine = new Machine { Level = level };
         KvRequest one = WithBodyDigest(Batch(Id(1, 1), Put("a", "1"), Increment("n")));

@@ -46,6 +46,16 @@ public sealed record FaultPlan
     /// <summary>A group loses most of its voters' nodes for up to 12 seconds, while requests for it go on.</summary>
     public double LostMajorities { get; init; }
 
+    /// <summary>The disk of a node is put back as it was some starts ago, and some seconds later what was there before.</summary>
+    public double OldCopies { get; init; }
+
+    /// <summary>
+    /// The same with old copies of disks, from a generator of their own. Not where replicas move: a copy from when a group had one voter leads it
+    /// without asking anybody.
+    /// </summary>
+    public FaultPlan WithOldCopies(SimulatedRandom random) =>
+        this with { OldCopies = MovedReplicas <= 0 && random.Chance(0.5) ? 0.02 * (1 + random.Below(10)) : 0 };
+
     /// <summary>The same with kinds of faults that last, from a generator of their own: what has none of them is what it was without.</summary>
     public FaultPlan WithLasting(SimulatedRandom random)
     {

@@ -22,9 +22,10 @@ public sealed partial class Nemesis
     /// <param name="cluster">All of it.</param>
     /// <param name="plan">What is done, and how often.</param>
     /// <param name="lasting">Draws what lasts, apart from the rest.</param>
-    public Nemesis(SimulatedCluster cluster, FaultPlan plan, SimulatedRandom lasting)
+    /// <param name="old">Draws what becomes of old copies, apart from the rest.</param>
+    public Nemesis(SimulatedCluster cluster, FaultPlan plan, SimulatedRandom lasting, SimulatedRandom old)
     {
-        (_cluster, _plan, _lasting) = (cluster, plan, lasting);
+        (_cluster, _plan, _lasting, _old) = (cluster, plan, lasting, old);
         _random = cluster.Random.Fork();
         foreach (SimulatedNode node in cluster.Nodes)
         {
@@ -59,6 +60,7 @@ public sealed partial class Nemesis
         Every(_plan.Blackouts, "blackout", _ => BlackOut());
         EveryMove();
         StartLasting();
+        StartOldCopies();
     }
 
     public void Stop()
@@ -66,6 +68,11 @@ public sealed partial class Nemesis
         _stopped = true;
         _cluster.Network.HealForGood();
         SetClocksRight();
+        if (_copied is { IsOldCopy: true })
+        {
+            EndOldCopy();
+        }
+
         foreach (SimulatedNode node in _cluster.Nodes)
         {
             node.DiskStandsStill = false;
@@ -180,6 +187,12 @@ public sealed partial class Nemesis
 
     private void Start(SimulatedNode node)
     {
+        if (node.IsOldCopy)
+        {
+            StartOldCopy(node);
+            return;
+        }
+
         _cluster.Start(node);
         if (node.Store is not null && _damage.TryGetValue(node.Id, out LogDamage? damage))
         {
@@ -203,6 +216,11 @@ public sealed partial class Nemesis
     /// <summary>kill -9, and while the node is down something it has acknowledged is damaged.</summary>
     private void DamageLog(SimulatedNode node)
     {
+        if (node.IsOldCopy)
+        {
+            return;
+        }
+
         _cluster.Kill(node);
         if (LogDamage.TryStrike(node.Disk, $"/data/n{node.Id}/wal", _random) is { } damage)
         {

@@ -142,7 +142,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
     private void Deliver(NodeId from, NodeId to, ReadOnlyMemory<byte> payload, ushort level, int life)
     {
-        if (IsCut(from, to) || nodes(to).Store is not { } store || (level > FeatureLevel.First && nodes(to).Life != life))
+        if (IsCut(from, to) || nodes(to).Store is not { } store || ((level > FeatureLevel.First || nodes(to).IsOldCopy) && nodes(to).Life != life))
         {
             Lost++;
             return;

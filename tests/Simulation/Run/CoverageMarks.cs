@@ -30,6 +30,11 @@ public sealed class CoverageMarks
     public const string ForwardedWithoutMajority = "forwarded-to-a-group-without-its-majority";
     public const string DamageRefused = "damage-refused";
     public const string OneWayForGood = "one-way-link-for-good";
+    public const string OldCopyRefused = "old-copy-refused";
+
+    /// <summary>Too rare to be expected of a hunt.</summary>
+    public const string HeardNobody = "node-that-heard-nobody-refused-in-time";
+
     public const string HungForGood = "disk-hung-for-good";
     private const string DuplicateAnswered = "duplicate-answered-from-its-record";
     private const string EntrySuperseded = "leader-deposed-with-uncommitted-entries";
@@ -52,7 +57,7 @@ public sealed class CoverageMarks
         LearnerPromoted, LeaderRemovedItself, ReplicaCreatedAgain, OlderTableRefused, nameof(NodeEventKind.LevelRaised), EntryAtLaterLevel,
         CappedNodeApplied, CapLifted, AppendRefusedAtFirstLevel, AppendAfterUpgrade, TransactionAnsweredLate,
         nameof(NodeEventKind.DiskSick), nameof(NodeEventKind.DiskShort), nameof(NodeEventKind.GroupsAhead), AskedThroughAThirdNode,
-        ForwardedWithoutMajority, DamageRefused, OneWayForGood, HungForGood, .. Operations,
+        ForwardedWithoutMajority, DamageRefused, OneWayForGood, HungForGood, OldCopyRefused, .. Operations,
     ];
 
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);

@@ -52,7 +52,11 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
         for (uint group = 1; group <= cluster.Routing.GroupCount; group++)
         {
             SimulatedNode at = others[random.Below(others.Length)];
-            if (!isLink || !HearsNobody(at, new GroupId(group)))
+            if (isLink && HearsNobody(at, new GroupId(group)))
+            {
+                WriteInVain(new GroupId(group), at);
+            }
+            else
             {
                 Write(new GroupId(group), at, failure);
             }
@@ -116,6 +120,18 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
             new ReplySink(r => reply = r));
         cluster.Scheduler.RunUntil(() => reply is not null, (WriteTimeoutMs + 1000) * 1000L);
         Require(reply?.Code == ErrorCode.None, $"a write to group {group} at n{at.Id} ended as {reply?.Code} ({failure}): {reply?.Detail}");
+    }
+
+    /// <summary>Whoever hears nobody says in time that nothing was written, so that its client may go elsewhere.</summary>
+    private void WriteInVain(GroupId group, SimulatedNode at)
+    {
+        KvReply? reply = null;
+        at.Store!.Submit(new KvRequest { Operation = new Put(KeyIn(group), new byte[8]), TimeoutMs = WriteTimeoutMs }, new ReplySink(r => reply = r));
+        cluster.Scheduler.RunUntil(() => reply is not null, (WriteTimeoutMs + 1000) * 1000L);
+        Require(
+            reply is { Code: ErrorCode.None } or { Code: ErrorCode.NoLeader, Outcome: Outcome.NotApplied },
+            $"a write to group {group} at n{at.Id}, which hears nobody, ended as {reply?.Code} {reply?.Outcome}: {reply?.Detail}");
+        cluster.Marks.Hit(CoverageMarks.HeardNobody);
     }
 
     private void WriteEverywhere()

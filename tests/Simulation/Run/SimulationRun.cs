@@ -40,9 +40,10 @@ public static class SimulationRun
         var cluster = new SimulatedCluster(options);
         var capped = new CappedNodes(cluster, seed);
         var lasting = new SimulatedRandom(seed ^ LastingSalt);
-        FaultPlan drawn = FaultPlan.Draw(random).WithLasting(lasting);
+        var old = new SimulatedRandom(seed ^ OldCopiesSalt);
+        FaultPlan drawn = FaultPlan.Draw(random).WithLasting(lasting).WithOldCopies(old);
         FaultPlan plan = change?.Invoke(drawn) ?? drawn;
-        var nemesis = new Nemesis(cluster, plan, lasting);
+        var nemesis = new Nemesis(cluster, plan, lasting, old);
         var clients = new HistoryClients(cluster, clients: 4 + random.Below(4), keys: 2 + random.Below(4), timeoutMs: 200 + random.Below(2_000));
         var levels = new LevelClients(cluster);
         var appends = new AppendWriters(cluster, seed);
@@ -193,4 +194,6 @@ public static class SimulationRun
     private const long SmallestSegment = 64 * 1024;
 
     private const ulong LastingSalt = 0x1A57_1265;
+
+    private const ulong OldCopiesSalt = 0x01DC_0917;
 }
