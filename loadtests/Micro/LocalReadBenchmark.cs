@@ -78,7 +78,7 @@ public class LocalReadBenchmark : IDisposable
 
     /// <summary>The part of it that asks the clock.</summary>
     [Benchmark]
-    public ulong Clock() => _store.StampTicks();
+    public ulong Clock() => _store.Shared.Clock.StampTicks();
 
     public void Dispose()
     {

@@ -40,17 +40,17 @@ internal sealed class TurnWrite : LoopItem
         return true;
     }
 
-    public Part Add(Replica replica, AppendSynced? synced)
+    public Part Add(ReplicaAddress of, AppendSynced? synced)
     {
-        var part = new Part(replica, synced);
+        var part = new Part(of, synced);
         _parts.Add(part);
         return part;
     }
 
     /// <summary>One replica's share: what to tell its core, and what may leave the node then.</summary>
-    internal sealed class Part(Replica replica, AppendSynced? synced)
+    internal sealed class Part(ReplicaAddress of, AppendSynced? synced)
     {
-        public Replica Replica => replica;
+        public ReplicaAddress Of => of;
         public AppendSynced? Synced => synced;
 
         /// <summary>None were given: the list of whoever gives the first ones is kept as it is.</summary>
@@ -72,29 +72,25 @@ internal sealed class DurableWrites
     /// <summary>Nothing of this replica is on its way to the disk.</summary>
     public bool IsIdle => _newest is null;
 
-    public void Add(Replica replica, Ready ready)
+    /// <summary>Adds a Ready's writes to what its replica's turn writes.</summary>
+    /// <returns>What of its messages waits for nothing.</returns>
+    public IReadOnlyList<Message> Add(ReplicaAddress of, GroupLog log, Ready ready, LoopWrites writes)
     {
         if (ready.MustSync)
         {
-            TurnWrite write = replica.CurrentWrite();
-            replica.Append(write.Submission, ready.HardState, ready.Entries);
-            _newest = write.Add(replica, ready.OnSynced);
+            TurnWrite write = writes.Current;
+            write.Submission.Append(log, ready.HardState, ready.Entries);
+            _newest = write.Add(of, ready.OnSynced);
         }
 
         // A commit index that moved alone is not written: the next append carries it, and until then it can be learned again.
-        if (ready.MessagesAfterSync.Count == 0)
+        if (_newest is null || ready.MessagesAfterSync.Count == 0)
         {
-            return;
+            return ready.MessagesAfterSync;
         }
 
-        if (_newest is null)
-        {
-            replica.SendAll(ready.MessagesAfterSync);
-        }
-        else
-        {
-            _newest.SendAfterSync(ready.MessagesAfterSync);
-        }
+        _newest.SendAfterSync(ready.MessagesAfterSync);
+        return [];
     }
 
     public void Completed(TurnWrite.Part part)

@@ -59,7 +59,7 @@ internal sealed class WallClocks(int nodeCount, uint self)
     private readonly long[] _wallAtStartMs = new long[nodeCount + 1];
     private readonly bool[] _known = new bool[nodeCount + 1];
 
-    /// <summary>Whether a node's clock, as far as it was heard, is far off the median of all; for this node see <see cref="StoreNode.ClockIsOff"/>.</summary>
+    /// <summary>Whether a node's clock, as far as it was heard, is far off the median of all; for this node see <see cref="Fitness.ClockIsOff"/>.</summary>
     public bool IsOff(uint node, long ownWallMs, long elapsedMs) => node < _known.Length && _known[node]
         && Math.Abs(_wallAtStartMs[node] + elapsedMs - MedianOfAllMs(ownWallMs, elapsedMs)) > MaxOffsetMs;
 

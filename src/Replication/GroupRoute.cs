@@ -8,7 +8,7 @@ namespace KvStore.Replication;
 /// attempt's end means is <see cref="AttemptRule"/>'s to say. Nothing tells a node that another one has gone silent, paused or cut off:
 /// it has patience with one attempt for as long as an election takes.
 /// </summary>
-internal abstract class GroupRoute(ShardLoop loop, GroupId group)
+internal abstract class GroupRoute(Turn turn, SharedState node, GroupId group)
 {
     private readonly List<RequestItem> _waiting = [];
     private readonly List<RequestItem> _underWay = [];
@@ -28,7 +28,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     public GroupId Group => group;
 
-    protected ShardLoop Loop => loop;
+    protected Turn Turn => turn;
+
+    protected SharedState Node => node;
+
+    /// <summary>A request has come to it that its loop has not given a turn yet.</summary>
+    public bool WantsTurn { get; set; }
 
     /// <summary>The node believed to lead the group; None when unknown.</summary>
     public abstract NodeId LeaderNode { get; }
@@ -91,9 +96,9 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         for (int i = _waiting.Count - 1; i >= 0; i--)
         {
             // An answer that comes after the deadline comes to nobody: at the next tick it would be too late.
-            if (nowMs + Loop.Node.Options.TickMs > _waiting[i].DeadlineMs)
+            if (nowMs + Node.Options.TickMs > _waiting[i].DeadlineMs)
             {
-                Loop.Complete(_waiting[i], DeadlineReply(_waiting[i]));
+                Turn.Requests.Complete(_waiting[i], DeadlineReply(_waiting[i]));
                 _waiting.RemoveAt(i);
             }
         }
@@ -102,7 +107,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         {
             if (nowMs >= _underWay[i].DeadlineMs)
             {
-                Loop.Complete(_underWay[i], DeadlineReply(_underWay[i]));
+                Turn.Requests.Complete(_underWay[i], DeadlineReply(_underWay[i]));
             }
         }
     }
@@ -112,7 +117,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     {
         foreach (RequestItem item in _waiting.Concat(_underWay))
         {
-            Loop.Abandon(item);
+            Turn.Requests.Abandon(item);
         }
 
         _waiting.Clear();
@@ -136,7 +141,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     {
         if (item.Request.HopsLeft == 0)
         {
-            Loop.Complete(item, item.MayHaveApplied
+            Turn.Requests.Complete(item, item.MayHaveApplied
                 ? Replies.Indeterminate($"Group {Group} changed its leader")
                 : Replies.WrongNode(Group, to));
             return;
@@ -145,7 +150,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         int left = (int)Math.Min(item.DeadlineMs - nowMs, Limits.MaxTimeoutMs);
         if (left <= 0)
         {
-            Loop.Complete(item, DeadlineReply(item));
+            Turn.Requests.Complete(item, DeadlineReply(item));
             return;
         }
 
@@ -157,7 +162,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             TakeFromUnderWay(item.UnderWayAt).GiveUpAttempt();
         }
 
-        if (!Loop.Node.Forwards.TryTake(to, item.Source))
+        if (!Turn.Requests.TryTakeForwardPlace(item, to))
         {
             OnNoPlace(item, to, nowMs);
             return;
@@ -165,13 +170,13 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
         item.UnderWayAt = _underWay.Count;
         _underWay.Add(item);
-        Loop.Forward(item, to, item.Request with
+        Turn.Requests.Forward(item, to, item.Request with
         {
             Id = item.Id,
             HopsLeft = (byte)(mayPassOn ? 1 : 0),
             TimeoutMs = left,
-            Epoch = Loop.Node.Routing.Epoch,
-        });
+            Epoch = Node.Routing.Table.Epoch,
+        }, nowMs);
     }
 
     /// <summary>Too much is with that node already. What may have been applied waits: of anything else it is known that it was not.</summary>
@@ -184,8 +189,8 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
             return;
         }
 
-        Loop.Complete(item, Replies.Overloaded(
-            $"As many requests as may be are with {Loop.Node.NameOf(to)} already, of all connections or of this one for its share"));
+        Turn.Requests.Complete(item, Replies.Overloaded(
+            $"As many requests as may be are with {Node.Options.NameOf(to)} already, of all connections or of this one for its share"));
     }
 
     /// <summary>A write that came without an id gets one before it leaves this node: what is sent twice is then executed once.</summary>
@@ -193,7 +198,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     {
         if (item.Id is null)
         {
-            item.AssignId(Loop.Ids.Next());
+            item.AssignId(Turn.Requests.NextId());
         }
     }
 
@@ -238,7 +243,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         }
         else if (attempt.Reply is { } late && AttemptRule.IsResult(late))
         {
-            Loop.Complete(item, WithPath(FinalReply(item, late)));
+            Turn.Requests.Complete(item, WithPath(FinalReply(item, late)));
         }
         else if (AttemptRule.Proves(item.Request.IsWrite, end, attempt.Reply) == Outcome.NotApplied)
         {
@@ -250,12 +255,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     /// <summary>Another node that has a replica, each in turn; None when there is no other.</summary>
     protected NodeId NextOther(NodeId except = default)
     {
-        IReadOnlyList<ReplicaPlacement> replicas = Loop.Node.Routing.ReplicasOf(group);
+        IReadOnlyList<ReplicaPlacement> replicas = Node.Routing.Table.ReplicasOf(group);
         NodeId second = NodeId.None;
         for (int tries = replicas.Count; tries > 0; tries--)
         {
             NodeId node = replicas[(int)(_nextOther++ % (uint)replicas.Count)].Node;
-            if (node == Loop.Node.Self || node == except)
+            if (node == Node.Options.Self || node == except)
             {
                 continue;
             }
@@ -275,12 +280,12 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     protected NodeId NextOtherHeard()
     {
         NodeId other = NextOther();
-        for (int tries = Loop.Node.Routing.ReplicasOf(group).Count; tries > 1 && !other.IsNone && (Loop.Node.IsAway(other) || IsShunned(other)); tries--)
+        for (int tries = Node.Routing.Table.ReplicasOf(group).Count; tries > 1 && !other.IsNone && (Node.Peers.IsAway(other) || IsShunned(other)); tries--)
         {
             other = NextOther();
         }
 
-        return other.IsNone || Loop.Node.IsAway(other) || IsShunned(other) ? NodeId.None : other;
+        return other.IsNone || Node.Peers.IsAway(other) || IsShunned(other) ? NodeId.None : other;
     }
 
     /// <summary>The group has another leader than before: what is with anybody else would wait for nothing.</summary>
@@ -308,10 +313,10 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
     }
 
     /// <summary>The node said nothing, or could not be reached, a moment ago.</summary>
-    protected bool IsShunned(NodeId node) => _shunned.Exists(s => s.Node == node && Loop.NowMs < s.UntilMs);
+    protected bool IsShunned(NodeId node) => _shunned.Exists(s => s.Node == node && Turn.NowMs < s.UntilMs);
 
     /// <summary>Some node with a replica says nothing: whoever is asked instead may have to ask it for us.</summary>
-    protected bool SomeoneIsSilent => _shunned.Exists(s => s.IsSilent && Loop.NowMs < s.UntilMs);
+    protected bool SomeoneIsSilent => _shunned.Exists(s => s.IsSilent && Turn.NowMs < s.UntilMs);
 
     /// <summary>Who leads, as another node says, or that the one that was asked does not.</summary>
     protected abstract void OnHint(NodeId leader);
@@ -344,7 +349,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         Asked = asked,
         Fruitless = item.Fruitless,
         Nodes = NodesToAsk,
-        LeftMs = item.DeadlineMs - Loop.NowMs,
+        LeftMs = item.DeadlineMs - Turn.NowMs,
         IsRelay = true,
     };
 
@@ -358,7 +363,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
         if (verdict.Next == NextStep.Answer)
         {
-            Loop.Complete(item, reply is not null && verdict.Code == reply.Code ? WithPath(reply) : verdict.Code switch
+            Turn.Requests.Complete(item, reply is not null && verdict.Code == reply.Code ? WithPath(reply) : verdict.Code switch
             {
                 ErrorCode.Indeterminate => Replies.Indeterminate(
                     reply is null ? "The deadline passed after the write was handed over" : $"The last attempt ended as {reply.Code}"),
@@ -371,7 +376,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
         if (reply is { Code: ErrorCode.WrongNode or ErrorCode.NoLeader })
         {
             ForgetDenialOf(asked);
-            _denials.Add(new Denial(asked, nowMs + Loop.Node.Options.ElectionTimeoutMs));
+            _denials.Add(new Denial(asked, nowMs + Node.Options.ElectionTimeoutMs));
         }
 
         NodeId leader = verdict.Next == NextStep.AskLeader ? Credible(verdict.Leader) : NodeId.None;
@@ -423,7 +428,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     private void GiveUpOnSilence(long nowMs)
     {
-        long before = nowMs - Loop.Node.Options.ElectionTimeoutMs;
+        long before = nowMs - Node.Options.ElectionTimeoutMs;
         for (int i = _underWay.Count - 1; i >= 0; i--)
         {
             RequestItem item = _underWay[i];
@@ -460,7 +465,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     /// <summary>The node has said nothing for as long as an election takes.</summary>
     protected void OnSilence(NodeId node, long nowMs) =>
-        Shun(node, nowMs + (ShunSilentIntervals * Loop.Node.Options.ElectionTimeoutMs), isSilent: true);
+        Shun(node, nowMs + (ShunSilentIntervals * Node.Options.ElectionTimeoutMs), isSilent: true);
 
     private void Trust(NodeId node)
     {
@@ -485,7 +490,7 @@ internal abstract class GroupRoute(ShardLoop loop, GroupId group)
 
     /// <summary>Another node's word: taken only when it names somebody else who has a replica of the group.</summary>
     private NodeId Credible(NodeId hint) =>
-        hint != Loop.Node.Self && Loop.Node.Routing.ReplicasOf(group).Any(p => p.Node == hint) ? hint : NodeId.None;
+        hint != Node.Options.Self && Node.Routing.Table.ReplicasOf(group).Any(p => p.Node == hint) ? hint : NodeId.None;
 
     private static KvReply WithPath(KvReply reply) =>
         reply.Evidence is { } evidence ? reply with { Evidence = evidence with { Path = ServedPath.Forwarded } } : reply;

@@ -6,7 +6,7 @@ namespace KvStore.Replication;
 /// A group this node holds no replica of: every request is passed on. While none of its replicas knows a leader, one request after the
 /// other goes out to ask, and the rest wait for what it learns: what a group without its majority costs does not grow with its requests.
 /// </summary>
-internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(loop, group)
+internal sealed class RemoteGroup(Turn turn, SharedState node, GroupId group) : GroupRoute(turn, node, group)
 {
     private NodeId _leader;
 
@@ -23,7 +23,7 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
     /// <summary>That replica's log or files are still there.</summary>
     public bool IsLeaving { get; set; }
 
-    protected override int NodesToAsk => Loop.Node.Routing.ReplicasOf(Group).Count;
+    protected override int NodesToAsk => Node.Routing.Table.ReplicasOf(Group).Count;
 
     public override void Accept(RequestItem item)
     {
@@ -50,7 +50,7 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
             AssignId(item);
         }
 
-        Forward(item, to, Loop.NowMs, mayPassOn: !toLeader && item.Request.HopsLeft > 1 && SomeoneIsSilent);
+        Forward(item, to, Turn.NowMs, mayPassOn: !toLeader && item.Request.HopsLeft > 1 && SomeoneIsSilent);
     }
 
     protected override void OnHint(NodeId leader)
@@ -61,10 +61,10 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
             _fruitless = 0;
             RetryWaiting();
         }
-        else if (Loop.NowMs > _fruitlessAtMs)
+        else if (Turn.NowMs > _fruitlessAtMs)
         {
             // Those that come back together say one thing.
-            _fruitlessAtMs = Loop.NowMs;
+            _fruitlessAtMs = Turn.NowMs;
             _fruitless++;
         }
     }
@@ -87,12 +87,12 @@ internal sealed class RemoteGroup(ShardLoop loop, GroupId group) : GroupRoute(lo
             return true;
         }
 
-        if (Loop.NowMs < _nextScoutMs)
+        if (Turn.NowMs < _nextScoutMs)
         {
             return false;
         }
 
-        _nextScoutMs = Loop.NowMs + pauseMs;
+        _nextScoutMs = Turn.NowMs + pauseMs;
         return true;
     }
 }

@@ -28,7 +28,7 @@ internal sealed partial class Replica
     /// </summary>
     private void GiveLeadershipToPreferred()
     {
-        if (!IsLeader || PreferredLeader == Id || Loop.Node.IsDraining)
+        if (!IsLeader || PreferredLeader == Id || Node.Fitness.IsDraining)
         {
             _preferredReadyTicks = 0;
             return;
@@ -37,14 +37,14 @@ internal sealed partial class Replica
         ProgressStatus preferred = _raft.Progress.FirstOrDefault(p => p.Id == PreferredLeader);
         if (preferred.RecentActive)
         {
-            _preferredHeardTick = Loop.TickNumber;
+            _preferredHeardTick = Turn.TickNumber;
         }
 
         // The core forgets at every quorum check whom it has heard: silence is more than one tick without a sign of life.
         bool ready = preferred is { IsLearner: false, State: ProgressState.Replicate } && preferred.Match + MaxLagToLead >= _raft.LastIndex
-            && Loop.TickNumber - _preferredHeardTick <= MaxSilentTicks && MayLead(preferred.Id);
+            && Turn.TickNumber - _preferredHeardTick <= MaxSilentTicks && MayLead(preferred.Id);
         _preferredReadyTicks = ready ? _preferredReadyTicks + 1 : 0;
-        if (_preferredReadyTicks * Loop.Node.Options.TickMs >= PreferredReadyMs && Loop.MayTransferLeadership())
+        if (_preferredReadyTicks * Node.Options.TickMs >= PreferredReadyMs && Turn.Peers.MayTransferLeadership(Turn.NowMs))
         {
             _preferredReadyTicks = 0;
             _raft.TransferLeadership(preferred.Id);
@@ -56,10 +56,10 @@ internal sealed partial class Replica
     /// </summary>
     private void GiveLeadershipAway()
     {
-        if (IsLeader && Loop.Node.LeadsOnlyWhenNobodyElseCan && !Loop.Node.IsDraining && Loop.NowMs >= _nextGivingAwayMs
+        if (IsLeader && Node.Fitness.LeadsOnlyWhenNobodyElseCan && !Node.Fitness.IsDraining && Turn.NowMs >= _nextGivingAwayMs
             && TryFindSuccessor(out ReplicaId successor) && _raft.TransferLeadership(successor))
         {
-            _nextGivingAwayMs = Loop.NowMs + GivingAwayIntervalMs;
+            _nextGivingAwayMs = Turn.NowMs + GivingAwayIntervalMs;
         }
     }
 
@@ -76,7 +76,7 @@ internal sealed partial class Replica
 
     private bool MayLead(ReplicaId target)
     {
-        if (!Loop.Node.IsFitToLead(NodeOf(target)))
+        if (!Node.Fitness.IsFitToLead(NodeOf(target)))
         {
             return false;
         }
@@ -86,7 +86,7 @@ internal sealed partial class Replica
         foreach (ProgressStatus voter in _raft.Progress.Where(p => p.Id != Id && !p.IsLearner))
         {
             others++;
-            well += Loop.Node.HasWellDisk(NodeOf(voter.Id)) ? 1 : 0;
+            well += Node.Fitness.HasWellDisk(NodeOf(voter.Id)) ? 1 : 0;
         }
 
         return 2 * well > others;

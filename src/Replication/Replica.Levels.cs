@@ -21,7 +21,7 @@ internal sealed partial class Replica
     private void RaiseLevel()
     {
         FollowRaises();
-        StoreNode node = Loop.Node;
+        SharedState node = Node;
         if (!IsLeader || RaisedTo >= node.Options.MaxLevel || RaisedTo > _machine.Level || !_raft.HasCommittedInTerm
             || _raft.HasPendingConfChange)
         {
@@ -29,7 +29,7 @@ internal sealed partial class Replica
         }
 
         ushort level = LevelOfEveryMember();
-        if (level <= _machine.Level || !node.IsMarkedFor(level))
+        if (level <= _machine.Level || !node.Folder.IsMarkedFor(level))
         {
             return;
         }
@@ -46,17 +46,17 @@ internal sealed partial class Replica
 
     private ushort LevelOfEveryMember()
     {
-        ushort lowest = Loop.Node.Options.MaxLevel;
+        ushort lowest = Node.Options.MaxLevel;
         foreach (ReplicaId member in _raft.Configuration.Members)
         {
-            lowest = Math.Min(lowest, Loop.Node.LevelOf(NodeOf(member)));
+            lowest = Math.Min(lowest, Node.Peers.LevelOf(NodeOf(member)));
         }
 
         return lowest;
     }
 
     /// <summary>What may be sent to a replica: who has said nothing is taken for the oldest.</summary>
-    private ushort LevelOf(ReplicaId replica) => Math.Max(FeatureLevel.First, Loop.Node.LevelOf(NodeOf(replica)));
+    private ushort LevelOf(ReplicaId replica) => Math.Max(FeatureLevel.First, Node.Peers.LevelOf(NodeOf(replica)));
 
     /// <summary>The order to fetch a snapshot does not go to a node that could not read it.</summary>
     private bool MayLeave(Message message) => message is not InstallSnapshot || LevelOf(message.To) >= LevelNeededBy(message);
@@ -91,12 +91,12 @@ internal sealed partial class Replica
 
     private bool MayTake(ushort level, ulong term, ulong index)
     {
-        if (level <= Loop.Node.Options.MaxLevel)
+        if (level <= Node.Options.MaxLevel)
         {
-            return Loop.Node.IsMarkedFor(level);
+            return Node.Folder.IsMarkedFor(level);
         }
 
-        Loop.Node.RefusedAboveLevel(Group, term, index, level);
+        Node.Folder.RefusedAboveLevel(Group, term, index, level);
         return false;
     }
 
@@ -153,10 +153,10 @@ internal sealed partial class Replica
             NodeId node = NodeOf(step.Id);
 
             // A member was asked when the level was raised, or when it came.
-            if (step.Kind != ConfChangeKind.Remove && RaisedTo > FeatureLevel.First && Loop.Node.LevelOf(node) < RaisedTo
+            if (step.Kind != ConfChangeKind.Remove && RaisedTo > FeatureLevel.First && Node.Peers.LevelOf(node) < RaisedTo
                 && !_raft.Configuration.IsMember(step.Id))
             {
-                return $"the group is written at feature level {RaisedTo} and {Loop.Node.NameOf(node)} has not said that it knows it";
+                return $"the group is written at feature level {RaisedTo} and {Node.Options.NameOf(node)} has not said that it knows it";
             }
         }
 

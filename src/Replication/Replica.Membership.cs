@@ -58,7 +58,7 @@ internal sealed partial class Replica
         }
 
         ProposeResult result = _raft.ProposeConfChange(change);
-        Loop.MarkDirty(this);
+        WantsTurn = true;
         switch (result.Outcome)
         {
             case ProposeOutcome.Accepted:
@@ -84,9 +84,9 @@ internal sealed partial class Replica
     /// </summary>
     public IReadOnlyList<RequestItem> Leave(ulong epoch)
     {
-        TurnWrite write = Loop.CurrentWrite();
+        TurnWrite write = Turn.Writes.Current;
         write.Submission.Vacate(_log, epoch);
-        _leaving = write.Add(this, synced: null);
+        _leaving = write.Add(Address, synced: null);
         foreach (RequestItem item in _pending.SelectMany(p => p.Items))
         {
             // Its entry may be committed without this replica ever hearing of it.
@@ -106,7 +106,7 @@ internal sealed partial class Replica
         // Told before the table is gone: a reader that finds it gone knows why.
         Volatile.Write(ref _hasLeft, true);
         _machine.Table.Retire();
-        Loop.Report(NodeEventKind.ReplicaLeft, Group, _raft.Term, _machine.AppliedIndex, $"replica {Id} left");
+        Report(NodeEventKind.ReplicaLeft, _raft.Term, _machine.AppliedIndex, $"replica {Id} left");
         return open;
     }
 

@@ -62,16 +62,16 @@ internal sealed partial class Replica
         ReplicaView view = View;
         if (path == ServedPath.Local)
         {
-            Loop.Node.BetweenReadSteps?.Invoke();
+            Node.Events.BetweenReadSteps?.Invoke();
         }
 
         Result? found = ReadTable((ReadOperation)request.Operation, virtualNode, out ulong atIndex, out uint history);
         if (path == ServedPath.Local)
         {
-            Loop.Node.BetweenReadSteps?.Invoke();
+            Node.Events.BetweenReadSteps?.Invoke();
         }
 
-        uint ageMs = Loop.Node.AgeMs(asOfTicks);
+        uint ageMs = Node.Clock.AgeMs(asOfTicks);
         if (ReadRule.IsOfAnotherHistory(request.Session, history))
         {
             reply = Replies.TokenOfAnotherHistory(Group);
@@ -91,7 +91,7 @@ internal sealed partial class Replica
         });
         ReadLevel level = isMet ? terms.Level : ReadLevel.Eventual;
         var evidence = new Evidence(
-            level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Loop.Node.Self, view.ServedRole, path);
+            level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Node.Options.Self, view.ServedRole, path);
         reply = new KvReply
         {
             Code = found is null ? ErrorCode.KeyNotFound : ErrorCode.None,
@@ -99,7 +99,7 @@ internal sealed partial class Replica
             Evidence = evidence,
             History = history,
             Lag = lag,
-            Epoch = Loop.Node.Routing.Epoch,
+            Epoch = Node.Routing.Table.Epoch,
         };
         return isMet;
     }
@@ -127,7 +127,7 @@ internal sealed partial class Replica
     public void OnProof(FreshnessProof proof)
     {
         // Another incarnation's clock started elsewhere.
-        if (proof.Echo.Incarnation == Loop.Node.Options.Incarnation)
+        if (proof.Echo.Incarnation == Node.Options.Incarnation)
         {
             _freshness.Add(new Confirmation(proof.Commit, (long)proof.Echo.Ticks), _machine.AppliedIndex);
         }
@@ -140,25 +140,25 @@ internal sealed partial class Replica
     public void ShareConfirmedRound()
     {
         ulong round = _raft.ConfirmedRound;
-        if (!IsLeader || round == 0 || round == _lastConfirmedRound || !Loop.Rounds.TryFind(round, out long startedTicks))
+        if (!IsLeader || round == 0 || round == _lastConfirmedRound || !Turn.Peers.Rounds.TryFind(round, out long startedTicks))
         {
             return;
         }
 
         _lastConfirmedRound = round;
         _freshness.Add(new Confirmation(_raft.ConfirmedCommit, startedTicks), _machine.AppliedIndex);
-        if (Loop.NowMs - _lastSharedMs < Loop.Node.Options.HeartbeatMs / 2)
+        if (Turn.NowMs - _lastSharedMs < Node.Options.HeartbeatMs / 2)
         {
             return;
         }
 
-        _lastSharedMs = Loop.NowMs;
+        _lastSharedMs = Turn.NowMs;
         foreach (ProgressStatus member in _raft.Progress)
         {
             NodeId node = NodeOf(member.Id);
-            if (member.Id != Id && !node.IsNone && Loop.Rounds.LatchedFrom(node, round) is { IsNone: false } echo)
+            if (member.Id != Id && !node.IsNone && Turn.Peers.Rounds.LatchedFrom(node, round) is { IsNone: false } echo)
             {
-                Loop.Send(this, new FreshnessProof(Id, member.Id, _raft.Term, _raft.ConfirmedCommit, echo));
+                Send(new FreshnessProof(Id, member.Id, _raft.Term, _raft.ConfirmedCommit, echo));
             }
         }
     }
@@ -205,12 +205,12 @@ internal sealed partial class Replica
         {
             // Everything that was committed when the proof was asked for is applied here. The newest confirmation may be of a later
             // moment and find entries missing: for who asked for a proof, this one holds.
-            return new ReplicaLag(0, Loop.Node.AgeMs(provedTicks));
+            return new ReplicaLag(0, Node.Clock.AgeMs(provedTicks));
         }
 
         return newest is null
             ? null
-            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Loop.Node.AgeMs(newest.AtTicks));
+            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Node.Clock.AgeMs(newest.AtTicks));
     }
 
     private void AcceptRead(RequestItem item)
@@ -223,15 +223,15 @@ internal sealed partial class Replica
         if (step is ReadStep.Serve or ReadStep.Fail)
         {
             bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-            Loop.Complete(item, isAnswer || step == ReadStep.Serve ? local : TooStale(request.Read, local.Evidence!.Value));
+            Turn.Requests.Complete(item, isAnswer || step == ReadStep.Serve ? local : TooStale(request.Read, local.Evidence!.Value));
             return;
         }
 
-        if (request.Read.Level != ReadLevel.Strong && !Loop.TryTakeUnmetPlace(item))
+        if (request.Read.Level != ReadLevel.Strong && !Turn.Requests.TryTakeUnmetPlace(item))
         {
             bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-            Loop.Complete(item, isAnswer ? local : Replies.TooStale(
-                $"{Loop.Node.Options.MaxUnmetReads} reads wait for a proof of the leader already", local.Evidence!.Value));
+            Turn.Requests.Complete(item, isAnswer ? local : Replies.TooStale(
+                $"{Node.Options.MaxUnmetReads} reads wait for a proof of the leader already", local.Evidence!.Value));
             return;
         }
 
@@ -283,11 +283,11 @@ internal sealed partial class Replica
         ulong context = ++_lastReadContext;
         List<RequestItem> items = _newReads;
         _newReads = [];
-        long askedTicks = (long)Loop.Node.StampTicks();
+        long askedTicks = (long)Node.Clock.StampTicks();
         if (_raft.ReadIndex(context))
         {
-            _unproved.Add(context, new ReadBatch(items, Loop.NowMs, askedTicks, 0));
-            Loop.CountStrongReads(items.Count(item => item.Request is { IsWrite: false, Read.Level: ReadLevel.Strong }));
+            _unproved.Add(context, new ReadBatch(items, Turn.NowMs, askedTicks, 0));
+            Turn.Loop.Counters.StrongReads += items.Count(item => item.Request is { IsWrite: false, Read.Level: ReadLevel.Strong });
         }
         else
         {
@@ -314,7 +314,7 @@ internal sealed partial class Replica
                 else if (!item.IsCompleted)
                 {
                     bool isMet = TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
-                    Loop.Complete(
+                    Turn.Requests.Complete(
                         item,
                         isMet || item.Request.Read.OnUnmet == OnUnmet.Serve ? reply : TooStale(item.Request.Read, reply.Evidence!.Value));
                 }
@@ -336,7 +336,7 @@ internal sealed partial class Replica
             if (!item.IsCompleted && item.Request.Session.Applied <= applied
                 && TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply reply))
             {
-                Loop.Complete(item, reply);
+                Turn.Requests.Complete(item, reply);
             }
         }
 
@@ -353,7 +353,7 @@ internal sealed partial class Replica
         {
             if (item.Request is { IsWrite: false, Read.Level: ReadLevel.Session } && item.Request.Session.Applied > committed)
             {
-                Loop.Complete(item, Replies.TokenFromFuture(Group, item.Request.Session.Applied, committed));
+                Turn.Requests.Complete(item, Replies.TokenFromFuture(Group, item.Request.Session.Applied, committed));
             }
         }
     }
@@ -380,7 +380,7 @@ internal sealed partial class Replica
             return;
         }
 
-        long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
+        long before = nowMs - 2 * Node.Options.HeartbeatMs;
         foreach ((ulong context, ReadBatch batch) in _unproved.Where(b => b.Value.AskedMs < before).OrderBy(b => b.Key).ToArray())
         {
             if (batch.Items.TrueForAll(item => item.IsCompleted))
@@ -407,7 +407,7 @@ internal sealed partial class Replica
             return;
         }
 
-        long before = nowMs - 2 * Loop.Node.Options.HeartbeatMs;
+        long before = nowMs - 2 * Node.Options.HeartbeatMs;
         foreach (ReadBatch batch in _proved)
         {
             foreach (RequestItem item in batch.Items)
@@ -420,7 +420,7 @@ internal sealed partial class Replica
             }
         }
 
-        long patience = nowMs - Loop.Node.Options.ElectionTimeoutMs;
+        long patience = nowMs - Node.Options.ElectionTimeoutMs;
         foreach ((_, ReadBatch batch) in _unproved.Where(b => b.Value.SinceMs < patience).OrderBy(b => b.Key).ToArray())
         {
             foreach (RequestItem item in batch.Items)
@@ -444,7 +444,7 @@ internal sealed partial class Replica
         {
             if (IsOverdue(item, nowMs))
             {
-                Loop.Complete(item, DeadlineReply(item));
+                Turn.Requests.Complete(item, DeadlineReply(item));
             }
         }
     }

@@ -26,7 +26,7 @@ internal sealed partial class Replica
 
     public override void Accept(RequestItem item)
     {
-        Loop.MarkDirty(this);
+        WantsTurn = true;
         item.Refusal = null;
         if (_installation is not null)
         {
@@ -42,7 +42,7 @@ internal sealed partial class Replica
                 AssignId(item);
             }
 
-            Forward(item, other, Loop.NowMs);
+            Forward(item, other, Turn.NowMs);
             return;
         }
 
@@ -54,7 +54,7 @@ internal sealed partial class Replica
             }
 
             // Soon enough to be no silence: it may hear no leader either, and then it waits for one.
-            Forward(item, another, Loop.NowMs, mayPassOn: true, mostMs: Loop.Node.Options.ElectionTimeoutMs / 2);
+            Forward(item, another, Turn.NowMs, mayPassOn: true, mostMs: Node.Options.ElectionTimeoutMs / 2);
             return;
         }
 
@@ -68,7 +68,7 @@ internal sealed partial class Replica
         {
             if (!item.Request.Session.IsNone && _machine.History != 0 && item.Request.Session.History != _machine.History)
             {
-                Loop.Complete(item, FinalReply(item, Replies.TokenOfAnotherHistory(Group)));
+                Turn.Requests.Complete(item, FinalReply(item, Replies.TokenOfAnotherHistory(Group)));
                 return;
             }
 
@@ -81,7 +81,7 @@ internal sealed partial class Replica
 
             if (write.Level > _machine.Level)
             {
-                Loop.Complete(item, FinalReply(item, Replies.NotYetSupported(Group, write)));
+                Turn.Requests.Complete(item, FinalReply(item, Replies.NotYetSupported(Group, write)));
                 return;
             }
 
@@ -122,8 +122,8 @@ internal sealed partial class Replica
     /// </summary>
     private NodeId AnotherThatMayHearTheLeader(RequestItem item)
     {
-        long nowMs = Loop.NowMs;
-        if (!LeaderNode.IsNone || item.Request.HopsLeft <= 1 || LeaderlessSinceMs > nowMs - Loop.Node.Options.ElectionTimeoutMs
+        long nowMs = Turn.NowMs;
+        if (!LeaderNode.IsNone || item.Request.HopsLeft <= 1 || LeaderlessSinceMs > nowMs - Node.Options.ElectionTimeoutMs
             || item.Request is { IsWrite: false, Read: not { Level: ReadLevel.Strong, OnUnmet: OnUnmet.Forward } }
             || (nowMs >= _throughOthersUntilMs && nowMs < _nextScoutMs))
         {
@@ -139,8 +139,8 @@ internal sealed partial class Replica
     {
         if (LeaderNode.IsNone)
         {
-            bool isNews = Loop.NowMs >= _throughOthersUntilMs;
-            _throughOthersUntilMs = Loop.NowMs + Loop.Node.Options.ElectionTimeoutMs;
+            bool isNews = Turn.NowMs >= _throughOthersUntilMs;
+            _throughOthersUntilMs = Turn.NowMs + Node.Options.ElectionTimeoutMs;
             if (isNews)
             {
                 RetryWaiting();
@@ -158,11 +158,11 @@ internal sealed partial class Replica
         NodeId third = item.Request.HopsLeft > 1 && IsShunned(leader) ? NextOther(except: leader) : NodeId.None;
         if (third.IsNone)
         {
-            Forward(item, leader, Loop.NowMs);
+            Forward(item, leader, Turn.NowMs);
         }
         else
         {
-            Forward(item, third, Loop.NowMs, mayPassOn: true);
+            Forward(item, third, Turn.NowMs, mayPassOn: true);
         }
     }
 
@@ -213,7 +213,7 @@ internal sealed partial class Replica
         base.Abandon();
         foreach (RequestItem item in OpenRequests())
         {
-            Loop.Abandon(item);
+            Turn.Requests.Abandon(item);
         }
 
         GiveUpOnAll("and then this node stopped");
@@ -248,7 +248,7 @@ internal sealed partial class Replica
         int answered = 0;
         for (; answered < _awaitingAll.Count && _awaitingAll[answered].Index <= everywhere; answered++)
         {
-            Loop.Complete(_awaitingAll[answered].Item, _awaitingAll[answered].Reply);
+            Turn.Requests.Complete(_awaitingAll[answered].Item, _awaitingAll[answered].Reply);
         }
 
         _awaitingAll.RemoveRange(0, answered);
@@ -266,9 +266,9 @@ internal sealed partial class Replica
         string away = "";
         foreach (ProgressStatus member in _raft.Progress)
         {
-            if (!member.IsLearner && member.Id != Id && Loop.Node.IsAway(NodeOf(member.Id)) && member.Match < present)
+            if (!member.IsLearner && member.Id != Id && Node.Peers.IsAway(NodeOf(member.Id)) && member.Match < present)
             {
-                (present, away) = (member.Match, Loop.Node.NameOf(NodeOf(member.Id)));
+                (present, away) = (member.Match, Node.Options.NameOf(NodeOf(member.Id)));
             }
         }
 
@@ -276,11 +276,11 @@ internal sealed partial class Replica
         {
             if (write.Index > present)
             {
-                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, $"while {away} says nothing"));
+                Turn.Requests.Complete(write.Item, Replies.NotOnAll(write.Reply, $"while {away} says nothing"));
             }
             else if (nowMs >= write.Item.DeadlineMs)
             {
-                Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, "before the deadline"));
+                Turn.Requests.Complete(write.Item, Replies.NotOnAll(write.Reply, "before the deadline"));
             }
         }
 
@@ -291,7 +291,7 @@ internal sealed partial class Replica
     {
         foreach (AppliedWrite write in _awaitingAll)
         {
-            Loop.Complete(write.Item, Replies.NotOnAll(write.Reply, when));
+            Turn.Requests.Complete(write.Item, Replies.NotOnAll(write.Reply, when));
         }
 
         _awaitingAll.Clear();
@@ -316,7 +316,7 @@ internal sealed partial class Replica
             if (IsOverdue(item, nowMs))
             {
                 KvReply reply = isCopy ? Replies.InFlight() : Replies.Indeterminate("The deadline passed before the write was committed");
-                Loop.Complete(item, FinalReply(item, reply));
+                Turn.Requests.Complete(item, FinalReply(item, reply));
             }
         }
     }
@@ -354,7 +354,7 @@ internal sealed partial class Replica
     }
 
     private int ValueBytesOf(ReadOnlySpan<byte> key) =>
-        Loop.Node.Routing.VirtualNodeOf(key) is var virtualNode && Table.Owns(virtualNode)
+        Node.Routing.Table.VirtualNodeOf(key) is var virtualNode && Table.Owns(virtualNode)
         && Table.TryPeek(virtualNode, key, out _, out ReadOnlySpan<byte> stored) ? stored.Length : 0;
 
     private void ProposeBatch()
@@ -375,7 +375,7 @@ internal sealed partial class Replica
                     item.IsInLog = true;
                 }
 
-                Loop.CountProposed();
+                Turn.Loop.Counters.Proposals++;
                 break;
 
             case ProposeOutcome.Overloaded:
@@ -404,7 +404,7 @@ internal sealed partial class Replica
             }
 
             // Another entry was committed in its place, so this one never will be: offering it again is no second write.
-            Loop.Counters.Superseded += pending.Items.Count;
+            Turn.Loop.Counters.Superseded += pending.Items.Count;
             foreach (RequestItem item in pending.Items)
             {
                 item.IsInLog = false;
@@ -467,10 +467,10 @@ internal sealed partial class Replica
         Invariant.Check(_results.Count == pending.Items.Count, "an applied entry gives one result per request");
         ReplicaView view = _view;
         var evidence = new Evidence(
-            ReadLevel.Strong, 0, Group, view.Term, entry.Index, Loop.Node.Self, view.ServedRole, ServedPath.Local);
+            ReadLevel.Strong, 0, Group, view.Term, entry.Index, Node.Options.Self, view.ServedRole, ServedPath.Local);
         for (int i = 0; i < pending.Items.Count; i++)
         {
-            Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
+            Turn.Loop.Counters.Duplicates += _results[i].Duplicate ? 1 : 0;
             pending.Items[i].IsInLog = false;
             AnswerWith(pending.Items[i], _results[i], evidence);
         }
@@ -488,7 +488,7 @@ internal sealed partial class Replica
         }
         else
         {
-            Loop.Complete(item, reply);
+            Turn.Requests.Complete(item, reply);
         }
     }
 
@@ -516,7 +516,7 @@ internal sealed partial class Replica
         Detail = result.Code == ErrorCode.IdempotencyExpired ? WithClockLead(result.Detail) : result.Detail,
         Evidence = evidence,
         History = result.Result is not null ? _machine.History : 0,
-        Epoch = Loop.Node.Routing.Epoch,
+        Epoch = Node.Routing.Table.Epoch,
     };
 
     /// <summary>It need not be the client who was slow.</summary>

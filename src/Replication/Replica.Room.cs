@@ -16,15 +16,15 @@ internal sealed partial class Replica
     /// <summary>Null: there is room for the write, or it takes none.</summary>
     private KvReply? LackOfRoom(RequestItem item, WriteOperation write, long storedBytes)
     {
-        StoreNode node = Loop.Node;
-        if (node.RoomOnDisk.TakesNoEntries)
+        SharedState node = Node;
+        if (node.Room.Disk.TakesNoEntries)
         {
-            return Replies.DiskFull(node.NameOf(node.Self));
+            return Replies.DiskFull(node.Options.NameOf(node.Options.Self));
         }
 
-        if (node.RoomOnDisk.IsShort && !write.OnlyRemoves)
+        if (node.Room.Disk.IsShort && !write.OnlyRemoves)
         {
-            return Replies.DiskShort(node.NameOf(node.Self));
+            return Replies.DiskShort(node.Options.NameOf(node.Options.Self));
         }
 
         if (!write.OnlyRemoves && LackOfRoomElsewhere() is { } refusal)
@@ -33,7 +33,7 @@ internal sealed partial class Replica
         }
 
         // Records go when an entry is applied, so one must come once there is something to go.
-        bool leavesRecord = item.Id is not null && item.OwnSequence == 0 && !_machine.HasExpired(node.WallMs());
+        bool leavesRecord = item.Id is not null && item.OwnSequence == 0 && !_machine.HasExpired(node.Clock.WallMs());
         if (leavesRecord && !_machine.HasRoomFor(item.VirtualNode, item.Id!.Value))
         {
             return Replies.TooMuchUnacknowledged();
@@ -41,9 +41,9 @@ internal sealed partial class Replica
 
         // What shares its entry is stored beside it; what was sent of all that is counted as it is.
         long grownBytes = Math.Max(0, _batchStoredBytes + storedBytes - _batch.Bytes - write.DataBytes);
-        return node.Memory.Admits(write, leavesRecord, grownBytes)
+        return node.Room.Memory.Admits(write, leavesRecord, grownBytes)
             ? null
-            : Replies.MemoryShort(node.NameOf(node.Self));
+            : Replies.MemoryShort(node.Options.NameOf(node.Options.Self));
     }
 
     /// <summary>
@@ -52,11 +52,11 @@ internal sealed partial class Replica
     /// </summary>
     private KvReply? LackOfRoomElsewhere()
     {
-        if (_roomElsewhere.AtMs != Loop.NowMs)
+        if (_roomElsewhere.AtMs != Turn.NowMs)
         {
             KvReply? refusal = null;
             bool known = HasHeardMajority(_raft.Configuration.Voters, ref refusal) & HasHeardMajority(_raft.Configuration.VotersOutgoing, ref refusal);
-            _roomElsewhere = (Loop.NowMs, refusal ?? (known ? null : Replies.RoomUnknown(Group)));
+            _roomElsewhere = (Turn.NowMs, refusal ?? (known ? null : Replies.RoomUnknown(Group)));
         }
 
         return _roomElsewhere.Refusal;
@@ -64,20 +64,20 @@ internal sealed partial class Replica
 
     private bool HasHeardMajority(IReadOnlyList<ReplicaId> voters, ref KvReply? refusal)
     {
-        StoreNode node = Loop.Node;
+        SharedState node = Node;
         int heard = 0;
         for (int i = 0; i < voters.Count; i++)
         {
             NodeId voter = NodeOf(voters[i]);
-            if (voter == node.Self)
+            if (voter == node.Options.Self)
             {
                 heard++;
             }
-            else if (!voter.IsNone && node.RoomOf(voter, Loop.NowMs) is { } report)
+            else if (!voter.IsNone && node.Room.Of(voter, Turn.NowMs) is { } report)
             {
                 heard++;
-                refusal ??= (report.Shortage & (Shortage.Disk | Shortage.DiskFull)) != 0 ? Replies.DiskShort(node.NameOf(voter))
-                    : (report.Shortage & Shortage.Memory) != 0 ? Replies.MemoryShort(node.NameOf(voter))
+                refusal ??= (report.Shortage & (Shortage.Disk | Shortage.DiskFull)) != 0 ? Replies.DiskShort(node.Options.NameOf(voter))
+                    : (report.Shortage & Shortage.Memory) != 0 ? Replies.MemoryShort(node.Options.NameOf(voter))
                     : null;
             }
         }
@@ -116,9 +116,9 @@ internal sealed partial class Replica
         }
         else if (_machine.Recall((WriteOperation)item.Request.Operation, item.VirtualNode, id) is { } known)
         {
-            Loop.Counters.Duplicates += known.Duplicate ? 1 : 0;
+            Turn.Loop.Counters.Duplicates += known.Duplicate ? 1 : 0;
             AnswerWith(item, known, new Evidence(
-                ReadLevel.Strong, 0, Group, _view.Term, _machine.AppliedIndex, Loop.Node.Self, _view.ServedRole, ServedPath.Local));
+                ReadLevel.Strong, 0, Group, _view.Term, _machine.AppliedIndex, Node.Options.Self, _view.ServedRole, ServedPath.Local));
         }
         else
         {
@@ -128,8 +128,8 @@ internal sealed partial class Replica
 
     private void Refuse(RequestItem item, KvReply refusal)
     {
-        Loop.Counters.GrowthRefused++;
-        Loop.Complete(item, FinalReply(item, refusal));
+        Turn.Loop.Counters.GrowthRefused++;
+        Turn.Requests.Complete(item, FinalReply(item, refusal));
     }
 
     /// <summary>Of entries of earlier leaders none is left unapplied: the proof came after this leader's own first entry was committed.</summary>

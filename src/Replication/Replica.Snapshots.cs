@@ -74,8 +74,8 @@ internal sealed partial class Replica
             return;
         }
 
-        Loop.Counters.SnapshotsTaken++;
-        Loop.Report(NodeEventKind.SnapshotTaken, Group, metadata.Term, metadata.Index, $"wrote snapshot {file}");
+        Turn.Loop.Counters.SnapshotsTaken++;
+        Report(NodeEventKind.SnapshotTaken, metadata.Term, metadata.Index, $"wrote snapshot {file}");
         Adopt(metadata, file, FirstIndexToKeep(metadata.Index));
     }
 
@@ -83,7 +83,7 @@ internal sealed partial class Replica
     public void OnSnapshotAbandoned()
     {
         _snapshotRunning = false;
-        _noSnapshotBeforeMs = Loop.NowMs + AbandonedPauseMs;
+        _noSnapshotBeforeMs = Turn.NowMs + AbandonedPauseMs;
     }
 
     /// <summary>
@@ -95,7 +95,7 @@ internal sealed partial class Replica
         if (_raft.PendingSnapshot is { } pending && _build is null && _installation is null && !LeaderNode.IsNone && _log.DurableHardState.Term > 0)
         {
             _fetchAsked = true;
-            Loop.Node.Snapshots.Add(new SnapshotFetch(Address, Loop.Inbox, _snapshotDirectory, pending.Index, LeaderNode));
+            Turn.Writes.Snapshots.Post(new SnapshotFetch(Address, Turn.Loop.Inbox, _snapshotDirectory, pending.Index, LeaderNode));
         }
     }
 
@@ -111,17 +111,17 @@ internal sealed partial class Replica
     /// <summary>A snapshot from another node is on this disk, checked and durable: the snapshot thread makes a state machine of it.</summary>
     public void OnSnapshotFetched(SnapshotHeader header, string file)
     {
-        bool known = header.FeatureLevel <= Loop.Node.Options.MaxLevel;
+        bool known = header.FeatureLevel <= Node.Options.MaxLevel;
         if (!known)
         {
-            Loop.Node.RefusedAboveLevel(Group, header.Metadata.Term, header.Metadata.Index, header.FeatureLevel);
+            Node.Folder.RefusedAboveLevel(Group, header.Metadata.Term, header.Metadata.Index, header.FeatureLevel);
         }
 
         if (known && _build is null && _installation is null && IsWanted(header))
         {
-            _build = new SnapshotBuild(header, _snapshotDirectory, file, Loop.Arena, Loop.Inbox);
-            Loop.Node.Snapshots.Add(_build);
-            Loop.Report(NodeEventKind.SnapshotFetched, Group, header.Metadata.Term, header.Metadata.Index, $"fetched snapshot {file}, builds its table");
+            _build = new SnapshotBuild(header, _snapshotDirectory, file, Turn.Loop.Arena, Turn.Loop.Inbox);
+            Turn.Writes.Snapshots.Post(_build);
+            Report(NodeEventKind.SnapshotFetched, header.Metadata.Term, header.Metadata.Index, $"fetched snapshot {file}, builds its table");
         }
         else
         {
@@ -169,7 +169,7 @@ internal sealed partial class Replica
             _catchUps.Add(by, catchUp = new CatchUp());
         }
 
-        catchUp.MovedMs = Loop.NowMs;
+        catchUp.MovedMs = Turn.NowMs;
     }
 
     /// <summary>Notes the progress of those that catch up, and stops waiting for whoever makes none or is done.</summary>
@@ -185,13 +185,13 @@ internal sealed partial class Replica
             if (_catchUps.TryGetValue(NodeOf(peer.Id), out CatchUp? catchUp) && peer.Match > catchUp.Match)
             {
                 catchUp.Match = peer.Match;
-                catchUp.MovedMs = Loop.NowMs;
+                catchUp.MovedMs = Turn.NowMs;
             }
         }
 
         foreach ((NodeId node, CatchUp catchUp) in _catchUps)
         {
-            if (!IsLeader || catchUp.Match >= _lastSnapshotIndex || Loop.NowMs - catchUp.MovedMs >= SnapshotTransfer.IdleLimitMs)
+            if (!IsLeader || catchUp.Match >= _lastSnapshotIndex || Turn.NowMs - catchUp.MovedMs >= SnapshotPull.IdleLimitMs)
             {
                 _catchUps.Remove(node);
             }
@@ -214,14 +214,14 @@ internal sealed partial class Replica
     {
         if (index != _lastSnapshotIndex && index != (_installation?.Header ?? _build?.Header)?.Metadata.Index)
         {
-            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, file);
+            Turn.Writes.DeleteWhenDurable(_snapshotDirectory, file);
         }
     }
 
     /// <summary>Called when the core has nothing to hand out: once its writes are done too, the log may be replaced.</summary>
     public void ContinueInstallation()
     {
-        if (_installation is { Write: null } ready && _writes.IsIdle && Loop.Node.IsMarkedFor(ready.Header.FeatureLevel))
+        if (_installation is { Write: null } ready && _writes.IsIdle && Node.Folder.IsMarkedFor(ready.Header.FeatureLevel))
         {
             ready.Write = Adopt(ready.Header.Metadata, ready.File, ready.Header.Metadata.Index + 1);
         }
@@ -241,8 +241,8 @@ internal sealed partial class Replica
         _dataAtSnapshot = restored.Table.DataBytes;
         _installation = null;
         _snapshotsInstalled++;
-        Loop.Counters.SnapshotsInstalled++;
-        Loop.Node.Installed?.Invoke(Group, snapshot.Index);
+        Turn.Loop.Counters.SnapshotsInstalled++;
+        Node.Events.Installed?.Invoke(Group, snapshot.Index);
         Step(new SnapshotInstalled(Id, Id, _raft.Term, snapshot));
         LearnConfiguration();
         NoticeLeader();
@@ -250,7 +250,7 @@ internal sealed partial class Replica
         FollowRaises();
         _freshness.OnApplied(_machine.AppliedIndex);
         ServeReadsUpTo(_machine.AppliedIndex);
-        Loop.Report(NodeEventKind.SnapshotInstalled, Group, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
+        Report(NodeEventKind.SnapshotInstalled, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
     }
 
     /// <summary>
@@ -259,7 +259,7 @@ internal sealed partial class Replica
     /// </summary>
     private void RemindOfSnapshot()
     {
-        if (Loop.TickNumber % ReminderTicks != 0)
+        if (Turn.TickNumber % ReminderTicks != 0)
         {
             return;
         }
@@ -273,14 +273,14 @@ internal sealed partial class Replica
             }
             else if (!LeaderNode.IsNone)
             {
-                Loop.Node.Snapshots.Add(new SnapshotKept(Group, build.Header.Metadata, LeaderNode));
+                Turn.Writes.Snapshots.Post(new SnapshotKept(Group, build.Header.Metadata, LeaderNode));
             }
         }
 
         if (_raft.PendingSnapshot is null && _fetchAsked)
         {
             _fetchAsked = false;
-            Loop.Node.Snapshots.Add(new SnapshotNotWanted(Group));
+            Turn.Writes.Snapshots.Post(new SnapshotNotWanted(Group));
         }
         else
         {
@@ -290,14 +290,14 @@ internal sealed partial class Replica
 
     private void MaybeSnapshot()
     {
-        if (_snapshotRunning || _installation is not null || Loop.NowMs < _noSnapshotBeforeMs)
+        if (_snapshotRunning || _installation is not null || Turn.NowMs < _noSnapshotBeforeMs)
         {
             return;
         }
 
-        StoreNodeOptions options = Loop.Node.Options;
+        StoreNodeOptions options = Node.Options;
         ulong entries = _machine.AppliedIndex - _lastSnapshotIndex;
-        long bytesLimit = Math.Max(options.SnapshotMinLogBytes, Loop.TableBytesPerGroup / 2);
+        long bytesLimit = Math.Max(options.SnapshotMinLogBytes, Turn.Loop.TableBytesPerGroup / 2);
         if (_snapshotDamaged || entries >= options.SnapshotMinEntries || (entries > 0 && (_appliedBytesSinceSnapshot >= bytesLimit || IsFirstSnapshotWanted || WouldMakeRoom)))
         {
             StartSnapshot();
@@ -318,16 +318,16 @@ internal sealed partial class Replica
     /// </summary>
     private void LeaveOldSegments()
     {
-        ulong below = Loop.Node.Log.PurgeBelow;
+        ulong below = Turn.Writes.PurgeBelow;
         ulong old = _installation is null ? _log.FirstIndexBelow(below) : 0;
         if (old == 0)
         {
             return;
         }
 
-        if (Loop.Node.LiveLogIsSmall)
+        if (Turn.Writes.LiveLogIsSmall)
         {
-            Loop.Rewrite(this, _log, below);
+            Turn.Writes.Rewrite(Address, _log, below);
         }
         else if (_snapshotRunning)
         {
@@ -337,7 +337,7 @@ internal sealed partial class Replica
         {
             Adopt(_log.Snapshot, file, FirstIndexToKeep(_lastSnapshotIndex, trailing: 0));
         }
-        else if (FirstIndexToKeep(_machine.AppliedIndex, trailing: 0) > old && Loop.NowMs >= _noSnapshotBeforeMs)
+        else if (FirstIndexToKeep(_machine.AppliedIndex, trailing: 0) > old && Turn.NowMs >= _noSnapshotBeforeMs)
         {
             StartSnapshot();
         }
@@ -352,8 +352,8 @@ internal sealed partial class Replica
     {
         get
         {
-            long segmentBytes = Loop.Node.Options.Wal.SegmentBytes;
-            return Loop.Node.RoomOnDisk.IsShort
+            long segmentBytes = Node.Options.Wal.SegmentBytes;
+            return Node.Room.Disk.IsShort
                 && (_appliedBytesSinceSnapshot >= segmentBytes / 4
                     || _dataAtSnapshot - Table.DataBytes >= Math.Max(segmentBytes / 4, _dataAtSnapshot / 8));
         }
@@ -369,8 +369,8 @@ internal sealed partial class Replica
         var metadata = new SnapshotMetadata(index, _log.Term(index), _machine.LastRevision, _raft.Configuration);
         TableSnapshot rows = _machine.Table.Capture();
         var header = new SnapshotHeader(
-            Group.Value, Loop.Node.Routing.Epoch, _machine.Level, metadata, _machine.GroupTime, _machine.VirtualNodesIn(rows));
-        Loop.Node.Snapshots.Add(new SnapshotJob(Address, Loop.Inbox, _snapshotDirectory, header, rows, _machine.CaptureSections()));
+            Group.Value, Node.Routing.Table.Epoch, _machine.Level, metadata, _machine.GroupTime, _machine.VirtualNodesIn(rows));
+        Turn.Writes.Snapshots.Post(new SnapshotJob(Address, Turn.Loop.Inbox, _snapshotDirectory, header, rows, _machine.CaptureSections()));
     }
 
     /// <summary>
@@ -381,11 +381,11 @@ internal sealed partial class Replica
     {
         string? replaced = _log.SnapshotFile;
         _lastSnapshotIndex = snapshot.Index;
-        TurnWrite.Part write = Loop.Compact(this, _log, snapshot, file, keepFrom);
-        Loop.Report(NodeEventKind.LogCompacted, Group, snapshot.Term, keepFrom, $"log starts at {keepFrom}");
+        TurnWrite.Part write = Turn.Writes.Compact(Address, _log, snapshot, file, keepFrom);
+        Report(NodeEventKind.LogCompacted, snapshot.Term, keepFrom, $"log starts at {keepFrom}");
         if (replaced is not null && replaced != file)
         {
-            Loop.DeleteSnapshotWhenDurable(_snapshotDirectory, replaced);
+            Turn.Writes.DeleteWhenDurable(_snapshotDirectory, replaced);
         }
 
         return write;
@@ -398,14 +398,14 @@ internal sealed partial class Replica
     /// </summary>
     private ulong FirstIndexToKeep(ulong snapshotIndex)
     {
-        StoreNodeOptions options = Loop.Node.Options;
+        StoreNodeOptions options = Node.Options;
         return FirstIndexToKeep(snapshotIndex, _log.LiveBytes > options.MaxTrailingLogBytes ? 0 : options.MaxTrailingEntries);
     }
 
     private ulong FirstIndexToKeep(ulong snapshotIndex, ulong trailing)
     {
         ulong covered = Math.Max(LowestVoterMatch, snapshotIndex > trailing ? snapshotIndex - trailing : 0);
-        bool waits = IsLeader && _catchUps.Count > 0 && _log.LiveBytes <= Loop.Node.Options.MaxCatchUpLogBytes;
+        bool waits = IsLeader && _catchUps.Count > 0 && _log.LiveBytes <= Node.Options.MaxCatchUpLogBytes;
         foreach (ProgressStatus peer in waits ? _raft.Progress : [])
         {
             if (_catchUps.ContainsKey(NodeOf(peer.Id)))

@@ -31,17 +31,16 @@ internal sealed partial class Replica : GroupRoute
     private int _urgesLeft;
     private long _nextUrgeTick;
 
-    public Replica(
-        ShardLoop loop, GroupId group, ReplicaId id, GroupLog log, KvStateMachine machine, string snapshotDirectory)
-        : base(loop, group)
+    public Replica(Turn turn, SharedState node, ReplicaAddress address, GroupLog log, KvStateMachine machine)
+        : base(turn, node, address.Group)
     {
-        StoreNodeOptions options = loop.Node.Options;
-        _batch = new CommandBatchWriter(loop.Node.Routing.VirtualNodeCount);
+        StoreNodeOptions options = node.Options;
+        _batch = new CommandBatchWriter(node.Routing.Table.VirtualNodeCount);
         _log = log;
-        _log.Reads = loop.LogReads;
+        _log.Reads = turn.Writes.LogReads;
         _machine = machine;
-        _snapshotDirectory = snapshotDirectory;
-        _placement = loop.Node.Routing.ReplicasOf(group);
+        _snapshotDirectory = options.SnapshotDirectory(address.Group);
+        _placement = node.Routing.Table.ReplicasOf(address.Group);
         HardState recovered = log.RecoveredHardState;
         if (recovered == default)
         {
@@ -51,10 +50,10 @@ internal sealed partial class Replica : GroupRoute
         _raft = new RaftNode(
             new RaftConfig
             {
-                Id = id,
+                Id = address.Id,
                 ElectionTicks = options.ElectionTicks,
                 HoldsVoteAfterStart = options.HoldsVoteAfterStart,
-                Seed = options.Seed ^ (id.Value * 0x9E3779B97F4A7C15),
+                Seed = options.Seed ^ (address.Id.Value * 0x9E3779B97F4A7C15),
                 MaxApplyBytes = MaxApplyBytesPerTurn,
             },
             log,
@@ -65,10 +64,10 @@ internal sealed partial class Replica : GroupRoute
         LearnConfiguration();
         FindRaises();
         _view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, NodeId.None);
-        _leaderlessSinceMs = loop.NowMs;
+        _leaderlessSinceMs = turn.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
         _dataAtSnapshot = machine.Table.DataBytes;
-        _lastReadContext = options.Incarnation << ShardLoop.RoundCounterBits;
+        _lastReadContext = options.Incarnation << RoundHistory.CounterBits;
         if (PreferredLeader == Id)
         {
             // The preferred leader asks first, so that leaders start out spread as the placement wants them.
@@ -136,7 +135,7 @@ internal sealed partial class Replica : GroupRoute
     public void BeginStateHash(Action<StateHash> completed)
     {
         TableSnapshot rows = Table.Capture();
-        Loop.Node.Snapshots.Add(new StateHashJob(_machine.BeginHash(rows), rows, completed));
+        Turn.Writes.Snapshots.Post(new StateHashJob(_machine.BeginHash(rows), rows, completed));
     }
 
     /// <summary>
@@ -174,14 +173,14 @@ internal sealed partial class Replica : GroupRoute
         {
             OnProof(proof);
         }
-        else if (message.Message is TimeoutNow && Loop.Node.LeadsOnlyWhenNobodyElseCan)
+        else if (message.Message is TimeoutNow && Node.Fitness.LeadsOnlyWhenNobodyElseCan)
         {
             // Whoever leads does not know yet how things are here.
         }
         else if (_installation is null)
         {
             LearnLowestVoterMatch(message.LowestVoterMatch);
-            if (message.Message is AppendEntries { Entries.Count: > 0 } && Loop.Node.RoomOnDisk.TakesNoEntries)
+            if (message.Message is AppendEntries { Entries.Count: > 0 } && Node.Room.Disk.TakesNoEntries)
             {
                 // Not acknowledged, so it comes again at the leader's heartbeats, which are answered.
                 return;
@@ -191,7 +190,7 @@ internal sealed partial class Replica : GroupRoute
             {
                 long refused = _raft.RefusedTerms;
                 Step(taken);
-                Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
+                Turn.Loop.Counters.RefusedTerms += _raft.RefusedTerms - refused;
             }
         }
     }
@@ -199,7 +198,7 @@ internal sealed partial class Replica : GroupRoute
     public override void OnTick(long nowMs)
     {
         // A node that should not lead lets the others campaign first: its ticks count a third while it follows.
-        if (_installation is null && (!Loop.Node.LeadsOnlyWhenNobodyElseCan || _raft.Role == Role.Leader || Loop.TickNumber % 3 == 0))
+        if (_installation is null && (!Node.Fitness.LeadsOnlyWhenNobodyElseCan || _raft.Role == Role.Leader || Turn.TickNumber % 3 == 0))
         {
             _raft.Tick();
             NoticeLeader();
@@ -263,7 +262,7 @@ internal sealed partial class Replica : GroupRoute
         }
 
         bool first = _placement.FirstOrDefault(p => p.Node != peer).ReplicaId == Id.Value;
-        int delayTicks = first ? 0 : 1 + (int)(Loop.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Loop.Node.Options.TickMs));
+        int delayTicks = first ? 0 : 1 + (int)(Turn.NextRandom() % (ulong)Math.Max(1, MaxForgetDelayMs / Node.Options.TickMs));
         _raft.ForgetLeader(delayTicks);
         NoticeLeader();
         Urge(delayTicks + UrgeIntervalTicks);
@@ -275,26 +274,26 @@ internal sealed partial class Replica : GroupRoute
     public void Persist(Ready ready)
     {
         NoteRaises(ready.Entries);
-        _writes.Add(this, ready);
+        SendAll(_writes.Add(Address, _log, ready, Turn.Writes));
     }
-
-    public TurnWrite CurrentWrite() => Loop.CurrentWrite();
 
     /// <summary>The append lane to this follower's node is full or down.</summary>
     public void OnAppendDropped(ReplicaId follower) => _raft.ReportUnreachable(follower);
 
     /// <summary>A submission with something of this replica is durable: the core may know it, and what waited may leave.</summary>
-    public void OnDurable(WalSubmission submission, TurnWrite.Part part)
+    /// <returns>False: it was the last thing of a replica that has left.</returns>
+    public bool OnDurable(WalSubmission submission, TurnWrite.Part part)
     {
         _log.OnDurable(submission);
         if (HasLeft)
         {
-            if (ReferenceEquals(part, _leaving))
+            if (!ReferenceEquals(part, _leaving))
             {
-                Loop.Node.Snapshots.Add(new ReplicaVacated(Address, Loop.Inbox, _snapshotDirectory));
+                return true;
             }
 
-            return;
+            Turn.Writes.Snapshots.Post(new ReplicaVacated(Address, Turn.Loop.Inbox, _snapshotDirectory));
+            return false;
         }
 
         FetchAfterFirstWrite();
@@ -309,6 +308,8 @@ internal sealed partial class Replica : GroupRoute
         {
             Install();
         }
+
+        return true;
     }
 
     public void SendAll(IReadOnlyList<Message> messages)
@@ -317,13 +318,10 @@ internal sealed partial class Replica : GroupRoute
         {
             if (MayLeave(messages[i]))
             {
-                Loop.Send(this, messages[i]);
+                Send(messages[i]);
             }
         }
     }
-
-    public void Append(WalSubmission submission, HardState? hardState, IReadOnlyList<Entry> entries) =>
-        submission.Append(_log, hardState, entries);
 
     /// <summary>
     /// Applies what a Ready committed and answers whoever waited for it. Stops when that has moved so many bytes; the rest comes with the
@@ -339,20 +337,21 @@ internal sealed partial class Replica : GroupRoute
         for (; applied < committed.Count && moved < mostBytes; applied++)
         {
             Entry entry = committed[applied];
-            Invariant.Check(entry.NeededLevel <= Loop.Node.Options.MaxLevel, "an entry that this node cannot read is not in its log");
+            Invariant.Check(entry.NeededLevel <= Node.Options.MaxLevel, "an entry that this node cannot read is not in its log");
             PendingEntry? pending = TakePending(entry);
             _results.Clear();
             _machine.Apply(entry, pending is null ? null : _results);
             moved += _machine.LastMovedBytes;
-            Loop.Node.Applied?.Invoke(Group, _raft.Term, entry);
+            Node.Events.Applied?.Invoke(Group, _raft.Term, entry);
             _appliedBytesSinceSnapshot += entry.ChargedBytes;
-            Loop.CountApplied(entry.Kind == EntryKind.Command ? entry.Count : 0);
+            Turn.Loop.Counters.EntriesApplied++;
+            Turn.Loop.Counters.CommandsApplied += entry.Kind == EntryKind.Command ? entry.Count : 0;
             if (entry is { Kind: EntryKind.NoOp, Payload.IsEmpty: false })
             {
                 FollowRaises();
                 if (IsLeader)
                 {
-                    Loop.Report(NodeEventKind.LevelRaised, Group, entry.Term, entry.Index, $"is written at feature level {_machine.Level} from here on");
+                    Report(NodeEventKind.LevelRaised, entry.Term, entry.Index, $"is written at feature level {_machine.Level} from here on");
                 }
             }
 
@@ -407,8 +406,8 @@ internal sealed partial class Replica : GroupRoute
     /// <summary>How far what the group has stamped is ahead of the slowest of its voters' wall clocks; 0 when it is not.</summary>
     private long ClockLeadMs()
     {
-        StoreNode node = Loop.Node;
-        return Math.Max(0, (long)_machine.GroupTime - node.Walls.SlowestMs(_voterNodes, (long)node.WallMs(), node.ElapsedMs()));
+        SharedState node = Node;
+        return Math.Max(0, (long)_machine.GroupTime - node.Fitness.Walls.SlowestMs(_voterNodes, (long)node.Clock.WallMs(), node.Clock.ElapsedMs()));
     }
 
     protected override void OnHint(NodeId leader)
@@ -423,12 +422,12 @@ internal sealed partial class Replica : GroupRoute
     private void Urge(int afterTicks)
     {
         _urgesLeft = MaxUrges;
-        _nextUrgeTick = Loop.TickNumber + afterTicks;
+        _nextUrgeTick = Turn.TickNumber + afterTicks;
     }
 
     private void CampaignIfUrged()
     {
-        if (_urgesLeft == 0 || Loop.TickNumber < _nextUrgeTick || Loop.Node.LeadsOnlyWhenNobodyElseCan)
+        if (_urgesLeft == 0 || Turn.TickNumber < _nextUrgeTick || Node.Fitness.LeadsOnlyWhenNobodyElseCan)
         {
             return;
         }
@@ -440,9 +439,24 @@ internal sealed partial class Replica : GroupRoute
         }
 
         _urgesLeft--;
-        _nextUrgeTick = Loop.TickNumber + UrgeIntervalTicks + (long)(Loop.NextRandom() % UrgeIntervalTicks);
+        _nextUrgeTick = Turn.TickNumber + UrgeIntervalTicks + (long)(Turn.NextRandom() % UrgeIntervalTicks);
         _raft.Campaign();
         NoticeLeader();
+    }
+
+    private void Send(Message message) => Turn.Peers.Send(
+        NodeOf(message.To),
+        new PeerMessage(Group, Node.Routing.Table.Epoch, message, message is Heartbeat ? LowestVoterMatch : 0),
+        LevelNeededBy(message));
+
+    private void Report(NodeEventKind kind, ulong term, ulong index, string text)
+    {
+        if (kind == NodeEventKind.BecameLeader)
+        {
+            Turn.Loop.Counters.Elections++;
+        }
+
+        Node.Events.Report(new NodeEvent(kind, Group, term, index, text));
     }
 
     private static string RoleName(ReplicaView view) => view.Role switch
@@ -455,10 +469,10 @@ internal sealed partial class Replica : GroupRoute
 
     private ulong GroupClockNow()
     {
-        StoreNode node = Loop.Node;
-        long medianWall = node.Walls.MedianMs(_voterNodes, node.Self.Value, (long)node.WallMs(), node.ElapsedMs());
+        SharedState node = Node;
+        long medianWall = node.Fitness.Walls.MedianMs(_voterNodes, node.Options.Self.Value, (long)node.Clock.WallMs(), node.Clock.ElapsedMs());
         ulong lastMs = _log.LastClock(_log.LastIndex) >> 16;
-        return _clock.Now(_raft.Term, Loop.NowMs, (ulong)Math.Max(0, medianWall), Math.Max(lastMs, _machine.GroupTime)) << 16;
+        return _clock.Now(_raft.Term, Turn.NowMs, (ulong)Math.Max(0, medianWall), Math.Max(lastMs, _machine.GroupTime)) << 16;
     }
 
     private void NoticeLeader()
@@ -478,7 +492,7 @@ internal sealed partial class Replica : GroupRoute
 
         if (old.Leader.IsNone != view.Leader.IsNone)
         {
-            Volatile.Write(ref _leaderlessSinceMs, view.Leader.IsNone ? Loop.NowMs : long.MaxValue);
+            Volatile.Write(ref _leaderlessSinceMs, view.Leader.IsNone ? Turn.NowMs : long.MaxValue);
         }
 
         Report(old, view);
@@ -508,19 +522,19 @@ internal sealed partial class Replica : GroupRoute
     {
         if (view.Role == Role.Leader && old.Role != Role.Leader)
         {
-            Loop.Report(NodeEventKind.BecameLeader, Group, view.Term, _raft.LastIndex, "became leader");
+            Report(NodeEventKind.BecameLeader, view.Term, _raft.LastIndex, "became leader");
         }
         else if (old.Role == Role.Leader && view.Role != Role.Leader)
         {
-            Loop.Report(NodeEventKind.LostLeadership, Group, view.Term, _raft.LastIndex, "is leader no more");
+            Report(NodeEventKind.LostLeadership, view.Term, _raft.LastIndex, "is leader no more");
         }
         else if (view.Role == Role.Candidate && old.Role != Role.Candidate)
         {
-            Loop.Report(NodeEventKind.Campaigning, Group, view.Term, _raft.LastIndex, "campaigns");
+            Report(NodeEventKind.Campaigning, view.Term, _raft.LastIndex, "campaigns");
         }
         else if (!view.Leader.IsNone && view.Leader != old.Leader)
         {
-            Loop.Report(NodeEventKind.LeaderChanged, Group, view.Term, _raft.LastIndex, $"follows {Loop.Node.NameOf(view.Leader)}");
+            Report(NodeEventKind.LeaderChanged, view.Term, _raft.LastIndex, $"follows {Node.Options.NameOf(view.Leader)}");
         }
     }
 

@@ -12,28 +12,26 @@ namespace KvStore.Replication;
 /// </summary>
 public sealed class ShardLoop
 {
+    private readonly SharedState _node;
+    private readonly Turn _turn;
+    private readonly PeerMessagesPool _payloads;
+    private readonly ReplicaOpener _opener;
+    private readonly ReplicaDirectory _published;
+    private readonly GroupWatch _watch;
     private readonly SortedDictionary<uint, GroupRoute> _groups = [];
     private readonly List<Replica> _replicas = [];
     private readonly List<Replica> _dirty = [];
-    private readonly List<(Replica Replica, Ready Ready)> _turn = [];
-    private readonly PeerOutbox[] _outboxes;
-    private readonly LoopCounters _counters = new();
+    private readonly List<(Replica Replica, Ready Ready)> _readies = [];
     private LoopItem? _taken;
-    private TurnWrite? _write;
+
+    // Replicas that have left and whose last write is not durable yet.
+    private readonly List<Replica> _leaving = [];
 
     // Who had something to apply in the last turn and came too late for it.
     private Replica? _applyFirst;
-
-    // Empty ones, for the next turns. A write is in one place at a time: filled here, at the log, back here.
-    private readonly Stack<TurnWrite> _spareWrites = new();
     private long _lastTickMs;
     private long _lastHeartbeatMs;
     private ulong _round;
-    private ulong _random;
-    private long _peerInboxBytes;
-    private long _nextTransferMs;
-    private int _unmetReads;
-    private long _rewriteBytesLeft;
 
     // The last turn that proposed: its write until that is durable, and when it was.
     private TurnWrite? _proposal;
@@ -43,82 +41,46 @@ public sealed class ShardLoop
     // Leaders that have writes to propose and wait for that.
     private readonly List<Replica> _holding = [];
 
-    // What the log has taken and not made durable, oldest first, with the moment on the clock below.
-    private readonly Queue<(TurnWrite Write, long AtMs)> _submitted = new();
-
-    // Elapsed milliseconds without those in which this process stood still: they are not the disk's.
-    private long _watchedMs;
-    private long _oldestWriteMs;
-
-    internal ShardLoop(StoreNode node, int number)
+    internal ShardLoop(SharedState node, int number, Turn turn, PeerMessagesPool payloads, ReplicaOpener opener, ReplicaDirectory published, GroupWatch watch)
     {
-        Node = node;
+        (_node, _turn, _payloads, _opener, _published, _watch) = (node, turn, payloads, opener, published, watch);
         Number = number;
-        _random = node.Options.Seed + (ulong)number;
-        NowMs = node.ElapsedMs();
-        _lastTickMs = NowMs;
-        _lastHeartbeatMs = NowMs;
-        _round = node.Options.Incarnation << RoundCounterBits;
-        Arena = new SlabArena(node.Options.TableChunkBytes);
-        Ids = new WriteIds(node.WriterId(number));
-        Rounds = new RoundHistory(node.Options.NodeNames.Count);
-        _outboxes = [.. Enumerable.Range(1, node.Options.NodeNames.Count).Select(n => new PeerOutbox(new NodeId((uint)n)))];
+        turn.NowMs = node.Clock.ElapsedMs();
+        _lastTickMs = turn.NowMs;
+        _lastHeartbeatMs = turn.NowMs;
+        _round = node.Options.Incarnation << RoundHistory.CounterBits;
     }
 
     /// <summary>Called (any thread) when work arrives while the loop may be asleep.</summary>
     public Action? Wake
     {
-        get => Inbox.Wake;
-        set => Inbox.Wake = value;
+        get => _turn.Loop.Inbox.Wake;
+        set => _turn.Loop.Inbox.Wake = value;
     }
 
     public int Number { get; }
 
+    internal LoopFront Front => _turn.Loop;
+
     /// <summary>Milliseconds from now until the next tick is due.</summary>
-    public int NextDueMs => (int)Math.Clamp(_lastTickMs + Node.Options.TickMs - Node.ElapsedMs(), 0, Node.Options.TickMs);
-
-    internal StoreNode Node { get; }
-
-    internal Inbox<LoopItem> Inbox { get; } = new();
-
-    internal SlabArena Arena { get; }
-
-    internal WriteIds Ids { get; }
-
-    internal RoundHistory Rounds { get; }
-
-    internal LogReadBudget LogReads { get; } = new(MaxLogReadBytesPerTurn);
-
-    /// <summary>This turn's time on the node's elapsed clock.</summary>
-    internal long NowMs { get; private set; }
-
-    internal long TickNumber { get; private set; }
-
-    internal IReadOnlyList<Replica> Replicas => _replicas;
-
-    internal LoopCounters Counters => _counters;
-
-    internal long PeerInboxBytes => Interlocked.Read(ref _peerInboxBytes);
-
-    internal long TableBytesPerGroup => _replicas.Count == 0 ? 0 : Arena.LiveBytes / _replicas.Count;
+    public int NextDueMs => (int)Math.Clamp(_lastTickMs + _node.Options.TickMs - _node.Clock.ElapsedMs(), 0, _node.Options.TickMs);
 
     /// <summary>One turn. True: there is more to do at once. Otherwise sleep until Wake or NextDueMs.</summary>
     public bool RunOnce()
     {
-        long before = NowMs;
-        NowMs = Node.ElapsedMs();
-        LogReads.StartTurn();
-        _watchedMs += Math.Clamp(NowMs - before, 0, MaxTicksPerTurn * Node.Options.TickMs);
+        long before = _turn.NowMs;
+        _turn.NowMs = _node.Clock.ElapsedMs();
+        _turn.Writes.StartTurn(Math.Clamp(_turn.NowMs - before, 0, MaxTicksPerTurn * _node.Options.TickMs));
         DrainInbox();
         RunTimers();
         FlushRequests();
         StartRounds();
         TakeReadies();
-        _ = TrySubmitWrite();
+        _ = _turn.Writes.TrySubmit();
         Flush();
         ApplyAndServe();
-        Arena.EvacuateStep(EvacuateBytesPerTurn, tight: Node.Memory.IsShort);
-        return _dirty.Count > 0 || _taken is not null || !Inbox.IsEmpty;
+        _turn.Loop.Arena.EvacuateStep(EvacuateBytesPerTurn, tight: _node.Room.Memory.IsShort);
+        return _dirty.Count > 0 || _taken is not null || !_turn.Loop.Inbox.IsEmpty;
     }
 
     internal void Add(GroupRoute route)
@@ -126,9 +88,15 @@ public sealed class ShardLoop
         _groups.Add(route.Group.Value, route);
         if (route is Replica replica)
         {
-            _replicas.Add(replica);
-            MarkDirty(replica);
+            Add(replica);
         }
+    }
+
+    private void Add(Replica replica)
+    {
+        _replicas.Add(replica);
+        _turn.Loop.Replicas = _replicas.Count;
+        MarkDirty(replica);
     }
 
     /// <summary>
@@ -145,9 +113,9 @@ public sealed class ShardLoop
 
     private void FollowPlacement(GroupRoute route)
     {
-        RoutingTable table = Node.Routing;
+        RoutingTable table = _node.Routing.Table;
         GroupId group = route.Group;
-        var own = new ReplicaId(table.ReplicaOn(group, Node.Self));
+        var own = new ReplicaId(table.ReplicaOn(group, _node.Options.Self));
         switch (route)
         {
             case Replica replica when own == replica.Id:
@@ -155,14 +123,13 @@ public sealed class ShardLoop
                 break;
 
             case Replica replica when table.Epoch > replica.Record.Epoch:
-                Replace(replica, new RemoteGroup(this, group) { VacantSince = table.Epoch, IsLeaving = true });
+                Replace(replica, new RemoteGroup(_turn, _node, group) { VacantSince = table.Epoch, IsLeaving = true });
                 break;
 
             case RemoteGroup { IsLeaving: false } remote when !own.IsNone && table.Epoch >= remote.VacantSince:
-                Replica newcomer = Node.NewReplica(this, group, new ReplicaRecord(own, table.Epoch));
+                Replica newcomer = _opener.New(_turn, group, new ReplicaRecord(own, table.Epoch));
                 _groups[group.Value] = newcomer;
-                _replicas.Add(newcomer);
-                MarkDirty(newcomer);
+                Add(newcomer);
                 foreach (RequestItem item in remote.TakeWaiting())
                 {
                     newcomer.Accept(item);
@@ -176,33 +143,23 @@ public sealed class ShardLoop
     {
         _groups[leaving.Group.Value] = remote;
         _replicas.Remove(leaving);
+        _turn.Loop.Replicas = _replicas.Count;
+        _leaving.Add(leaving);
         _dirty.Remove(leaving);
         _holding.Remove(leaving);
 
         // It stays marked, so that no late completion puts it into the list again.
         leaving.IsDirty = true;
-        Node.Withdraw(leaving);
+        _published.Remove(leaving);
         foreach (RequestItem item in leaving.TakeWaiting().Concat(leaving.Leave(remote.VacantSince)))
         {
             remote.Accept(item);
         }
     }
 
-    /// <summary>False: peers have sent more than this loop has looked at; the payload is dropped and Raft sends it again.</summary>
-    internal bool TryPostPeerMessages(PeerMessages messages)
+    private void MarkDirty(Replica replica)
     {
-        if (Interlocked.Add(ref _peerInboxBytes, messages.Bytes) > Node.Options.MaxPeerInboxBytes)
-        {
-            Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
-            return false;
-        }
-
-        Inbox.Post(messages);
-        return true;
-    }
-
-    internal void MarkDirty(Replica replica)
-    {
+        replica.WantsTurn = false;
         if (!replica.IsDirty)
         {
             replica.IsDirty = true;
@@ -210,83 +167,18 @@ public sealed class ShardLoop
         }
     }
 
-    internal void Send(Replica from, Message message)
-    {
-        NodeId to = from.NodeOf(message.To);
-        if (!to.IsNone && to != Node.Self && to.Value <= _outboxes.Length)
-        {
-            _outboxes[to.Value - 1].Add(Node, from, message, Node.WallMs());
-        }
-    }
-
-    internal void Complete(RequestItem item, KvReply reply)
-    {
-        if (item.OwnSequence != 0)
-        {
-            Ids.Answered(item.OwnSequence);
-            item.OwnSequence = 0;
-        }
-
-        if (item.HoldsUnmetPlace)
-        {
-            item.HoldsUnmetPlace = false;
-            _unmetReads--;
-        }
-
-        if (reply.Code == ErrorCode.Overloaded)
-        {
-            _counters.Overloaded++;
-        }
-
-        item.Complete(reply);
-    }
-
-    /// <summary>A place for a read whose level could not be proved at once; Complete gives it back. False: there is none.</summary>
-    internal bool TryTakeUnmetPlace(RequestItem item)
-    {
-        if (item.HoldsUnmetPlace)
-        {
-            return true;
-        }
-
-        if (_unmetReads >= Node.Options.MaxUnmetReads)
-        {
-            return false;
-        }
-
-        _unmetReads++;
-        _counters.UnmetReads++;
-        item.HoldsUnmetPlace = true;
-        return true;
-    }
-
-    /// <summary>Answers a request that this stopping node will not finish.</summary>
-    internal void Abandon(RequestItem item) => Complete(
-        item, item.MayHaveApplied ? Replies.Indeterminate("The node stopped after the write was handed over") : Replies.Draining());
-
     /// <summary>After the last turn, on the thread that stops the node: nothing stays unanswered.</summary>
     internal void AbandonAll()
     {
-        for (LoopItem? item = _taken ?? Inbox.TakeAll(); item is not null; item = item.Next ?? Inbox.TakeAll())
+        for (LoopItem? item = _taken ?? _turn.Loop.Inbox.TakeAll(); item is not null; item = item.Next ?? _turn.Loop.Inbox.TakeAll())
         {
             if (item is RequestItem request)
             {
-                Abandon(request);
+                _turn.Requests.Abandon(request);
             }
             else if (item is ForwardReturn forwarded)
             {
-                bool isUnderWay = forwarded.Item.EndAttempt(forwarded);
-                forwarded.Item.UnknownAttempts += isUnderWay
-                    && AttemptRule.Proves(forwarded.Item.Request.IsWrite, forwarded.NotSent ? AttemptEnd.NotSent : AttemptEnd.Lost, null) == Outcome.Unknown
-                    ? 1 : 0;
-                if (forwarded.Reply is { Evidence: not null } reply)
-                {
-                    Complete(forwarded.Item, reply);
-                }
-                else
-                {
-                    Abandon(forwarded.Item);
-                }
+                _turn.Requests.Abandon(forwarded);
             }
         }
 
@@ -297,93 +189,13 @@ public sealed class ShardLoop
         }
     }
 
-    /// <summary>The item has a place among those that are with that node (<see cref="ForwardPlaces"/>); the attempt gives it back.</summary>
-    internal void Forward(RequestItem item, NodeId to, KvRequest request)
-    {
-        _counters.Forwards++;
-        var attempt = new ForwardReturn(Inbox, Node.Forwards, item, to, NowMs);
-        item.BeginAttempt(attempt);
-        Node.Transport.Forward(to, request, attempt);
-    }
-
-    internal void Report(NodeEventKind kind, GroupId group, ulong term, ulong index, string text)
-    {
-        if (kind == NodeEventKind.BecameLeader)
-        {
-            _counters.Elections++;
-        }
-
-        Node.Report(new NodeEvent(kind, group, term, index, text));
-    }
-
-    /// <summary>SplitMix64, seeded by the node: the same seed gives the same delays.</summary>
-    internal ulong NextRandom()
-    {
-        _random += 0x9E3779B97F4A7C15;
-        ulong z = _random;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
-    }
-
-    internal void CountProposed() => _counters.Proposals++;
-
-    internal void CountApplied(uint commands)
-    {
-        _counters.EntriesApplied++;
-        _counters.CommandsApplied += commands;
-    }
-
-    internal void CountStrongReads(int reads) => _counters.StrongReads += reads;
-
-    /// <summary>Leadership moves for balance: a few a second, so that a whole node's worth never moves at once.</summary>
-    internal bool MayTransferLeadership()
-    {
-        if (NowMs < _nextTransferMs)
-        {
-            return false;
-        }
-
-        _nextTransferMs = NowMs + TransferIntervalMs;
-        return true;
-    }
-
-    internal TurnWrite.Part Compact(Replica replica, GroupLog log, SnapshotMetadata snapshot, string file, ulong keepFrom)
-    {
-        TurnWrite write = CurrentWrite();
-        write.Submission.Compact(log, snapshot, file, keepFrom);
-        return write.Add(replica, synced: null);
-    }
-
-    /// <summary>Writes entries of a replica again that lie in segments the log wants to free, as far as this tick's budget goes.</summary>
-    internal void Rewrite(Replica replica, GroupLog log, ulong segmentsBelow)
-    {
-        if (_rewriteBytesLeft <= 0)
-        {
-            return;
-        }
-
-        TurnWrite write = CurrentWrite();
-        long bytes = write.Submission.Rewrite(log, segmentsBelow, _rewriteBytesLeft);
-        if (bytes > 0)
-        {
-            _rewriteBytesLeft -= bytes;
-            write.Add(replica, synced: null);
-        }
-    }
-
-    internal void DeleteSnapshotWhenDurable(string directory, string file) =>
-        CurrentWrite().Delete(new SnapshotDeletion(directory, file));
-
-    internal TurnWrite CurrentWrite() => _write ??= _spareWrites.TryPop(out TurnWrite? spare) ? spare : new TurnWrite(Inbox);
-
     /// <summary>
     /// While the disk has not finished what was proposed last, writes are gathered: entries grow with the load, and a loop that has nothing on
     /// its way to the disk waits for nothing. Nor does it wait for a disk that is slow, since a majority may do without it.
     /// </summary>
     private void FlushRequests()
     {
-        bool mayPropose = (_proposal is null && !_hasProposed) || NowMs - _proposedMs >= MaxGatherMs;
+        bool mayPropose = (_proposal is null && !_hasProposed) || _turn.NowMs - _proposedMs >= MaxGatherMs;
         for (int i = _holding.Count - 1; i >= 0; i--)
         {
             if (mayPropose || !_holding[i].IsLeader)
@@ -393,7 +205,7 @@ public sealed class ShardLoop
             }
         }
 
-        long proposals = _counters.Proposals;
+        long proposals = _turn.Loop.Counters.Proposals;
         foreach (Replica replica in _dirty)
         {
             if (replica.FlushRequests(mayPropose) && !_holding.Contains(replica))
@@ -402,16 +214,16 @@ public sealed class ShardLoop
             }
         }
 
-        if (_counters.Proposals != proposals)
+        if (_turn.Loop.Counters.Proposals != proposals)
         {
             _hasProposed = true;
-            _proposedMs = NowMs;
+            _proposedMs = _turn.NowMs;
         }
     }
 
     private void DrainInbox()
     {
-        _taken ??= Inbox.TakeAll();
+        _taken ??= _turn.Loop.Inbox.TakeAll();
         for (int n = 0; _taken is not null && n < MaxItemsPerTurn; n++)
         {
             LoopItem item = _taken;
@@ -435,7 +247,7 @@ public sealed class ShardLoop
                 OnDurable(write);
                 break;
             case ForwardReturn forwarded:
-                _groups[forwarded.Item.Group.Value].OnForwarded(forwarded, NowMs);
+                OnForwarded(forwarded);
                 break;
             case PeerLost lost:
                 OnPeerLost(lost.Peer);
@@ -466,9 +278,7 @@ public sealed class ShardLoop
                 FollowPlacement(remote);
                 break;
             case ConfChangeRequest asked:
-                asked.Completed(_groups.GetValueOrDefault(asked.Group.Value) is Replica member
-                    ? member.ProposeConfChange(asked.Change)
-                    : new ConfChangeReply(ConfChangeOutcome.NotLeader, _groups.GetValueOrDefault(asked.Group.Value)?.LeaderNode ?? default));
+                ProposeConfChange(asked);
                 break;
             case StateHashRequest asked:
                 BeginStateHash(asked);
@@ -480,28 +290,50 @@ public sealed class ShardLoop
 
     private void OnRequest(RequestItem item)
     {
-        _counters.Requests++;
+        _turn.Loop.Counters.Requests++;
         if (item.IsUnwantedRead)
         {
-            Complete(item, Replies.Unwanted);
+            _turn.Requests.Complete(item, Replies.Unwanted);
         }
         else if (_groups.TryGetValue(item.Group.Value, out GroupRoute? route))
         {
             route.Accept(item);
+            MarkIfWanted(route);
         }
         else
         {
-            Complete(item, Replies.WrongNode(item.Group, NodeId.None));
+            _turn.Requests.Complete(item, Replies.WrongNode(item.Group, NodeId.None));
+        }
+    }
+
+    private void OnForwarded(ForwardReturn forwarded)
+    {
+        GroupRoute route = _groups[forwarded.Item.Group.Value];
+        route.OnForwarded(forwarded, _turn.NowMs);
+        MarkIfWanted(route);
+    }
+
+    private void ProposeConfChange(ConfChangeRequest asked)
+    {
+        if (_groups.GetValueOrDefault(asked.Group.Value) is Replica member)
+        {
+            ConfChangeReply reply = member.ProposeConfChange(asked.Change);
+            MarkIfWanted(member);
+            asked.Completed(reply);
+        }
+        else
+        {
+            asked.Completed(new ConfChangeReply(ConfChangeOutcome.NotLeader, _groups.GetValueOrDefault(asked.Group.Value)?.LeaderNode ?? default));
         }
     }
 
     private void OnPeerMessages(PeerMessages messages)
     {
-        Interlocked.Add(ref _peerInboxBytes, -messages.Bytes);
-        Node.Walls.Observe(messages.From.Value, messages.Head.WallMs, Node.ElapsedMs());
+        _turn.Loop.Taken(messages);
+        _node.Fitness.Walls.Observe(messages.From.Value, messages.Head.WallMs, _node.Clock.ElapsedMs());
         if (!messages.Head.Stamp.IsNone)
         {
-            Rounds.Hear(messages.From, messages.Head.Stamp);
+            _turn.Peers.Rounds.Hear(messages.From, messages.Head.Stamp);
         }
 
         foreach (PeerMessage message in messages.Messages)
@@ -514,40 +346,56 @@ public sealed class ShardLoop
             }
             else
             {
-                _counters.StrayMessages++;
+                _turn.Loop.Counters.StrayMessages++;
             }
         }
 
-        Node.GiveBack(messages);
+        _payloads.GiveBack(messages);
     }
 
     private void OnDurable(TurnWrite write)
     {
-        (TurnWrite oldest, long atMs) = _submitted.Dequeue();
-        Invariant.Check(ReferenceEquals(oldest, write), "the log finishes a loop's writes in their order");
-        _oldestWriteMs = Math.Max(_oldestWriteMs, _watchedMs - atMs);
+        _turn.Writes.Completed(write);
         _proposal = ReferenceEquals(_proposal, write) ? null : _proposal;
         foreach (TurnWrite.Part part in write.Parts)
         {
-            part.Replica.OnDurable(write.Submission, part);
-            MarkDirty(part.Replica);
+            Replica replica = Find(part.Of) ?? FindLeaving(part.Of);
+            if (!replica.OnDurable(write.Submission, part))
+            {
+                _leaving.Remove(replica);
+            }
+
+            MarkDirty(replica);
         }
 
-        foreach (SnapshotDeletion deletion in write.Deletions)
+        _turn.Writes.Ended(write);
+    }
+
+    private Replica FindLeaving(ReplicaAddress address)
+    {
+        foreach (Replica replica in _leaving)
         {
-            Node.Snapshots.Add(deletion);
+            if (replica.Address == address)
+            {
+                return replica;
+            }
         }
 
-        // Its parts may be remembered by their replicas; the write itself is by nobody from here on.
-        if (_spareWrites.Count < MaxSpareWrites && write.TryReuse())
-        {
-            _spareWrites.Push(write);
-        }
+        throw new InvariantViolationException($"the log has written for replica {address.Id} of group {address.Group}, which is not here");
     }
 
     /// <summary>Null: it has left this node.</summary>
     private Replica? Find(ReplicaAddress address) =>
         _groups.GetValueOrDefault(address.Group.Value) is Replica replica && replica.Id == address.Id ? replica : null;
+
+    /// <summary>Something came to it outside of what gives every replica a turn.</summary>
+    private void MarkIfWanted(GroupRoute route)
+    {
+        if (route is Replica { WantsTurn: true } replica)
+        {
+            MarkDirty(replica);
+        }
+    }
 
     private void BeginStateHash(StateHashRequest asked)
     {
@@ -601,7 +449,7 @@ public sealed class ShardLoop
             MarkDirty(replica);
         }
 
-        Node.HandedOver();
+        _node.Fitness.HandedOver();
     }
 
     private void OnPeerLost(NodeId peer)
@@ -616,8 +464,8 @@ public sealed class ShardLoop
     /// <summary>Ticks owed after a stall are capped, so that a paused process does not wake up into an election.</summary>
     private void RunTimers()
     {
-        int tickMs = Node.Options.TickMs;
-        long owed = (NowMs - _lastTickMs) / tickMs;
+        int tickMs = _node.Options.TickMs;
+        long owed = (_turn.NowMs - _lastTickMs) / tickMs;
         if (owed <= 0)
         {
             return;
@@ -626,27 +474,29 @@ public sealed class ShardLoop
         _lastTickMs += owed * tickMs;
         for (long tick = Math.Min(owed, MaxTicksPerTurn); tick > 0; tick--)
         {
-            TickNumber++;
-            Node.CheckClock();
+            _turn.TickNumber++;
+            _node.Fitness.CheckClock();
+            _watch.WarnOfGroupsAhead();
             WatchDisk();
             if (Number == 0)
             {
-                Node.CheckLeaders(NowMs);
+                _watch.CheckLeaders(_turn.NowMs);
             }
 
-            _rewriteBytesLeft = MaxRewriteBytesPerTick;
-            _counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
-            _counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
-            _counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes + replica.BuildBytes);
-            Node.Memory.Observe();
-            if (Number == 0)
+            _turn.Writes.StartTick();
+            LoopCounters counters = _turn.Loop.Counters;
+            counters.LiveLogBytes = _replicas.Sum(replica => replica.LiveLogBytes);
+            counters.RecordBytes = _replicas.Sum(replica => replica.RecordBytes);
+            counters.IndexBytes = _replicas.Sum(replica => replica.Table.IndexBytes + replica.BuildBytes);
+            _node.Room.Memory.Observe();
+            if (Number == 0 && _turn.TickNumber % Math.Max(1, DiskCheckMs / tickMs) == 0)
             {
-                Node.WatchRoomOnDisk(TickNumber);
+                _turn.Writes.Snapshots.Post(new DiskCheck());
             }
 
             foreach (GroupRoute route in _groups.Values)
             {
-                route.OnTick(NowMs);
+                route.OnTick(_turn.NowMs);
                 if (route is Replica replica)
                 {
                     MarkDirty(replica);
@@ -658,9 +508,8 @@ public sealed class ShardLoop
 
     private void WatchDisk()
     {
-        long ageMs = _submitted.TryPeek(out var oldest) ? _watchedMs - oldest.AtMs : 0;
-        Node.Disk.Observe(Number, NowMs, ageMs, Math.Max(ageMs, _oldestWriteMs));
-        _oldestWriteMs = 0;
+        (long ageMs, long worstMs) = _turn.Writes.Watch();
+        _node.Fitness.Disk.Observe(Number, _turn.NowMs, ageMs, worstMs);
     }
 
     /// <summary>
@@ -670,10 +519,10 @@ public sealed class ShardLoop
     /// </summary>
     private void StartRounds()
     {
-        bool due = NowMs - _lastHeartbeatMs >= Node.Options.HeartbeatMs;
+        bool due = _turn.NowMs - _lastHeartbeatMs >= _node.Options.HeartbeatMs;
         if (due)
         {
-            _lastHeartbeatMs = NowMs;
+            _lastHeartbeatMs = _turn.NowMs;
         }
         else if (!_dirty.Exists(r => r.WantsRound))
         {
@@ -682,7 +531,7 @@ public sealed class ShardLoop
 
         // Before any group's commit index is read: the stamps and the moment that the round will prove.
         ulong round = _round + 1;
-        Rounds.Start(round, (long)Node.StampTicks());
+        _turn.Peers.Rounds.Start(round, (long)_node.Clock.StampTicks());
         bool started = false;
         foreach (Replica replica in due ? _replicas : _dirty)
         {
@@ -700,14 +549,14 @@ public sealed class ShardLoop
         if (started)
         {
             _round = round;
-            _counters.ReadRounds++;
+            _turn.Loop.Counters.ReadRounds++;
         }
     }
 
     /// <summary>While the log takes no more, cores keep what they have: back-pressure ends at the uncommitted limit.</summary>
     private void TakeReadies()
     {
-        if (!TrySubmitWrite())
+        if (!_turn.Writes.TrySubmit())
         {
             return;
         }
@@ -717,6 +566,7 @@ public sealed class ShardLoop
         foreach (Replica replica in _dirty)
         {
             replica.IsDirty = false;
+            replica.WantsTurn = false;
             replica.ShareConfirmedRound();
             replica.AnswerWrittenByAll();
             if (!replica.HasReady)
@@ -737,57 +587,28 @@ public sealed class ShardLoop
                 replica.FetchSnapshot();
             }
 
-            _turn.Add((replica, ready));
+            _readies.Add((replica, ready));
         }
 
         if (_hasProposed)
         {
-            _proposal = _write;
+            _proposal = _turn.Writes.Pending;
             _hasProposed = false;
         }
 
         _dirty.Clear();
     }
 
-    /// <summary>False: the log takes no more now, what there is to write stays for the next turn.</summary>
-    private bool TrySubmitWrite()
-    {
-        if (_write is null)
-        {
-            return true;
-        }
-
-        if (_write.Submission.IsEmpty)
-        {
-            // Files that no log ever referred to: their deletion waits for nothing.
-            foreach (SnapshotDeletion deletion in _write.Deletions)
-            {
-                Node.Snapshots.Add(deletion);
-            }
-        }
-        else if (Node.Log.TrySubmit(_write.Submission))
-        {
-            _submitted.Enqueue((_write, _watchedMs));
-        }
-        else
-        {
-            return false;
-        }
-
-        _write = null;
-        return true;
-    }
-
     private void Flush()
     {
-        foreach (PeerOutbox outbox in _outboxes)
+        foreach (PeerOutbox outbox in _turn.Peers.Outboxes)
         {
             if (outbox.IsEmpty)
             {
                 continue;
             }
 
-            outbox.Flush(Node, Node.WallMs(), Node.StampTicks());
+            outbox.Flush(_node.Clock.WallMs(), _node.Clock.StampTicks());
             foreach ((GroupId group, ReplicaId replica) in outbox.Dropped)
             {
                 (_groups[group.Value] as Replica)?.OnAppendDropped(replica);
@@ -799,12 +620,12 @@ public sealed class ShardLoop
 
     private void ApplyAndServe()
     {
-        int first = _applyFirst is null ? 0 : Math.Max(0, _turn.FindIndex(entry => ReferenceEquals(entry.Replica, _applyFirst)));
+        int first = _applyFirst is null ? 0 : Math.Max(0, _readies.FindIndex(entry => ReferenceEquals(entry.Replica, _applyFirst)));
         long left = Replica.MaxMovedBytesPerTurn;
         _applyFirst = null;
-        for (int n = 0; n < _turn.Count; n++)
+        for (int n = 0; n < _readies.Count; n++)
         {
-            (Replica replica, Ready ready) = _turn[(first + n) % _turn.Count];
+            (Replica replica, Ready ready) = _readies[(first + n) % _readies.Count];
             if (left <= 0 && ready.Committed.Count > 0)
             {
                 _applyFirst ??= replica;
@@ -812,13 +633,13 @@ public sealed class ShardLoop
 
             left -= replica.Apply(ready.Committed, left);
             replica.ServeProvedReads(ready.Reads);
-            if (replica.HasReady)
+            if (replica.HasReady || replica.WantsTurn)
             {
                 MarkDirty(replica);
             }
         }
 
-        _turn.Clear();
+        _readies.Clear();
     }
 
     /// <summary>Inbox items looked at in one turn; the rest waits for the next, so heartbeats are never starved.</summary>
@@ -829,24 +650,9 @@ public sealed class ShardLoop
     /// <summary>For so long at most writes wait for the disk to finish earlier ones before they are proposed; looked at once a tick, too.</summary>
     internal const int MaxGatherMs = 20;
 
-    /// <summary>Writes kept for reuse; more are on their way only while the disk stands still.</summary>
-    private const int MaxSpareWrites = 16;
-
-    /// <summary>Between two transfers of leadership for balance.</summary>
-    private const int TransferIntervalMs = 250;
-
-    /// <summary>Log entries written again in one tick, of all groups; one larger entry goes alone.</summary>
-    private const long MaxRewriteBytesPerTick = 256 * 1024;
-
-    /// <summary>
-    /// Entries that followers need and memory no longer has, read from the disk in one turn, of all groups; the append that passes it goes out
-    /// whole.
-    /// </summary>
-    internal const long MaxLogReadBytesPerTurn = 1 << 20;
+    /// <summary>Between two looks at the room on the disk.</summary>
+    private const int DiskCheckMs = 500;
 
     /// <summary>Table records moved in one turn to empty sparse chunks.</summary>
     private const int EvacuateBytesPerTurn = 16 * 1024;
-
-    /// <summary>Low bits of a round that count within one process; the bits above are its incarnation.</summary>
-    internal const int RoundCounterBits = 40;
 }

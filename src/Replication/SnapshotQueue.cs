@@ -68,9 +68,11 @@ internal sealed class StateHashJob(StateHasher hasher, TableSnapshot rows, Actio
 public sealed class SnapshotQueue : IDisposable
 {
     private readonly IFileSystem _files;
-    private readonly StoreNode _node;
+    private readonly SharedState _node;
+    private readonly WriteAheadLog _log;
+    private readonly ReplicaDirectory _replicas;
     private readonly SnapshotTransfer _transfer;
-    private readonly Inbox<SnapshotItem> _inbox = new();
+    private readonly Inbox<SnapshotItem> _inbox;
     private readonly Queue<SnapshotJob> _toWrite = new();
     private readonly Queue<StateHashJob> _toHash = new();
     private readonly Queue<SnapshotBuild> _toBuild = new();
@@ -80,11 +82,14 @@ public sealed class SnapshotQueue : IDisposable
     private long _bytesReceived;
     private bool _writersTurn;
 
-    internal SnapshotQueue(IFileSystem files, StoreNode node)
+    internal SnapshotQueue(IFileSystem files, SharedState node, WriteAheadLog log, ReplicaDirectory replicas, Inbox<SnapshotItem> inbox, SnapshotTransfer transfer)
     {
         _files = files;
         _node = node;
-        _transfer = new SnapshotTransfer(files, node);
+        _log = log;
+        _replicas = replicas;
+        _inbox = inbox;
+        _transfer = transfer;
     }
 
     /// <summary>Called (any thread) when work arrives while nobody may be looking.</summary>
@@ -118,7 +123,7 @@ public sealed class SnapshotQueue : IDisposable
             }
             else if (item is DiskCheck)
             {
-                _node.MeasureRoomOnDisk();
+                MeasureRoomOnDisk();
             }
             else
             {
@@ -148,7 +153,7 @@ public sealed class SnapshotQueue : IDisposable
                 _transfer.Delete(deletion.Path);
                 return true;
             case FolderMark mark:
-                _node.MarkFolder(mark.Level);
+                _node.Folder.Mark(mark.Level);
                 return true;
             case ReplicaVacated left:
                 Free(left);
@@ -196,8 +201,6 @@ public sealed class SnapshotQueue : IDisposable
         }
     }
 
-    internal void Add(SnapshotItem item) => _inbox.Post(item);
-
     /// <summary>What another node asks for or sends. False: too much of it waits; the fetching side asks again.</summary>
     internal bool TryAddFromPeer(SnapshotItem item)
     {
@@ -207,8 +210,19 @@ public sealed class SnapshotQueue : IDisposable
             return false;
         }
 
-        Add(item);
+        _inbox.Post(item);
         return true;
+    }
+
+    internal void MeasureRoomOnDisk()
+    {
+        long free = _files.SpaceOf(_node.Options.Directory).FreeBytes;
+        long largest = _replicas.All.Values.Select(replica => replica.Table.DataBytes).DefaultIfEmpty().Max();
+        _node.Room.Disk.Observe(new DiskUse(free, _log.SpareBytes, _log.RoomBytes, largest));
+        if (_log.WantsRoom && free >= _node.Options.Wal.SegmentBytes)
+        {
+            _log.ProvideRoom();
+        }
     }
 
     private bool WriteStep(int maxBytes)

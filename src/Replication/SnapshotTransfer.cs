@@ -16,6 +16,12 @@ internal sealed class SnapshotPull(NodeId from, GroupId group, ulong minIndex, u
     public ulong Index => index;
     public ulong Term => term;
     public long Offset => offset;
+
+    /// <summary>
+    /// A node that has not asked for a piece for so long is fetching no more: file and log need not be kept for it. Longer than
+    /// reminders, a lost connection or the check of what was fetched take; who builds a table of it asks now and then.
+    /// </summary>
+    internal const int IdleLimitMs = 30_000;
 }
 
 /// <summary>A piece of a snapshot file, of TotalBytes in all; TotalBytes 0 says that the sender has none that would do.</summary>
@@ -62,12 +68,13 @@ internal sealed class SnapshotNotWanted(GroupId group) : SnapshotItem
 /// <summary>
 /// Snapshots between nodes. The receiver pulls one piece after the other into a temporary file, so a slow receiver slows only
 /// itself; a lost piece is asked for again from where the file ends. The source keeps the file until nobody has asked for a
-/// piece of it for <see cref="IdleLimitMs"/>, however many newer ones it takes: a large one would never arrive otherwise. (A source
+/// piece of it for <see cref="SnapshotPull.IdleLimitMs"/>, however many newer ones it takes: a large one would never arrive otherwise. (A source
 /// that has lost it gives its newest, and the fetch starts over.) A whole file is checked, header, footer and every block, before it gets its name.
 /// One that does not pass is reported, and asked for again after a pause that grows. Whoever gave it is asked for the start of a file that it has
 /// given to its end: it checks its own, gives nobody a piece meanwhile, and has another one taken when the damage is its own.
 /// </summary>
-internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDisposable
+internal sealed class SnapshotTransfer(
+    IFileSystem files, SharedState node, ITransport transport, ReplicaDirectory replicas, IReadOnlyList<LoopFront> loops) : IDisposable
 {
     private readonly Dictionary<GroupId, Incoming> _incoming = [];
     private readonly Dictionary<(NodeId, GroupId), Outgoing> _outgoing = [];
@@ -110,15 +117,15 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     public void Serve(SnapshotPull pull, int maxBytes)
     {
-        ushort level = node.LocalReplica(pull.Group)?.RaisedTo ?? FeatureLevel.First;
-        if (Math.Max(FeatureLevel.First, node.LevelOf(pull.From)) < level)
+        ushort level = replicas.Of(pull.Group)?.RaisedTo ?? FeatureLevel.First;
+        if (Math.Max(FeatureLevel.First, node.Peers.LevelOf(pull.From)) < level)
         {
             // It was told of this snapshot by another process than the one that is there now.
             Send(pull.From, SnapshotPayload.Piece(pull.Group, 0, 0, 0, 0, []));
             return;
         }
 
-        string directory = node.SnapshotDirectory(pull.Group);
+        string directory = node.Options.SnapshotDirectory(pull.Group);
         (ulong index, ulong term, string? name) = Newest(directory);
         if (pull.Index != 0 && files.Exists($"{directory}/{SnapshotName.Of(pull.Index, pull.Term)}"))
         {
@@ -131,8 +138,8 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
             return;
         }
 
-        _outgoing[(pull.From, pull.Group)] = new Outgoing($"{directory}/{name}", node.ElapsedMs());
-        node.LoopOf(pull.Group).Inbox.Post(new SnapshotPulled(pull.Group, pull.From));
+        _outgoing[(pull.From, pull.Group)] = new Outgoing($"{directory}/{name}", node.Clock.ElapsedMs());
+        LoopFront.Of(loops, pull.Group).Inbox.Post(new SnapshotPulled(pull.Group, pull.From));
 
         using IFile file = files.Open($"{directory}/{name}");
         long offset = index == pull.Index && term == pull.Term ? Math.Min(pull.Offset, file.Length) : 0;
@@ -169,10 +176,10 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         {
             EndCheck(suspect);
             _damaged.Add(suspect.Path);
-            node.Report(new NodeEvent(
+            node.Events.Report(new NodeEvent(
                 NodeEventKind.SnapshotDamaged, suspect.Group, 0, 0,
                 $"the snapshot {suspect.Path} of this node is damaged, and another one is taken: {damage.Message}"));
-            node.LoopOf(suspect.Group).Inbox.Post(new SnapshotDamaged(suspect.Group));
+            LoopFront.Of(loops, suspect.Group).Inbox.Post(new SnapshotDamaged(suspect.Group));
         }
 
         return true;
@@ -182,7 +189,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     {
         if (!_incoming.TryGetValue(fetch.Address.Group, out Incoming? incoming))
         {
-            if (_backOffs.TryGetValue(fetch.Address.Group, out BackOff backOff) && node.ElapsedMs() < backOff.UntilMs)
+            if (_backOffs.TryGetValue(fetch.Address.Group, out BackOff backOff) && node.Clock.ElapsedMs() < backOff.UntilMs)
             {
                 return;
             }
@@ -192,7 +199,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
                 return;
             }
 
-            _incoming.Add(fetch.Address.Group, incoming = new Incoming(fetch) { MovedMs = node.ElapsedMs() });
+            _incoming.Add(fetch.Address.Group, incoming = new Incoming(fetch) { MovedMs = node.Clock.ElapsedMs() });
         }
         else if (incoming.MovedSinceReminder)
         {
@@ -205,7 +212,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     }
 
     /// <summary>
-    /// To build a large table takes longer than <see cref="IdleLimitMs"/>. A request for what comes after the last byte is answered with
+    /// To build a large table takes longer than <see cref="SnapshotPull.IdleLimitMs"/>. A request for what comes after the last byte is answered with
     /// nothing, and tells its source that the file's reader is still there.
     /// </summary>
     public void AskToKeep(SnapshotKept kept)
@@ -302,7 +309,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         incoming.File!.Write(piece.Bytes, piece.Offset);
         incoming.Offset += piece.Bytes.Length;
         incoming.MovedSinceReminder = true;
-        incoming.MovedMs = node.ElapsedMs();
+        incoming.MovedMs = node.Clock.ElapsedMs();
         if (incoming.Offset < piece.TotalBytes)
         {
             Pull(incoming);
@@ -378,7 +385,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
         {
             files.Delete(part);
             BackOffFrom(
-                fetch.Address.Group, incoming.Index, incoming.Term, $"the snapshot that {node.NameOf(fetch.Source)} gave is damaged", damage);
+                fetch.Address.Group, incoming.Index, incoming.Term, $"the snapshot that {node.Options.NameOf(fetch.Source)} gave is damaged", damage);
             return;
         }
 
@@ -392,7 +399,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     }
 
     private bool IsBeingFetched(string path) =>
-        _outgoing.Values.Any(fetch => fetch.Path == path && node.ElapsedMs() - fetch.AskedMs < IdleLimitMs);
+        _outgoing.Values.Any(fetch => fetch.Path == path && node.Clock.ElapsedMs() - fetch.AskedMs < SnapshotPull.IdleLimitMs);
 
     /// <summary>
     /// The fetch that has stood still for longest makes room, if it has for too long: its source may be gone, and others wait.
@@ -401,7 +408,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     private bool TryEndStalled()
     {
         (GroupId group, Incoming oldest) = _incoming.OrderBy(i => i.Value.MovedMs).ThenBy(i => i.Key).First();
-        if (node.ElapsedMs() - oldest.MovedMs < StallLimitMs)
+        if (node.Clock.ElapsedMs() - oldest.MovedMs < StallLimitMs)
         {
             return false;
         }
@@ -424,8 +431,8 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     {
         int failures = 1 + _backOffs.GetValueOrDefault(group).Failures;
         long pauseMs = Math.Min(MaxPauseMs, FirstPauseMs << Math.Min(failures - 1, 16));
-        _backOffs[group] = new BackOff(failures, node.ElapsedMs() + pauseMs);
-        node.Report(new NodeEvent(
+        _backOffs[group] = new BackOff(failures, node.Clock.ElapsedMs() + pauseMs);
+        node.Events.Report(new NodeEvent(
             NodeEventKind.SnapshotDamaged, group, term, index, $"{what} and not used, it is asked for again in {pauseMs} ms: {damage}"));
     }
 
@@ -468,7 +475,7 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
     private static string PartPath(Incoming incoming) => $"{incoming.Fetch.Directory}/{PartName}";
 
     private void Send(NodeId to, ReadOnlyMemory<byte> payload, ushort level = FeatureLevel.First) =>
-        node.Transport.Send(to, Lane.Append, payload, level);
+        transport.Send(to, Lane.Append, payload, level);
 
     /// <summary>After a fetch that ended in a damaged file; twice as long after each further one.</summary>
     internal const long FirstPauseMs = 1000;
@@ -485,10 +492,4 @@ internal sealed class SnapshotTransfer(IFileSystem files, StoreNode node) : IDis
 
     /// <summary>A fetch without a piece for so long gives its place to one that waits for a place.</summary>
     internal const int StallLimitMs = 10_000;
-
-    /// <summary>
-    /// A node that has not asked for a piece for so long is fetching no more: file and log need not be kept for it. Longer than
-    /// reminders, a lost connection or the check of what was fetched take; who builds a table of it asks now and then.
-    /// </summary>
-    internal const int IdleLimitMs = 30_000;
 }

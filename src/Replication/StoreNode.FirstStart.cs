@@ -15,7 +15,7 @@ public sealed partial class StoreNode
         get
         {
             IReadOnlyDictionary<uint, Replica> replicas = Replicas;
-            return replicas.Count > 0 && replicas.Values.All(replica => replica.Status is { LastIndex: FirstIndexBefore });
+            return replicas.Count > 0 && replicas.Values.All(replica => replica.Status is { LastIndex: ReplicaOpener.FirstIndexBefore });
         }
     }
 
@@ -24,7 +24,7 @@ public sealed partial class StoreNode
 
     private HelloRefused? ClocksApart(NodeId peer, ulong wallMs)
     {
-        long own = (long)WallMs();
+        long own = (long)Shared.Clock.WallMs();
         long theirs = (long)Math.Min(wallMs, MaxShownMs);
         long apartMs = Math.Abs(theirs - own);
         return wallMs == 0 || apartMs <= 1000 * WallClocks.MaxLeadSeconds || Options.AcceptClockSkew || !IsNew

@@ -153,5 +153,13 @@ public sealed record StoreNodeOptions
     /// <summary>Chunks of the tables: a hundred size classes may each have one that is nearly empty.</summary>
     internal int TableChunkBytes => (int)Math.Clamp((long)BitOperations.RoundUpToPowerOf2((ulong)(MemoryBytes / Workers / 2048 + 1)), 128 << 10, 1 << 20);
 
+    /// <summary>What the folder is marked for when the node opens it; one that needs no mark is marked for everything.</summary>
+    internal uint LevelAtStart => MarkFolder is null ? ushort.MaxValue : FolderLevel;
+
+    internal string NameOf(NodeId node) =>
+        node.IsNone ? "nobody" : node.Value <= NodeNames.Count ? NodeNames[(int)node.Value - 1] : $"node {node}";
+
+    internal string SnapshotDirectory(GroupId group) => $"{Directory}/snap/{group.Value}";
+
     internal int ElectionTicks => Math.Max(2, ElectionTimeoutMs / TickMs);
 }

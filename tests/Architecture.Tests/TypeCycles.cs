@@ -26,7 +26,7 @@ internal sealed partial class TypeCycles
             foreach ((string name, string header, string text) in TopLevelTypes(Blank(source)))
             {
                 texts[name] = texts.GetValueOrDefault(name, "") + " " + text;
-                foreach (Match parent in Interface().Matches(header))
+                foreach (Match parent in Interface().Matches(Parameters().Replace(header, "")))
                 {
                     implementors.TryAdd(parent.Value, []);
                     implementors[parent.Value].Add(name);
@@ -141,6 +141,10 @@ internal sealed partial class TypeCycles
 
     [GeneratedRegex("""\bI[A-Z]\w*""")]
     private static partial Regex Interface();
+
+    // Of a constructor in the header: who is given an interface does not implement it.
+    [GeneratedRegex("""(?s)\((?>[^()]+|(?<open>\()|(?<-open>\)))*(?(open)(?!))\)""")]
+    private static partial Regex Parameters();
 
     // Behind a dot it is a member that happens to have the name of a type.
     [GeneratedRegex("""(?<![\w.])[A-Z]\w*\b""")]

@@ -22,6 +22,9 @@ internal sealed class RoundHistory(int nodeCount)
     /// <summary>Rounds remembered; a round confirmed later than that proves nothing to anybody.</summary>
     public const int Capacity = 1024;
 
+    /// <summary>Low bits of a round that count within one process; the bits above are its incarnation.</summary>
+    public const int CounterBits = 40;
+
     private readonly ulong[] _rounds = new ulong[Capacity];
     private readonly long[] _startedTicks = new long[Capacity];
     private readonly Stamp[] _latched = new Stamp[Capacity * nodeCount];

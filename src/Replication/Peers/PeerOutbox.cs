@@ -8,60 +8,60 @@ namespace KvStore.Replication;
 /// What one turn sends to one node: one payload of heartbeats (one per round), one of answers, one of other control messages, and the
 /// appends, in that order. An append payload is cut when it would pass <see cref="MaxPayloadBytes"/>.
 /// </summary>
-internal sealed class PeerOutbox(NodeId to)
+internal sealed class PeerOutbox(NodeId to, SharedState node, ITransport transport)
 {
     private readonly Section _heartbeats = new();
     private readonly Section _answers = new();
     private readonly Section _control = new();
     private readonly Section _appends = new();
-    private readonly List<(GroupId Group, ReplicaId Replica)> _appendTargets = [];
+    private readonly List<(GroupId Group, ReplicaId Id)> _appendTargets = [];
     private readonly ArrayBufferWriter<byte> _head = new(64);
     private ulong _round;
 
     public bool IsEmpty => _heartbeats.Count + _answers.Count + _control.Count + _appends.Count == 0;
 
-    public void Add(StoreNode node, Replica from, Message message, ulong wallMs)
+    public void Add(in PeerMessage item, ushort level, ulong wallMs)
     {
-        ulong epoch = node.Routing.Epoch;
-        switch (message)
+        (GroupId group, ulong epoch) = (item.Group, item.Epoch);
+        switch (item.Message)
         {
             case Heartbeat heartbeat:
                 if (_heartbeats.Count > 0 && _round != heartbeat.Round)
                 {
                     // A turn starts one round, but while the log takes no more, cores keep those of several turns.
-                    SendHeartbeats(node, wallMs);
+                    SendHeartbeats(wallMs);
                 }
 
                 _round = heartbeat.Round;
-                PeerPayload.WriteHeartbeat(_heartbeats.Items, from.Group, epoch, heartbeat, from.LowestVoterMatch);
+                PeerPayload.WriteHeartbeat(_heartbeats.Items, group, epoch, heartbeat, item.LowestVoterMatch);
                 _heartbeats.Count++;
                 break;
 
             case HeartbeatResponse answer:
-                PeerPayload.WriteAnswer(_answers.Items, from.Group, epoch, answer);
+                PeerPayload.WriteAnswer(_answers.Items, group, epoch, answer);
                 _answers.Count++;
                 break;
 
             case AppendEntries { Entries.Count: > 0 } append:
                 if (_appends.Items.WrittenCount > MaxPayloadBytes)
                 {
-                    FlushAppends(node, wallMs);
+                    FlushAppends(wallMs);
                 }
 
-                PeerPayload.WriteMessage(_appends.Items, from.Group, epoch, message);
+                PeerPayload.WriteMessage(_appends.Items, group, epoch, append);
                 _appends.Count++;
                 for (int i = 0; i < append.Entries.Count; i++)
                 {
                     _appends.Level = Math.Max(_appends.Level, append.Entries[i].NeededLevel);
                 }
 
-                _appendTargets.Add((from.Group, message.To));
+                _appendTargets.Add((group, append.To));
                 break;
 
             default:
-                PeerPayload.WriteMessage(_control.Items, from.Group, epoch, message);
+                PeerPayload.WriteMessage(_control.Items, group, epoch, item.Message);
                 _control.Count++;
-                _control.Level = Math.Max(_control.Level, from.LevelNeededBy(message));
+                _control.Level = Math.Max(_control.Level, level);
                 break;
         }
     }
@@ -69,43 +69,43 @@ internal sealed class PeerOutbox(NodeId to)
     /// <summary>
     /// Hands everything to the transport. Appends that it does not take are reported, so that their followers are probed.
     /// </summary>
-    public void Flush(StoreNode node, ulong wallMs, ulong stampTicks)
+    public void Flush(ulong wallMs, ulong stampTicks)
     {
         if (_heartbeats.Count > 0)
         {
-            SendHeartbeats(node, wallMs);
+            SendHeartbeats(wallMs);
         }
 
         if (_answers.Count > 0)
         {
-            DiskReport? disk = node.Speaks(to, DiskReport.Since) ? node.Disk.Report(node.ElapsedMs()) : null;
+            DiskReport? disk = node.Peers.Speaks(to, DiskReport.Since) ? node.Fitness.Disk.Report(node.Clock.ElapsedMs()) : null;
             _answers.Level = disk is null ? FeatureLevel.First : DiskReport.Since;
             Send(
-                node, Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks], disk,
-                disk is null ? null : RoomToSay(node));
+                Lane.Control, _answers, PeerPayload.AnswersKind, wallMs, [node.Options.Incarnation, stampTicks], disk,
+                disk is null ? null : RoomToSay);
         }
 
         if (_control.Count > 0)
         {
-            RoomReport? room = RoomToSay(node);
+            RoomReport? room = RoomToSay;
             _control.Level = room is null ? _control.Level : Math.Max(_control.Level, RoomReport.Since);
-            Send(node, Lane.Control, _control, PeerPayload.MessagesKind, wallMs, [], room: room);
+            Send(Lane.Control, _control, PeerPayload.MessagesKind, wallMs, [], room: room);
         }
 
-        FlushAppends(node, wallMs);
+        FlushAppends(wallMs);
     }
 
-    private RoomReport? RoomToSay(StoreNode node) => node.Speaks(to, RoomReport.Since) ? node.RoomReport : null;
+    private RoomReport? RoomToSay => node.Peers.Speaks(to, RoomReport.Since) ? node.Room.Report : null;
 
     /// <summary>Replicas whose appends were dropped since the last call.</summary>
-    public List<(GroupId Group, ReplicaId Replica)> Dropped { get; } = [];
+    public List<(GroupId Group, ReplicaId Id)> Dropped { get; } = [];
 
-    private void SendHeartbeats(StoreNode node, ulong wallMs) =>
-        Send(node, Lane.Control, _heartbeats, PeerPayload.HeartbeatsKind, wallMs, [_round]);
+    private void SendHeartbeats(ulong wallMs) =>
+        Send(Lane.Control, _heartbeats, PeerPayload.HeartbeatsKind, wallMs, [_round]);
 
-    private void FlushAppends(StoreNode node, ulong wallMs)
+    private void FlushAppends(ulong wallMs)
     {
-        if (_appends.Count > 0 && !Send(node, Lane.Append, _appends, PeerPayload.MessagesKind, wallMs, []))
+        if (_appends.Count > 0 && !Send(Lane.Append, _appends, PeerPayload.MessagesKind, wallMs, []))
         {
             Dropped.AddRange(_appendTargets);
         }
@@ -114,7 +114,7 @@ internal sealed class PeerOutbox(NodeId to)
     }
 
     private bool Send(
-        StoreNode node, Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null,
+        Lane lane, Section section, byte kind, ulong wallMs, ReadOnlySpan<ulong> extra, DiskReport? disk = null,
         RoomReport? room = null)
     {
         _head.ResetWrittenCount();
@@ -145,7 +145,7 @@ internal sealed class PeerOutbox(NodeId to)
         section.Items.ResetWrittenCount();
         section.Count = 0;
         section.Level = FeatureLevel.First;
-        return node.Transport.Send(to, lane, payload, level);
+        return transport.Send(to, lane, payload, level);
     }
 
     /// <summary>Items of one kind, encoded as they come; the count is written in front of them at the end of the turn.</summary>

@@ -117,7 +117,7 @@ public sealed class ApplyBudgetTests
         }
 
         Assert.Equal(FeatureLevel.Max, _node.Store.Groups[0].Level);
-        _node.Store.Applied = (_, _, entry) => _keysOfTurn += entry.Kind == EntryKind.Command ? (int)entry.Count : 0;
+        _node.Store.Shared.Events.Applied = (_, _, entry) => _keysOfTurn += entry.Kind == EntryKind.Command ? (int)entry.Count : 0;
     }
 
     private WaitingClient Submit(WriteOperation operation, WriteAck ack = WriteAck.Majority)

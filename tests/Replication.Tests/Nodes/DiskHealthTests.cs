@@ -54,7 +54,7 @@ public sealed class DiskHealthTests
         var node = new LoneNode();
         node.HearHeartbeat(term: 6, round: 1, lowestMatch: 0);
         node.Turn();
-        node.Store.Disk.Observe(0, node.Store.ElapsedMs(), ageMs: 0, worstMs: DiskWatch.SickAfterMs);
+        node.Store.Shared.Fitness.Disk.Observe(0, node.Store.Shared.Clock.ElapsedMs(), ageMs: 0, worstMs: DiskWatch.SickAfterMs);
         node.Hear(new TimeoutNow(LoneNode.IdOf(1), node.Replica.Id, 6));
         node.Turn();
         Assert.Equal(Role.Follower, node.Replica.View.Role);
@@ -108,7 +108,7 @@ public sealed class DiskHealthTests
         PeerPayload.WriteAnswer(
             items, new GroupId(1), epoch: 1,
             new HeartbeatResponse(LoneNode.IdOf(from), node.Replica.Id, node.Replica.View.Term, node.LastRoundSent()));
-        byte[] payload = LoneNode.Payload(PeerPayload.AnswersKind, node.Store.WallMs(), [1, 1], items);
+        byte[] payload = LoneNode.Payload(PeerPayload.AnswersKind, node.Store.Shared.Clock.WallMs(), [1, 1], items);
         var report = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(report);
         new DiskReport(ageMs).Write(ref writer);

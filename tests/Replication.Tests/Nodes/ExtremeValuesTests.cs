@@ -183,7 +183,7 @@ public sealed class ExtremeValuesTests
     private static bool Says(LoneNode node, Message message)
     {
         long skipped = node.Store.Counters.PeerItemsSkipped;
-        node.HearPayload(Payload(message, node.Store.WallMs()));
+        node.HearPayload(Payload(message, node.Store.Shared.Clock.WallMs()));
         return node.Store.Counters.PeerItemsSkipped == skipped;
     }
 

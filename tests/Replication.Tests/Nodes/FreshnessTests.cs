@@ -20,7 +20,7 @@ public sealed class FreshnessTests
     public void The_age_counts_from_the_stamp_the_leader_echoes_once_its_commit_index_is_applied()
     {
         LoneNode node = Following();
-        ulong stamp = node.Store.StampTicks();
+        ulong stamp = node.Store.Shared.Clock.StampTicks();
         node.Pass(30);
         Prove(node, commit: 6, stamp);
         Assert.Equal(Evidence.AgeUnknown, Eventual(node).AgeMs);
@@ -38,7 +38,7 @@ public sealed class FreshnessTests
         Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
         Commit(node, upTo: 6);
         Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
-        Prove(node, commit: 7, node.Store.StampTicks());
+        Prove(node, commit: 7, node.Store.Shared.Clock.StampTicks());
         Assert.Equal(NotReady.CatchingUp, node.Store.Readiness.Reason);
         Commit(node, upTo: 7);
         Assert.True(node.Store.IsReady, node.Store.Readiness.Detail);
@@ -52,8 +52,8 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        node.Hear(new FreshnessProof(Leader, node.Replica.Id, 6, 6, new Stamp(node.Options.Incarnation + 1, node.Store.StampTicks())));
-        node.Hear(new FreshnessProof(Leader, node.Replica.Id, 6, 6, new Stamp(node.Options.Incarnation - 1, node.Store.StampTicks())));
+        node.Hear(new FreshnessProof(Leader, node.Replica.Id, 6, 6, new Stamp(node.Options.Incarnation + 1, node.Store.Shared.Clock.StampTicks())));
+        node.Hear(new FreshnessProof(Leader, node.Replica.Id, 6, 6, new Stamp(node.Options.Incarnation - 1, node.Store.Shared.Clock.StampTicks())));
         node.Turn();
         Assert.Equal(Evidence.AgeUnknown, Eventual(node).AgeMs);
     }
@@ -63,7 +63,7 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        Prove(node, commit: 6, node.Store.StampTicks());
+        Prove(node, commit: 6, node.Store.Shared.Clock.StampTicks());
         Assert.NotEqual(Evidence.AgeUnknown, Eventual(node).AgeMs);
         node.Restart();
         Assert.Equal(Evidence.AgeUnknown, Eventual(node).AgeMs);
@@ -74,9 +74,9 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        ulong first = node.Store.StampTicks();
+        ulong first = node.Store.Shared.Clock.StampTicks();
         node.Pass(100);
-        ulong second = node.Store.StampTicks();
+        ulong second = node.Store.Shared.Clock.StampTicks();
         Prove(node, commit: 6, second);
         Prove(node, commit: 6, first);
         Assert.InRange(Eventual(node).AgeMs, 0U, 2U);
@@ -92,7 +92,7 @@ public sealed class FreshnessTests
         var stamps = new Dictionary<ulong, ulong>();
         for (ulong index = 6; index < 60; index++)
         {
-            stamps[index] = node.Store.StampTicks();
+            stamps[index] = node.Store.Shared.Clock.StampTicks();
             Prove(node, commit: index, stamps[index]);
             node.Pass(100);
             if (index >= 9)
@@ -180,7 +180,7 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        Prove(node, commit: 6, node.Store.StampTicks());
+        Prove(node, commit: 6, node.Store.Shared.Clock.StampTicks());
         node.Pass(100);
         KvReply served = Ask(node, Bounded(200)).Reply!;
         Assert.Equal((ReadLevel.Bounded, ServedPath.Local), (served.Evidence!.Value.Level, served.Evidence!.Value.Path));
@@ -199,7 +199,7 @@ public sealed class FreshnessTests
     {
         LoneNode node = Following();
         Commit(node, upTo: 6);
-        Prove(node, commit: 6, node.Store.StampTicks());
+        Prove(node, commit: 6, node.Store.Shared.Clock.StampTicks());
         node.Pass(300);
         KvReply failed = Ask(node, Bounded(200, OnUnmet.Fail)).Reply!;
         Assert.Equal(ErrorCode.TooStale, failed.Code);
@@ -219,7 +219,7 @@ public sealed class FreshnessTests
         KvReply unknown = Ask(node, Lag(5, OnUnmet.Fail)).Reply!;
         Assert.Equal(ErrorCode.TooStale, unknown.Code);
 
-        Prove(node, commit: 10, node.Store.StampTicks());
+        Prove(node, commit: 10, node.Store.Shared.Clock.StampTicks());
         node.Pass(50);
         KvReply served = Ask(node, Lag(4)).Reply!;
         Assert.Equal(4UL, served.Lag!.Value.Entries);
@@ -237,7 +237,7 @@ public sealed class FreshnessTests
         LoneNode node = Following();
         WaitingClient waiting = Ask(node, Lag(0));
         node.Pass(10);
-        Prove(node, commit: 10, node.Store.StampTicks());
+        Prove(node, commit: 10, node.Store.Shared.Clock.StampTicks());
         Commit(node, upTo: 6);
         AnswerQuestion(node, index: 6);
         Assert.Equal((ReadLevel.Bounded, 0UL), (waiting.Reply!.Evidence!.Value.Level, waiting.Reply.Lag!.Value.Entries));

@@ -78,7 +78,7 @@ public sealed class GatheringTests
         Assert.True(_node.LastRoundSent() > round);
     }
 
-    private long Proposals => _node.Store.Loops[0].Counters.Proposals;
+    private long Proposals => _node.Store.Loops[0].Front.Counters.Proposals;
 
     private WaitingClient Put(string key)
     {

@@ -421,9 +421,9 @@ public sealed class LevelTests
     {
         var marked = new List<ushort>();
         LoneNode node = Following(o => o with { MarkFolder = marked.Add });
-        node.Store.MarkFolder(FeatureLevel.Max + 1);
-        node.Store.MarkFolder(FeatureLevel.Max);
-        Assert.True(node.Store.IsMarkedFor(FeatureLevel.Max + 1));
+        node.Store.Shared.Folder.Mark(FeatureLevel.Max + 1);
+        node.Store.Shared.Folder.Mark(FeatureLevel.Max);
+        Assert.True(node.Store.Shared.Folder.IsMarkedFor(FeatureLevel.Max + 1));
         Assert.Equal([(ushort)(FeatureLevel.Max + 1)], marked);
     }
 

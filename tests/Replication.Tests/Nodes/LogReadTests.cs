@@ -51,7 +51,7 @@ public sealed class LogReadTests
 
         Assert.True(acknowledged == last, $"{acknowledged} of {last} were sent");
         Assert.True(node.Disk.Counters.BytesRead - before >= Entries * PayloadBytes, "the entries were in memory");
-        Assert.InRange(most, PayloadBytes, ShardLoop.MaxLogReadBytesPerTurn + new RaftConfig { Id = Far, Seed = 1 }.MaxAppendBytes);
+        Assert.InRange(most, PayloadBytes, LoopWrites.MaxLogReadBytesPerTurn + new RaftConfig { Id = Far, Seed = 1 }.MaxAppendBytes);
     }
 
     /// <summary>A restart remembers no entry.</summary>

@@ -92,7 +92,7 @@ internal sealed class LoneNode : ITransport
     {
         var items = new ArrayBufferWriter<byte>();
         PeerPayload.WriteMessage(items, new GroupId(1), epoch: 1, message);
-        HearPayload(Payload(PeerPayload.MessagesKind, Store.WallMs() + (ulong)aheadMs, [], items), from);
+        HearPayload(Payload(PeerPayload.MessagesKind, Store.Shared.Clock.WallMs() + (ulong)aheadMs, [], items), from);
     }
 
     public void HearHeartbeat(ulong term, ulong round, ulong lowestMatch, uint group = 1)
@@ -224,8 +224,8 @@ internal sealed class LoneNode : ITransport
 
     private void HearItem(byte kind, ReadOnlySpan<ulong> extra, ArrayBufferWriter<byte> item, uint from = 1)
     {
-        byte[] payload = Payload(kind, Store.WallMs(), extra, item);
-        if (kind == PeerPayload.MessagesKind && PeersLack is { } lacks && Store.LevelOf(new NodeId(from)) >= RoomReport.Since)
+        byte[] payload = Payload(kind, Store.Shared.Clock.WallMs(), extra, item);
+        if (kind == PeerPayload.MessagesKind && PeersLack is { } lacks && Store.Shared.Peers.LevelOf(new NodeId(from)) >= RoomReport.Since)
         {
             var end = new ArrayBufferWriter<byte>();
             var writer = new MessagePackWriter(end);

@@ -93,7 +93,7 @@ public sealed class NewcomerTests
 
         Assert.True(node.Replica.IsLeader);
         Entry first = node.SentMessages().OfType<AppendEntries>().Last().Entries[^1];
-        Assert.InRange((long)(first.Clock >> 16) - (long)node.Store.WallMs(), AnHour - 1000, AnHour + 1000);
+        Assert.InRange((long)(first.Clock >> 16) - (long)node.Store.Shared.Clock.WallMs(), AnHour - 1000, AnHour + 1000);
     }
 
     [Fact]

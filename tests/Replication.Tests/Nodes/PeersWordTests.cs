@@ -11,13 +11,14 @@ public sealed class PeersWordTests
     public void Rounds_of_several_turns_that_leave_in_one_are_payloads_of_their_own()
     {
         var node = new LoneNode();
-        var outbox = new PeerOutbox(new NodeId(1));
+        var outbox = new PeerOutbox(new NodeId(1), node.Store.Shared, node);
         foreach (ulong round in new ulong[] { 7, 8, 8, 9 })
         {
-            outbox.Add(node.Store, node.Replica, new Heartbeat(node.Replica.Id, new ReplicaId(1), 6, 5, round), wallMs: 1);
+            var heartbeat = new Heartbeat(node.Replica.Id, new ReplicaId(1), 6, 5, round);
+            outbox.Add(new PeerMessage(new GroupId(1), Epoch: 1, heartbeat), FeatureLevel.First, wallMs: 1);
         }
 
-        outbox.Flush(node.Store, wallMs: 1, stampTicks: 1);
+        outbox.Flush(wallMs: 1, stampTicks: 1);
 
         var heard = new List<PeerMessage>();
         Assert.All(node.Sent, payload => Assert.True(PeerPayload.TryRead(payload.Span, out _, heard)));

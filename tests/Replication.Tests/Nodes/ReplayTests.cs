@@ -23,7 +23,7 @@ public sealed class ReplayTests
 
         node.Restart();
         long inTurn = 0, most = 0, sum = 0;
-        node.Store.Applied = (_, _, entry) => inTurn += entry.ChargedBytes;
+        node.Store.Shared.Events.Applied = (_, _, entry) => inTurn += entry.ChargedBytes;
         for (bool more = true; more;)
         {
             more = node.Store.Loops[0].RunOnce();

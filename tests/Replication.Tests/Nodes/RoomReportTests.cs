@@ -76,7 +76,7 @@ public sealed class RoomReportTests
 
         node.Store.OnPeerHello(new NodeId(1), incarnation: 1, RoomReport.Since);
         node.Disk.CapacityBytes = 1;
-        node.Store.MeasureRoomOnDisk();
+        node.Store.Snapshots.MeasureRoomOnDisk();
         node.Sent.Clear();
         node.HearHeartbeat(term: 6, round: 2, lowestMatch: 0);
         node.Turn();

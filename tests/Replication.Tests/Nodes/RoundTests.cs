@@ -152,7 +152,7 @@ public sealed class RoundTests
     }
 
     private static bool IsReached(LoneNode node, ulong count) =>
-        node.SentMessages().OfType<Heartbeat>().Any(h => (h.Round & ((1UL << ShardLoop.RoundCounterBits) - 1)) >= count);
+        node.SentMessages().OfType<Heartbeat>().Any(h => (h.Round & ((1UL << RoundHistory.CounterBits) - 1)) >= count);
 
     private const ulong OldRound = 6;
 }

@@ -37,7 +37,7 @@ public sealed class SlowFetchTests
 
         // Once it has caught up, neither the log nor the file is kept for it.
         node.Hear(new AppendAccepted(Slow, Self, term, node.Replica.DurableLastIndex));
-        node.Pass(SnapshotTransfer.IdleLimitMs);
+        node.Pass(SnapshotPull.IdleLimitMs);
         TakeAnotherSnapshot(node, term);
         TakeAnotherSnapshot(node, term);
         Assert.Equal(node.Replica.SnapshotIndex + 1, FirstIndex(node));
@@ -53,7 +53,7 @@ public sealed class SlowFetchTests
         Assert.Equal(snapshot + 1, FirstIndex(node));
         Assert.Contains(SnapshotName.Of(snapshot, term), node.Disk.ListFiles("/data/snap/1"));
 
-        node.Pass(SnapshotTransfer.IdleLimitMs);
+        node.Pass(SnapshotPull.IdleLimitMs);
         TakeAnotherSnapshot(node, term);
         TakeAnotherSnapshot(node, term);
         Assert.Equal(node.Replica.SnapshotIndex + 1, FirstIndex(node));

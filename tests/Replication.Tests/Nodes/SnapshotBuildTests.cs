@@ -125,7 +125,7 @@ public sealed class SnapshotBuildTests
     {
         LoneNode node = WithFetchedSnapshot();
         node.Store.Snapshots.RunOnce(StepBytes);
-        node.Store.Loops[0].Inbox.Post(new SnapshotWritten(node.Replica.Address, HeaderOf(node), SnapshotName.Of(Last, Term), fetched: true));
+        node.Store.Loops[0].Front.Inbox.Post(new SnapshotWritten(node.Replica.Address, HeaderOf(node), SnapshotName.Of(Last, Term), fetched: true));
         node.Turn();
         node.TurnSnapshots();
         node.Turn();
@@ -192,7 +192,7 @@ public sealed class SnapshotBuildTests
         node.Turn();
         Assert.Null(node.Store.LocalReplica(new GroupId(1)));
         Assert.Empty(node.Disk.ListFiles("/data/snap/1"));
-        long left = node.Store.Loops[0].Arena.LiveBytes;
+        long left = node.Store.Loops[0].Front.Arena.LiveBytes;
         Assert.InRange(left, 0, 10_000);
         Assert.Equal(ErrorCode.None, Write(node, group: 2).Code);
     }

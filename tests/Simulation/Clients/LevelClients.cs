@@ -295,9 +295,9 @@ public sealed class LevelClients
         bool over = false;
         _open++;
         node.OnCrash(() => End(null));
-        store.BetweenReadSteps = request.IsWrite ? null : () => BetweenSteps(node);
+        store.Shared.Events.BetweenReadSteps = request.IsWrite ? null : () => BetweenSteps(node);
         store.Submit(request, new ReplySink(reply => End(ReferenceEquals(node.Store, store) ? reply : null)));
-        store.BetweenReadSteps = null;
+        store.Shared.Events.BetweenReadSteps = null;
         return true;
 
         void End(KvReply? reply)

@@ -135,8 +135,8 @@ public sealed class SimulatedCluster
         _promises.OnAllRecovered(node.Id, (group, replica) =>
             store.LocalReplica(group)?.Id == replica || Placement.Current.ReplicasOf(group).All(p => p.ReplicaId != replica.Value));
 
-        store.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
-        store.Applied = (group, term, entry) =>
+        store.Shared.Events.Installed = (group, index) => Committed.OnStart(node.Id, group, index);
+        store.Shared.Events.Applied = (group, term, entry) =>
         {
             if (Committed.OnApplied(node.Id, group, entry, term))
             {

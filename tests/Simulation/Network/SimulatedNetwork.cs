@@ -171,7 +171,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
 
         bool met = connection.Lives == (nodes(from).Life, nodes(to).Life) && !connection.IsRefused;
         if (!connection.IsDialling && scheduler.NowMicros >= connection.DialAgainMicros && nodes(from).Store is { } store
-            && (!met || store.LevelOf(to) == 0))
+            && (!met || store.Shared.Peers.LevelOf(to) == 0))
         {
             Dial(connection, from, to, nodes(from).Life);
         }
@@ -191,7 +191,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
             }
 
             int life = nodes(to).Life;
-            HelloRefused? refused = nodes(to).Judge(node) ?? other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel, self.WallMs());
+            HelloRefused? refused = nodes(to).Judge(node) ?? other.OnPeerHello(from, self.Options.Incarnation, self.Options.MaxLevel, self.Shared.Clock.WallMs());
             if (refused is not null && other.EndsBecauseOf(refused))
             {
                 nodes(to).EndedByClocks(refused);
@@ -227,7 +227,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, SimulatedRandom random
                     }
                 }
 
-                refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel, other.WallMs());
+                refused ??= self.OnPeerHello(to, other.Options.Incarnation, other.Options.MaxLevel, other.Shared.Clock.WallMs());
                 if (refused is not null && self.EndsBecauseOf(refused))
                 {
                     node.EndedByClocks(refused);

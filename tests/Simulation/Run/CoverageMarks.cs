@@ -92,8 +92,8 @@ public sealed class CoverageMarks
         Hit(PinnedGroupRewritten, process.Log.Counters.RewrittenEntries);
         foreach (ShardLoop loop in process.Loops)
         {
-            Hit(DuplicateAnswered, loop.Counters.Duplicates);
-            Hit(EntrySuperseded, loop.Counters.Superseded);
+            Hit(DuplicateAnswered, loop.Front.Counters.Duplicates);
+            Hit(EntrySuperseded, loop.Front.Counters.Superseded);
         }
     }
 }

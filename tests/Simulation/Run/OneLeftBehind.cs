@@ -150,7 +150,7 @@ internal sealed class OneLeftBehind(SimulatedCluster cluster, SimulatedRandom ra
     /// <summary>A follower that its leader cannot reach, and to which nobody else has anything to say: it asks none of whom it knows nothing.</summary>
     private bool HearsNobody(SimulatedNode at, GroupId group) =>
         at.Store!.LocalReplica(group) is { LeaderNode.IsNone: true }
-        && cluster.Routing.ReplicasOf(group).All(place => place.Node == at.Id || at.Store!.IsAway(place.Node));
+        && cluster.Routing.ReplicasOf(group).All(place => place.Node == at.Id || at.Store!.Shared.Peers.IsAway(place.Node));
 
     private byte[] KeyIn(GroupId group)
     {

@@ -57,7 +57,7 @@ public sealed class FullDisk
         {
             if (turn % 100 == 99 && run._cluster.Nodes.FirstOrDefault(n => n.Store?.Groups[0].Role == "leader") is { } leader)
             {
-                leader.Store!.Loops[0].Inbox.Post(new HandOver());
+                leader.Store!.Loops[0].Front.Inbox.Post(new HandOver());
             }
 
             run.Put(timeoutMs: 1_000);

@@ -78,7 +78,7 @@ public static class HalfUpgraded
 
         private void Reach(RaiseMoment moment)
         {
-            Until(() => Leader() is { } leader && _cluster.Nodes.All(n => leader.LevelOf(n.Id) > 0), "the members said their levels");
+            Until(() => Leader() is { } leader && _cluster.Nodes.All(n => leader.Shared.Peers.LevelOf(n.Id) > 0), "the members said their levels");
             if (moment >= RaiseMoment.Appended)
             {
                 Until(() => Leader()?.LocalReplica(Group)!.RaisedTo == FeatureLevel.Max, "the level was raised");
