@@ -18,7 +18,7 @@ internal sealed class GroupWatch(SharedState node, ReplicaDirectory replicas)
     {
         get
         {
-            IReadOnlyDictionary<uint, Replica> all = replicas.All;
+            IReadOnlyDictionary<uint, ReplicaReader> all = replicas.All;
             string self = node.Options.NameOf(node.Options.Self);
             if (node.Fitness.IsDraining)
             {
@@ -64,17 +64,17 @@ internal sealed class GroupWatch(SharedState node, ReplicaDirectory replicas)
             return;
         }
 
-        Replica[] leaderless = [.. replicas.InOrder.Where(r => r.LeaderlessSinceMs <= nowMs - LeaderlessLimitMs)];
+        ReplicaReader[] leaderless = [.. replicas.InOrder.Where(r => r.LeaderlessSinceMs <= nowMs - LeaderlessLimitMs)];
         if (leaderless.Length == 0)
         {
             return;
         }
 
         _nextLeaderlessReportMs = nowMs + LeaderlessLimitMs;
-        string groups = string.Join(", ", leaderless.Take(MaxGroupsNamed).Select(r => r.Group)) + (leaderless.Length > MaxGroupsNamed ? ", …" : "");
+        string groups = string.Join(", ", leaderless.Take(MaxGroupsNamed).Select(r => r.Address.Group)) + (leaderless.Length > MaxGroupsNamed ? ", …" : "");
         string[] away =
         [
-            .. leaderless.SelectMany(r => node.Routing.Table.ReplicasOf(r.Group)).Select(p => p.Node).Distinct().Order()
+            .. leaderless.SelectMany(r => node.Routing.Table.ReplicasOf(r.Address.Group)).Select(p => p.Node).Distinct().Order()
                 .Where(node.Peers.IsAway).Select(node.Options.NameOf),
         ];
         Say(
@@ -91,7 +91,7 @@ internal sealed class GroupWatch(SharedState node, ReplicaDirectory replicas)
     public void WarnOfGroupsAhead()
     {
         long most = 0;
-        foreach (Replica replica in replicas.All.Values)
+        foreach (ReplicaReader replica in replicas.All.Values)
         {
             most = Math.Max(most, replica.Status?.ClockLeadSeconds ?? 0);
         }

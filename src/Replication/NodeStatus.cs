@@ -16,6 +16,9 @@ public sealed record GroupStatus(
     /// goes back: what began with clocks that were ahead stays ahead until real time has caught up.
     /// </summary>
     public long ClockLeadSeconds { get; init; }
+
+    /// <summary>Applied entries that a snapshot covers and that are kept for voters that do not have them yet.</summary>
+    public long EntriesHeldBack => SnapshotIndex >= FirstIndex ? (long)(SnapshotIndex + 1 - FirstIndex) : 0;
 }
 
 /// <summary>Totals since start, for /metrics and load reports.</summary>

@@ -9,7 +9,6 @@ namespace KvStore.Replication;
 /// </summary>
 internal sealed partial class Replica
 {
-    private bool _isHandingOver;
     private int _preferredReadyTicks;
     private long _preferredHeardTick;
     private long _nextGivingAwayMs;
@@ -18,9 +17,7 @@ internal sealed partial class Replica
     /// The node is about to stop: the voter that is closest behind leads on, so that nobody waits for a timer. Done once; who is
     /// handed leadership while stopping keeps it to the end.
     /// </summary>
-    public void HandOver() => Volatile.Write(ref _isHandingOver, TryFindSuccessor(out ReplicaId successor) && _raft.TransferLeadership(successor));
-
-    public bool IsHandingOver => Volatile.Read(ref _isHandingOver);
+    public void HandOver() => _reader.IsHandingOver = TryFindSuccessor(out ReplicaId successor) && _raft.TransferLeadership(successor);
 
     /// <summary>
     /// Leaders drift to whoever was up first; the placement says where they should be. Once the preferred replica has been with

@@ -12,10 +12,9 @@ internal sealed partial class Replica
 {
     // Raises in the log that are not applied yet. A later leader may have replaced them: their terms tell.
     private readonly List<(ulong Index, ulong Term, ushort Level)> _raises = [];
-    private uint _raisedTo = FeatureLevel.First;
 
-    /// <summary>What an entry in this log, applied or not, has raised the group to. Any thread.</summary>
-    public ushort RaisedTo => (ushort)Volatile.Read(ref _raisedTo);
+    /// <summary>What an entry in this log, applied or not, has raised the group to.</summary>
+    public ushort RaisedTo => _reader.RaisedTo;
 
     /// <summary>Once a tick. Level-triggered: whatever was in the way is asked about again.</summary>
     private void RaiseLevel()
@@ -136,13 +135,13 @@ internal sealed partial class Replica
             _raises.RemoveAll(raise => raise.Index <= _machine.AppliedIndex || _raft.TermAt(raise.Index) != raise.Term);
         }
 
-        uint raised = _machine.Level;
+        ushort raised = _machine.Level;
         foreach ((_, _, ushort level) in _raises)
         {
             raised = Math.Max(raised, level);
         }
 
-        Volatile.Write(ref _raisedTo, raised);
+        _reader.RaisedTo = raised;
     }
 
     /// <summary>Why a change would bring in a node that cannot read this group's log; null when it would not.</summary>

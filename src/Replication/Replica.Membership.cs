@@ -13,10 +13,8 @@ internal sealed partial class Replica
 {
     private IReadOnlyList<ReplicaPlacement> _placement;
     private uint[] _voterNodes = [];
-    private uint[] _memberNodes = [];
     private bool _isLearner;
     private TurnWrite.Part? _leaving;
-    private bool _hasLeft;
 
     /// <summary>Whose log this is, and since which placement.</summary>
     public ReplicaRecord Record => _log.Replica ?? default;
@@ -25,12 +23,6 @@ internal sealed partial class Replica
 
     /// <summary>In force here: of the last applied configuration entry.</summary>
     public ConfState Configuration => _raft.Configuration;
-
-    /// <summary>The replica has left this node; what still comes for it finds nobody.</summary>
-    public bool HasLeft => Volatile.Read(ref _hasLeft);
-
-    /// <summary>It has had a state since it came: before its first snapshot a new replica knows nothing at all. Any thread.</summary>
-    public bool HasState => Status is { Applied: > 0 };
 
     /// <summary>It came and has not had its first snapshot: it is no prefix of the group's history worth showing to anybody.</summary>
     private bool IsEmpty => _machine.AppliedIndex == 0;
@@ -103,15 +95,10 @@ internal sealed partial class Replica
         ForgetRequests();
         GiveUpFetched();
 
-        // Told before the table is gone: a reader that finds it gone knows why.
-        Volatile.Write(ref _hasLeft, true);
-        _machine.Table.Retire();
+        _reader.Leave();
         Report(NodeEventKind.ReplicaLeft, _raft.Term, _machine.AppliedIndex, $"replica {Id} left");
         return open;
     }
-
-    /// <summary>A voter or learner of the configuration in force lives on that node. Any thread.</summary>
-    public bool HasMemberOn(NodeId node) => Array.IndexOf(Volatile.Read(ref _memberNodes), node.Value) >= 0;
 
     /// <summary>The configuration in force has changed, or where its members live.</summary>
     private void LearnConfiguration()
@@ -119,7 +106,7 @@ internal sealed partial class Replica
         ConfState configuration = _raft.Configuration;
         _isLearner = configuration.Learners.Contains(Id);
         _voterNodes = NodesOf(configuration.Voters.Concat(configuration.VotersOutgoing));
-        Volatile.Write(ref _memberNodes, NodesOf(configuration.Members));
+        _reader.UseMembers(NodesOf(configuration.Members));
     }
 
     private uint[] NodesOf(IEnumerable<ReplicaId> replicas) =>

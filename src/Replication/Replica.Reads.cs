@@ -1,19 +1,17 @@
 using KvStore.Protocol;
 using KvStore.Raft;
-using KvStore.StateMachine;
 
 namespace KvStore.Replication;
 
 /// <summary>
-/// Reads. Any thread may look at the table and at how fresh it is; when that does not prove the level asked for, the read waits
-/// on the loop for a fresh proof of the leader, and, at level session, for the index its session has seen.
+/// Reads that <see cref="ReplicaReader"/> could not answer at once: they wait here for a fresh proof of the leader, and, at level session, for
+/// the index their session has seen.
 /// </summary>
 internal sealed partial class Replica
 {
     private readonly Dictionary<ulong, ReadBatch> _unproved = [];
     private readonly List<ReadBatch> _proved = [];
     private readonly List<RequestItem> _sessionReads = [];
-    private readonly Freshness _freshness = new();
     private List<RequestItem> _newReads = [];
     private ulong _lastConfirmedRound;
     private long _lastSharedMs = long.MinValue / 2;
@@ -31,105 +29,13 @@ internal sealed partial class Replica
         public bool IsRepeated { get; init; }
     }
 
-    /// <summary>What a session that has seen this replica as it is now has seen; none before the group's first entry.</summary>
-    public SessionPoint SessionPoint
-    {
-        get
-        {
-            KvStateMachine machine = Volatile.Read(ref _machine);
-            ulong applied = machine.Table.AppliedIndex;
-            return machine.History == 0 ? default : new SessionPoint(applied, machine.History);
-        }
-    }
-
-    /// <summary>
-    /// Reads this replica's table as it is now. True: the reply is the answer, which may be that the session's token is of another
-    /// history. False: the level is not proved; the reply is what an eventual read would get, and its evidence has the best age
-    /// there is. Any thread.
-    /// </summary>
-    /// <param name="request">A read that is answered once.</param>
-    /// <param name="virtualNode">Of its key.</param>
-    /// <param name="path">How the read came to look.</param>
-    /// <param name="provedTicks">
-    /// A moment before which everything acknowledged is in the table, as a proof of the leader says; <see cref="Freshness.Unknown"/> without one.
-    /// </param>
-    /// <param name="reply">Always something to show.</param>
-    public bool TryRead(KvRequest request, int virtualNode, ServedPath path, long provedTicks, out KvReply reply)
-    {
-        // The order is the promise: what is known of the age, then the table, then the clock.
-        Confirmation? newest = _freshness.Newest;
-        long asOfTicks = Math.Max(_freshness.AsOfTicks, provedTicks);
-        ReplicaView view = View;
-        if (path == ServedPath.Local)
-        {
-            Node.Events.BetweenReadSteps?.Invoke();
-        }
-
-        Result? found = ReadTable((ReadOperation)request.Operation, virtualNode, out ulong atIndex, out uint history);
-        if (path == ServedPath.Local)
-        {
-            Node.Events.BetweenReadSteps?.Invoke();
-        }
-
-        uint ageMs = Node.Clock.AgeMs(asOfTicks);
-        if (ReadRule.IsOfAnotherHistory(request.Session, history))
-        {
-            reply = Replies.TokenOfAnotherHistory(Group);
-            return true;
-        }
-
-        ReadTerms terms = request.Read;
-        ReplicaLag? lag = terms.MaxLag is null ? null : LagOf(newest, atIndex, provedTicks);
-        bool isMet = ReadRule.Meets(terms, request.Session, new ReadStanding
-        {
-            HasReplica = true,
-            IsProved = provedTicks != Freshness.Unknown,
-            AgeMs = ageMs,
-            Lag = lag,
-            Applied = atIndex,
-            History = history,
-        });
-        ReadLevel level = isMet ? terms.Level : ReadLevel.Eventual;
-        var evidence = new Evidence(
-            level, level == ReadLevel.Strong ? 0 : ageMs, Group, view.Term, atIndex, Node.Options.Self, view.ServedRole, path);
-        reply = new KvReply
-        {
-            Code = found is null ? ErrorCode.KeyNotFound : ErrorCode.None,
-            Result = found,
-            Evidence = evidence,
-            History = history,
-            Lag = lag,
-            Epoch = Node.Routing.Table.Epoch,
-        };
-        return isMet;
-    }
-
-    /// <summary>What becomes of a read whose level this replica cannot prove. Any thread.</summary>
-    public ReadStep WhenUnmet(ReadTerms terms)
-    {
-        ReplicaView now = View;
-        return ReadRule.WhenUnmet(terms, now.Role == Role.Leader, !now.Leader.IsNone);
-    }
-
-    /// <summary>The refusal of a read whose level this replica cannot prove. Any thread.</summary>
-    public KvReply TooStale(ReadTerms terms, Evidence best) => Replies.TooStale(
-        terms switch
-        {
-            { Level: ReadLevel.Strong } => $"Only the leader of group {Group} can prove a strong read without asking another node",
-            { MaxStalenessMs: > 0, MaxLag: { } entries } =>
-                $"No replica could prove an age of at most {terms.MaxStalenessMs} ms and a lag of at most {entries}",
-            { MaxLag: { } entries } => $"No replica could prove a lag of at most {entries} entries",
-            _ => $"An age of at most {terms.MaxStalenessMs} ms could not be proved",
-        },
-        best);
-
     /// <summary>A leader's word about how fresh this replica is, once it has applied as much.</summary>
     public void OnProof(FreshnessProof proof)
     {
         // Another incarnation's clock started elsewhere.
         if (proof.Echo.Incarnation == Node.Options.Incarnation)
         {
-            _freshness.Add(new Confirmation(proof.Commit, (long)proof.Echo.Ticks), _machine.AppliedIndex);
+            _reader.Freshness.Add(new Confirmation(proof.Commit, (long)proof.Echo.Ticks), _machine.AppliedIndex);
         }
     }
 
@@ -146,7 +52,7 @@ internal sealed partial class Replica
         }
 
         _lastConfirmedRound = round;
-        _freshness.Add(new Confirmation(_raft.ConfirmedCommit, startedTicks), _machine.AppliedIndex);
+        _reader.Freshness.Add(new Confirmation(_raft.ConfirmedCommit, startedTicks), _machine.AppliedIndex);
         if (Turn.NowMs - _lastSharedMs < Node.Options.HeartbeatMs / 2)
         {
             return;
@@ -188,29 +94,15 @@ internal sealed partial class Replica
             return reply;
         }
 
-        if (TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply local)
+        if (_reader.TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply local)
             || item.Request.Read.OnUnmet == OnUnmet.Serve)
         {
             return local;
         }
 
         return item.Request.Read.Level == ReadLevel.Bounded
-            ? TooStale(item.Request.Read, local.Evidence!.Value)
+            ? _reader.TooStale(item.Request.Read, local.Evidence!.Value)
             : reply with { Evidence = local.Evidence };
-    }
-
-    private ReplicaLag? LagOf(Confirmation? newest, ulong atIndex, long provedTicks)
-    {
-        if (provedTicks != Freshness.Unknown)
-        {
-            // Everything that was committed when the proof was asked for is applied here. The newest confirmation may be of a later
-            // moment and find entries missing: for who asked for a proof, this one holds.
-            return new ReplicaLag(0, Node.Clock.AgeMs(provedTicks));
-        }
-
-        return newest is null
-            ? null
-            : new ReplicaLag(newest.Commit > atIndex ? newest.Commit - atIndex : 0, Node.Clock.AgeMs(newest.AtTicks));
     }
 
     private void AcceptRead(RequestItem item)
@@ -222,14 +114,14 @@ internal sealed partial class Replica
         ReadStep step = ReadRule.WhenUnmet(request.Read, IsLeader, !LeaderNode.IsNone);
         if (step is ReadStep.Serve or ReadStep.Fail)
         {
-            bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
-            Turn.Requests.Complete(item, isAnswer || step == ReadStep.Serve ? local : TooStale(request.Read, local.Evidence!.Value));
+            bool isAnswer = _reader.TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+            Turn.Requests.Complete(item, isAnswer || step == ReadStep.Serve ? local : _reader.TooStale(request.Read, local.Evidence!.Value));
             return;
         }
 
         if (request.Read.Level != ReadLevel.Strong && !Turn.Requests.TryTakeUnmetPlace(item))
         {
-            bool isAnswer = TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
+            bool isAnswer = _reader.TryRead(request, item.VirtualNode, ServedPath.Local, Freshness.Unknown, out KvReply local);
             Turn.Requests.Complete(item, isAnswer ? local : Replies.TooStale(
                 $"{Node.Options.MaxUnmetReads} reads wait for a proof of the leader already", local.Evidence!.Value));
             return;
@@ -257,24 +149,6 @@ internal sealed partial class Replica
         else
         {
             _newReads.Add(item);
-        }
-    }
-
-    private Result? ReadTable(ReadOperation operation, int virtualNode, out ulong atIndex, out uint history)
-    {
-        while (true)
-        {
-            KvStateMachine machine = Volatile.Read(ref _machine);
-            try
-            {
-                Result? found = TableRead.Of(operation, machine.Table, virtualNode, out atIndex);
-                history = machine.History;
-                return found;
-            }
-            catch (ObjectDisposedException) when (!ReferenceEquals(machine, Volatile.Read(ref _machine)))
-            {
-                // A snapshot was installed between the two lines: its table is there now.
-            }
         }
     }
 
@@ -313,10 +187,10 @@ internal sealed partial class Replica
                 }
                 else if (!item.IsCompleted)
                 {
-                    bool isMet = TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
+                    bool isMet = _reader.TryRead(item.Request, item.VirtualNode, ServedPath.Waited, _proved[i].AskedTicks, out KvReply reply);
                     Turn.Requests.Complete(
                         item,
-                        isMet || item.Request.Read.OnUnmet == OnUnmet.Serve ? reply : TooStale(item.Request.Read, reply.Evidence!.Value));
+                        isMet || item.Request.Read.OnUnmet == OnUnmet.Serve ? reply : _reader.TooStale(item.Request.Read, reply.Evidence!.Value));
                 }
             }
 
@@ -334,7 +208,7 @@ internal sealed partial class Replica
         foreach (RequestItem item in _sessionReads)
         {
             if (!item.IsCompleted && item.Request.Session.Applied <= applied
-                && TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply reply))
+                && _reader.TryRead(item.Request, item.VirtualNode, ServedPath.Waited, Freshness.Unknown, out KvReply reply))
             {
                 Turn.Requests.Complete(item, reply);
             }

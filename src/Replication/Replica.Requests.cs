@@ -123,7 +123,7 @@ internal sealed partial class Replica
     private NodeId AnotherThatMayHearTheLeader(RequestItem item)
     {
         long nowMs = Turn.NowMs;
-        if (!LeaderNode.IsNone || item.Request.HopsLeft <= 1 || LeaderlessSinceMs > nowMs - Node.Options.ElectionTimeoutMs
+        if (!LeaderNode.IsNone || item.Request.HopsLeft <= 1 || _reader.LeaderlessSinceMs > nowMs - Node.Options.ElectionTimeoutMs
             || item.Request is { IsWrite: false, Read: not { Level: ReadLevel.Strong, OnUnmet: OnUnmet.Forward } }
             || (nowMs >= _throughOthersUntilMs && nowMs < _nextScoutMs))
         {
@@ -465,7 +465,7 @@ internal sealed partial class Replica
     private void Answer(PendingEntry pending, Entry entry)
     {
         Invariant.Check(_results.Count == pending.Items.Count, "an applied entry gives one result per request");
-        ReplicaView view = _view;
+        ReplicaView view = _reader.View;
         var evidence = new Evidence(
             ReadLevel.Strong, 0, Group, view.Term, entry.Index, Node.Options.Self, view.ServedRole, ServedPath.Local);
         for (int i = 0; i < pending.Items.Count; i++)

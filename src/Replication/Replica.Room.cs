@@ -118,7 +118,7 @@ internal sealed partial class Replica
         {
             Turn.Loop.Counters.Duplicates += known.Duplicate ? 1 : 0;
             AnswerWith(item, known, new Evidence(
-                ReadLevel.Strong, 0, Group, _view.Term, _machine.AppliedIndex, Node.Options.Self, _view.ServedRole, ServedPath.Local));
+                ReadLevel.Strong, 0, Group, _reader.View.Term, _machine.AppliedIndex, Node.Options.Self, _reader.View.ServedRole, ServedPath.Local));
         }
         else
         {

@@ -231,12 +231,9 @@ internal sealed partial class Replica
     {
         Installation installed = _installation!;
         SnapshotMetadata snapshot = installed.Header.Metadata;
-        KvStateMachine old = _machine;
         KvStateMachine restored = installed.Build.Join();
-
-        // Published before the old table is retired: a reader that finds the old one retired finds this one there.
-        Volatile.Write(ref _machine, restored);
-        old.Table.Retire();
+        _machine = restored;
+        _reader.Replace(restored);
         _appliedBytesSinceSnapshot = 0;
         _dataAtSnapshot = restored.Table.DataBytes;
         _installation = null;
@@ -248,7 +245,7 @@ internal sealed partial class Replica
         NoticeLeader();
         RequeueOvertaken(snapshot.Index);
         FollowRaises();
-        _freshness.OnApplied(_machine.AppliedIndex);
+        _reader.Freshness.OnApplied(_machine.AppliedIndex);
         ServeReadsUpTo(_machine.AppliedIndex);
         Report(NodeEventKind.SnapshotInstalled, snapshot.Term, snapshot.Index, $"installed snapshot {installed.File}");
     }

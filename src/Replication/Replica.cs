@@ -5,15 +5,9 @@ using KvStore.Storage;
 
 namespace KvStore.Replication;
 
-/// <summary>What other threads may know of a replica: one immutable object, replaced when role, term or leader change.</summary>
-internal sealed record ReplicaView(Role Role, bool IsLearner, ulong Term, NodeId Leader)
-{
-    public ServedRole ServedRole => IsLearner ? ServedRole.Learner : Role == Role.Leader ? ServedRole.Leader : ServedRole.Follower;
-}
-
 /// <summary>
 /// One replica of one group: its Raft core, its log, its state machine, and the requests that wait for any of them. Owned by
-/// one loop; only <see cref="View"/>, <see cref="Status"/> and the table are read by other threads.
+/// one loop and used on it alone: what other threads may know of it is its <see cref="Reader"/>.
 /// </summary>
 internal sealed partial class Replica : GroupRoute
 {
@@ -23,11 +17,9 @@ internal sealed partial class Replica : GroupRoute
     private readonly List<CommandResult> _results = [];
     private readonly DurableWrites _writes = new();
     private readonly string _snapshotDirectory;
+    private readonly ReplicaReader _reader;
 
     private KvStateMachine _machine;
-    private ReplicaView _view;
-    private GroupStatus? _status;
-    private long _leaderlessSinceMs;
     private int _urgesLeft;
     private long _nextUrgeTick;
 
@@ -61,10 +53,11 @@ internal sealed partial class Replica : GroupRoute
             log.Snapshot.Index,
             GroupClockNow,
             LevelOf);
+        _reader = new ReplicaReader(address, node, machine, new ReplicaView(_raft.Role, IsLearner: false, _raft.Term, NodeId.None));
         LearnConfiguration();
         FindRaises();
-        _view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, NodeId.None);
-        _leaderlessSinceMs = turn.NowMs;
+        _reader.View = _reader.View with { IsLearner = _isLearner };
+        _reader.LeaderlessSinceMs = turn.NowMs;
         _lastSnapshotIndex = log.Snapshot.Index;
         _dataAtSnapshot = machine.Table.DataBytes;
         _lastReadContext = options.Incarnation << RoundHistory.CounterBits;
@@ -81,23 +74,15 @@ internal sealed partial class Replica : GroupRoute
 
     private ReplicaId PreferredLeader => new(_placement.Count == 0 ? 0 : _placement[0].ReplicaId);
 
-    public GroupTable Table => Volatile.Read(ref _machine).Table;
+    /// <summary>What other threads may know of it.</summary>
+    public ReplicaReader Reader => _reader;
+
+    public GroupTable Table => _machine.Table;
 
     /// <summary>In the loop's list of replicas to look at this turn.</summary>
     public bool IsDirty { get; set; }
 
-    /// <summary>
-    /// The table has once held all that was acknowledged before some moment of this process, by proof of a leader. To know a leader is
-    /// not enough: a follower that is far behind hears of it long before it has what was written meanwhile. Any thread.
-    /// </summary>
-    public bool HasCaughtUp => _freshness.AsOfTicks != Freshness.Unknown;
-
-    /// <summary>Since when the group has no known leader, on the node's elapsed clock; long.MaxValue while it has one.</summary>
-    public long LeaderlessSinceMs => Volatile.Read(ref _leaderlessSinceMs);
-
-    public ReplicaView View => Volatile.Read(ref _view);
-
-    public GroupStatus? Status => Volatile.Read(ref _status);
+    public ReplicaView View => _reader.View;
 
     public bool IsLeader => _raft.Role == Role.Leader;
 
@@ -285,7 +270,7 @@ internal sealed partial class Replica : GroupRoute
     public bool OnDurable(WalSubmission submission, TurnWrite.Part part)
     {
         _log.OnDurable(submission);
-        if (HasLeft)
+        if (_reader.HasLeft)
         {
             if (!ReferenceEquals(part, _leaving))
             {
@@ -364,7 +349,7 @@ internal sealed partial class Replica : GroupRoute
         if (applied > 0)
         {
             _raft.Applied(committed[applied - 1].Index);
-            _freshness.OnApplied(_machine.AppliedIndex);
+            _reader.Freshness.OnApplied(_machine.AppliedIndex);
             if (committed.Take(applied).Any(entry => entry.Kind == EntryKind.ConfChange))
             {
                 LearnConfiguration();
@@ -384,8 +369,8 @@ internal sealed partial class Replica : GroupRoute
 
     public void PublishStatus()
     {
-        GroupStatus? old = _status;
-        ReplicaView view = _view;
+        GroupStatus? old = _reader.Status;
+        ReplicaView view = _reader.View;
         ulong commit = _raft.CommitIndex;
         long clockLead = ClockLeadMs() / 1000;
         if (old is not null && old.ClockLeadSeconds == clockLead && old.Term == view.Term && old.Leader == view.Leader && old.Commit == commit
@@ -395,12 +380,12 @@ internal sealed partial class Replica : GroupRoute
             return;
         }
 
-        Volatile.Write(ref _status, new GroupStatus(
+        _reader.Status = new GroupStatus(
             Group, Id.Value, RoleName(view), view.Leader, view.Term, commit, _machine.AppliedIndex, _log.FirstIndex, _raft.LastIndex,
             _log.LiveBytes, _machine.Table.KeyCount, _lastSnapshotIndex, _snapshotsInstalled, _machine.Level)
         {
             ClockLeadSeconds = clockLead,
-        });
+        };
     }
 
     /// <summary>How far what the group has stamped is ahead of the slowest of its voters' wall clocks; 0 when it is not.</summary>
@@ -477,22 +462,22 @@ internal sealed partial class Replica : GroupRoute
 
     private void NoticeLeader()
     {
-        ReplicaView old = _view;
+        ReplicaView old = _reader.View;
         if (old.Role == _raft.Role && old.IsLearner == _isLearner && old.Term == _raft.Term && old.Leader == LeaderNode)
         {
             return;
         }
 
         var view = new ReplicaView(_raft.Role, _isLearner, _raft.Term, LeaderNode);
-        Volatile.Write(ref _view, view);
+        _reader.View = view;
         if (view.Role != Role.Leader)
         {
-            Volatile.Write(ref _isHandingOver, false);
+            _reader.IsHandingOver = false;
         }
 
         if (old.Leader.IsNone != view.Leader.IsNone)
         {
-            Volatile.Write(ref _leaderlessSinceMs, view.Leader.IsNone ? Turn.NowMs : long.MaxValue);
+            _reader.LeaderlessSinceMs = view.Leader.IsNone ? Turn.NowMs : long.MaxValue;
         }
 
         Report(old, view);

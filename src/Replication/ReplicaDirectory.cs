@@ -5,29 +5,29 @@ namespace KvStore.Replication;
 /// <summary>The replicas that are on this node. Replaced as a whole when one comes or goes, by the loop of its group; any thread reads.</summary>
 internal sealed class ReplicaDirectory
 {
-    private IReadOnlyDictionary<uint, Replica> _replicas = new Dictionary<uint, Replica>();
+    private IReadOnlyDictionary<uint, ReplicaReader> _replicas = new Dictionary<uint, ReplicaReader>();
 
     public int Count => All.Count;
 
     /// <summary>By group.</summary>
-    public IReadOnlyDictionary<uint, Replica> All => Volatile.Read(ref _replicas);
+    public IReadOnlyDictionary<uint, ReplicaReader> All => Volatile.Read(ref _replicas);
 
-    public IEnumerable<Replica> InOrder => All.Values.OrderBy(r => r.Group);
+    public IEnumerable<ReplicaReader> InOrder => All.Values.OrderBy(r => r.Address.Group);
 
     /// <summary>Null when the group has no replica here.</summary>
-    public Replica? Of(GroupId group) => All.GetValueOrDefault(group.Value);
+    public ReplicaReader? Of(GroupId group) => All.GetValueOrDefault(group.Value);
 
-    public void Add(Replica replica) => Publish(replicas => replicas.Append(KeyValuePair.Create(replica.Group.Value, replica)));
+    public void Add(ReplicaReader replica) => Publish(replicas => replicas.Append(KeyValuePair.Create(replica.Address.Group.Value, replica)));
 
     /// <summary>From here on nobody finds the replica.</summary>
-    public void Remove(Replica replica) => Publish(replicas => replicas.Where(r => r.Value != replica));
+    public void Remove(ReplicaReader replica) => Publish(replicas => replicas.Where(r => r.Value != replica));
 
-    private void Publish(Func<IReadOnlyDictionary<uint, Replica>, IEnumerable<KeyValuePair<uint, Replica>>> change)
+    private void Publish(Func<IReadOnlyDictionary<uint, ReplicaReader>, IEnumerable<KeyValuePair<uint, ReplicaReader>>> change)
     {
-        IReadOnlyDictionary<uint, Replica> current = All;
+        IReadOnlyDictionary<uint, ReplicaReader> current = All;
         while (true)
         {
-            IReadOnlyDictionary<uint, Replica> seen = Interlocked.CompareExchange(ref _replicas, change(current).ToDictionary(), current);
+            IReadOnlyDictionary<uint, ReplicaReader> seen = Interlocked.CompareExchange(ref _replicas, change(current).ToDictionary(), current);
             if (ReferenceEquals(seen, current))
             {
                 return;

@@ -33,7 +33,7 @@ internal sealed class ReplicaOpener(SharedState node, IFileSystem files, WriteAh
         GroupLog groupLog = log.OpenGroup(group.Value, startingMark, record);
         DeleteSnapshots(group, groupLog.SnapshotFile);
         Replica replica = Make(turn, new ReplicaAddress(group, record.Replica), groupLog);
-        replicas.Add(replica);
+        replicas.Add(replica.Reader);
         node.Events.Report(new NodeEvent(
             NodeEventKind.Recovered, group, groupLog.RecoveredHardState.Term, groupLog.LastIndex,
             $"recovered: snapshot {groupLog.Snapshot.Index}, log {groupLog.FirstIndex} to {groupLog.LastIndex}"));
@@ -45,7 +45,7 @@ internal sealed class ReplicaOpener(SharedState node, IFileSystem files, WriteAh
     {
         Replica replica = Make(turn, new ReplicaAddress(group, record.Replica), log.NewGroup(group.Value, record));
         replica.PublishStatus();
-        replicas.Add(replica);
+        replicas.Add(replica.Reader);
         node.Events.Report(new NodeEvent(NodeEventKind.ReplicaCame, group, 0, 0, $"replica {record.Replica} came, by placement {record.Epoch}"));
         return replica;
     }

@@ -62,6 +62,8 @@ public sealed class ShardLoop
 
     internal LoopFront Front => _turn.Loop;
 
+    internal IReadOnlyList<Replica> Replicas => _replicas;
+
     /// <summary>Milliseconds from now until the next tick is due.</summary>
     public int NextDueMs => (int)Math.Clamp(_lastTickMs + _node.Options.TickMs - _node.Clock.ElapsedMs(), 0, _node.Options.TickMs);
 
@@ -150,7 +152,7 @@ public sealed class ShardLoop
 
         // It stays marked, so that no late completion puts it into the list again.
         leaving.IsDirty = true;
-        _published.Remove(leaving);
+        _published.Remove(leaving.Reader);
         foreach (RequestItem item in leaving.TakeWaiting().Concat(leaving.Leave(remote.VacantSince)))
         {
             remote.Accept(item);

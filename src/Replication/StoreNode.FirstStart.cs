@@ -14,7 +14,7 @@ public sealed partial class StoreNode
     {
         get
         {
-            IReadOnlyDictionary<uint, Replica> replicas = Replicas;
+            IReadOnlyDictionary<uint, ReplicaReader> replicas = Replicas;
             return replicas.Count > 0 && replicas.Values.All(replica => replica.Status is { LastIndex: ReplicaOpener.FirstIndexBefore });
         }
     }

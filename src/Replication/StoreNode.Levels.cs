@@ -26,13 +26,13 @@ public sealed partial class StoreNode
         }
 
         Shared.Peers.Said(peer, incarnation, level);
-        foreach (Replica replica in LocalReplicas)
+        foreach (ReplicaReader replica in _replicas.InOrder)
         {
             if (replica.RaisedTo > level && replica.HasMemberOn(peer))
             {
                 return new HelloRefused(
                     HelloRefusal.ProtocolVersion,
-                    $"group {replica.Group} is written at feature level {replica.RaisedTo} and {NameOf(peer)} knows {level}; upgrade {NameOf(peer)}");
+                    $"group {replica.Address.Group} is written at feature level {replica.RaisedTo} and {NameOf(peer)} knows {level}; upgrade {NameOf(peer)}");
             }
         }
 

@@ -135,7 +135,7 @@ public sealed partial class StoreNode : IDisposable
                 Sum(c => c.ReadRounds), Sum(c => c.StrongReads), Interlocked.Read(ref _localReads), Sum(c => c.UnmetReads), Sum(c => c.Elections),
                 Sum(c => c.Overloaded) + _admission.Refused, Interlocked.Read(ref _payloadsDropped),
                 _fronts.Sum(l => l.Arena.ReservedBytes), _fronts.Sum(l => l.Arena.LiveBytes),
-                Replicas.Values.Sum(r => (long)r.EntriesHeldBack),
+                Replicas.Values.Sum(r => r.Status!.EntriesHeldBack),
                 new SnapshotCounters(Sum(c => c.SnapshotsTaken), Sum(c => c.SnapshotsInstalled), Snapshots.BytesReceived), Log.Counters,
                 Interlocked.Read(ref _itemsSkipped), Shared.Folder.Refusals)
             {
@@ -145,12 +145,24 @@ public sealed partial class StoreNode : IDisposable
         }
     }
 
-    internal IEnumerable<Replica> LocalReplicas => _replicas.InOrder;
+    /// <summary>With everything in them that belongs to their loops: for whoever turns these.</summary>
+    internal IEnumerable<Replica> LocalReplicas => _loops.SelectMany(loop => loop.Replicas).OrderBy(r => r.Group);
 
     /// <summary>Null when the group has no replica here.</summary>
-    internal Replica? LocalReplica(GroupId group) => _replicas.Of(group);
+    internal Replica? LocalReplica(GroupId group)
+    {
+        foreach (Replica replica in LoopOf(group).Replicas)
+        {
+            if (replica.Group == group)
+            {
+                return replica;
+            }
+        }
 
-    private IReadOnlyDictionary<uint, Replica> Replicas => _replicas.All;
+        return null;
+    }
+
+    private IReadOnlyDictionary<uint, ReplicaReader> Replicas => _replicas.All;
 
     /// <summary>
     /// The front door behind every front door. Any thread. The sink is completed exactly once, here or later: a read whose level the
@@ -178,7 +190,7 @@ public sealed partial class StoreNode : IDisposable
 
         int virtualNode = Routing.VirtualNodeOf(request.Key.Span);
         GroupId group = Routing.GroupOf(virtualNode);
-        if (request is { IsWrite: false, Read.Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out Replica? replica)
+        if (request is { IsWrite: false, Read.Level: not ReadLevel.Strong } && Replicas.TryGetValue(group.Value, out ReplicaReader? replica)
             && replica.HasState && TryAnswerHere(replica, request, virtualNode) is { } answer)
         {
             Interlocked.Increment(ref _localReads);
@@ -203,14 +215,14 @@ public sealed partial class StoreNode : IDisposable
     /// <param name="completed">Must not block. Not called when the node stops before.</param>
     public bool TryHashState(GroupId group, Action<StateHash> completed)
     {
-        Replica replica = Replicas[group.Value];
+        ReplicaReader replica = Replicas[group.Value];
         if (Interlocked.Increment(ref _hashesUnderWay) > MaxHashesUnderWay)
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             return false;
         }
 
-        Front(group).Inbox.Post(new StateHashRequest(new ReplicaAddress(group, replica.Id), hash =>
+        Front(group).Inbox.Post(new StateHashRequest(replica.Address, hash =>
         {
             Interlocked.Decrement(ref _hashesUnderWay);
             completed(hash);
@@ -232,8 +244,8 @@ public sealed partial class StoreNode : IDisposable
     }
 
     /// <summary>What a session that has seen all local replicas as they are now has seen.</summary>
-    public IEnumerable<KeyValuePair<GroupId, SessionPoint>> SessionPoints => LocalReplicas
-        .Select(r => new KeyValuePair<GroupId, SessionPoint>(r.Group, r.SessionPoint))
+    public IEnumerable<KeyValuePair<GroupId, SessionPoint>> SessionPoints => _replicas.InOrder
+        .Select(r => new KeyValuePair<GroupId, SessionPoint>(r.Address.Group, r.SessionPoint))
         .Where(p => !p.Value.IsNone);
 
     /// <summary>
@@ -393,7 +405,7 @@ public sealed partial class StoreNode : IDisposable
     }
 
     /// <summary>The answer from the local table, without a queue; null when the read must wait for a proof or an index.</summary>
-    private static KvReply? TryAnswerHere(Replica replica, KvRequest request, int virtualNode)
+    private static KvReply? TryAnswerHere(ReplicaReader replica, KvRequest request, int virtualNode)
     {
         try
         {

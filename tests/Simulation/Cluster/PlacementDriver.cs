@@ -307,7 +307,7 @@ public sealed class PlacementDriver
         _cluster.Nodes.Select(n => n.Store?.LocalReplica(group)).FirstOrDefault(r => r is { IsLeader: true });
 
     private bool HasCaughtUp(GroupId group, ReplicaId newcomer, NodeId node) =>
-        _cluster.Nodes[(int)node.Value - 1].Store?.LocalReplica(group) is { } replica && replica.Id == newcomer && replica.HasState
+        _cluster.Nodes[(int)node.Value - 1].Store?.LocalReplica(group) is { } replica && replica.Id == newcomer && replica.Reader.HasState
         && LeaderOf(group) is { } leader && replica.DurableLastIndex + MaxLag >= leader.DurableLastIndex;
 
     private void Move(GroupId group, Action<List<ReplicaPlacement>> change)

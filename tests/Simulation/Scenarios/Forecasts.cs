@@ -159,7 +159,7 @@ public sealed class Forecasts
     private SessionPoint Session(byte[] key)
     {
         GroupId group = _cluster.Routing.GroupOf(_cluster.Routing.VirtualNodeOf(key));
-        SessionPoint seen = _cluster.Nodes.Select(node => node.Store?.LocalReplica(group)?.SessionPoint ?? default)
+        SessionPoint seen = _cluster.Nodes.Select(node => node.Store?.LocalReplica(group)?.Reader.SessionPoint ?? default)
             .Skip(_random.Below(_cluster.Nodes.Count)).FirstOrDefault(point => !point.IsNone);
         return _random.Chance(0.05) ? seen with { History = seen.History + 1 } : seen;
     }
