@@ -102,7 +102,7 @@ public class LocalReadBenchmark : IDisposable
 
     private KvReply Read()
     {
-        _ = _replica.TryRead(Next(), virtualNode: 0, ServedPath.Local, Freshness.Unknown, out var reply);
+        _ = _replica.Reader.TryRead(Next(), virtualNode: 0, ServedPath.Local, Freshness.Unknown, out var reply);
         return reply;
     }
 

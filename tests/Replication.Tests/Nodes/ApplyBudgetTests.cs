@@ -58,7 +58,7 @@ public sealed class ApplyBudgetTests
         _node.HearAcknowledgement();
         _node.Restart();
         int replayed = 0;
-        _node.Store.Applied = (_, _, entry) => replayed += entry.Kind == EntryKind.Command ? 1 : 0;
+        _node.Store.Shared.Events.Applied = (_, _, entry) => replayed += entry.Kind == EntryKind.Command ? 1 : 0;
         long before = _node.Disk.Counters.BytesRead;
         while (_node.Store.Loops[0].RunOnce())
         {
