@@ -9,7 +9,7 @@ namespace KvStore.Micro;
 
 /// <summary>
 /// What evidence adds to a read that is answered at once: the same read of the same table, as a bare reply and as
-/// <see cref="Replica.Reader.TryRead"/> makes it, with the production clock. A single node that leads its only group, turned by hand.
+/// <see cref="ReplicaReader.TryRead"/> makes it, with the production clock. A single node that leads its only group, turned by hand.
 /// </summary>
 [MemoryDiagnoser]
 public class LocalReadBenchmark : IDisposable

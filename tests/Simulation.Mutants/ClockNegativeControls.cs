@@ -11,10 +11,6 @@ public sealed class ClockNegativeControls(ITestOutputHelper output)
         Hunt.CatchesIn(output, "clocks-apart-accepted", "clocks-apart-accepted", WrongClock.FirstStart);
 
     [Fact]
-    public void A9_a_new_node_that_takes_part_in_a_cluster_whose_clocks_are_apart_from_its_own_is_caught() =>
-        Hunt.CatchesIn(output, "clocks-apart-accepted", "clocks-apart-accepted", WrongClock.MajorityFirst);
-
-    [Fact]
     public void A8_a_node_with_a_wrong_clock_that_leads_like_any_other_is_caught() =>
         Hunt.CatchesIn(output, "wrong-clock-may-lead", "liveness", WrongClock.LeadsNothing);
 }

@@ -18,12 +18,5 @@ public sealed class WrongClockScenarioTests
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    [InlineData(3)]
-    public void A9_a_node_whose_clock_is_apart_from_that_of_a_cluster_which_has_begun_stays_out_until_they_agree(ulong seed) =>
-        WrongClock.MajorityFirst(seed);
-
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
     public void A9_groups_that_began_with_clocks_that_were_ahead_say_so(ulong seed) => WrongClock.MajorityAhead(seed);
 }

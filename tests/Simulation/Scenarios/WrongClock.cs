@@ -98,49 +98,6 @@ public static class WrongClock
         Require(cluster.RunUntilReady(60 * Second), "liveness", "the clocks are set, and the cluster does not begin");
     }
 
-    /// <summary>
-    /// Two of three nodes whose clocks agree, eleven minutes ahead, begin the cluster before the third one is there: nobody can tell which are right. The
-    /// third one stays out, however often it is started, until the clocks agree; then it is let in, and every node says that group time is ahead.
-    /// </summary>
-    public static void MajorityFirst(ulong seed)
-    {
-        var cluster = new SimulatedCluster(new ClusterOptions { Seed = seed, Groups = Groups, VirtualNodes = Groups });
-        cluster.GroupTime.IsWatched = false;
-        SimulatedNode right = cluster.Nodes[(int)(seed % 3)];
-        SimulatedNode[] wrong = [.. cluster.Nodes.Where(node => node != right)];
-        foreach (SimulatedNode node in wrong)
-        {
-            node.Clock.WallOffsetMs = ElevenMinutesMs;
-            cluster.Start(node);
-        }
-
-        Until(cluster, () => cluster.LeaderCount() == Groups, "two nodes lead everything");
-        for (int start = 1; start <= 5; start++)
-        {
-            HelloRefused? ended = null;
-            right.OnClocksApart = (_, refused) => ended = refused;
-            cluster.Start(right);
-            cluster.Scheduler.RunUntil(() => ended is not null, 10 * Second);
-            Require(right.Store is null && ended is not null, "clocks-apart-accepted", $"start {start} of a new node beside clocks that are apart from its own goes on");
-            Require(ended!.Detail.Contains("--accept-clock-skew", StringComparison.Ordinal), "said-once", $"it is not said what to do: {ended.Detail}");
-            Require(wrong.All(node => node.Store is not null), "clocks-accused", "a cluster that has begun ends because of a newcomer's clock");
-        }
-
-        Require(cluster.LeaderCount() == Groups, "liveness", "the two nodes lead less than before");
-        right.OnClocksApart = null;
-        foreach (SimulatedNode node in wrong)
-        {
-            node.Clock.WallOffsetMs = 0;
-        }
-
-        cluster.Start(right);
-        Require(cluster.RunUntilReady(60 * Second), "liveness", "the clocks agree, and the third node does not come in");
-        foreach (SimulatedNode node in cluster.Nodes)
-        {
-            Until(cluster, () => node.Store!.Groups.Any(g => g.ClockLeadSeconds > 500), $"n{node.Id} shows the lead");
-        }
-    }
-
     private static SimulatedCluster Start(ulong seed, params long[] offsetsMs)
     {
         var cluster = new SimulatedCluster(new ClusterOptions
