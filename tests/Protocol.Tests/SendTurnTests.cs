@@ -175,7 +175,7 @@ public sealed class SendTurnTests
     private sealed class Witness(PipeWriter inner) : PipeWriter
     {
         [ThreadStatic]
-        private static bool t_isHere;
+        private static bool _isHere;
 
         private int _writes;
         private int _writesHere;
@@ -190,15 +190,15 @@ public sealed class SendTurnTests
         /// <summary>Writes of this thread meanwhile are counted apart.</summary>
         public static void Watch(Action action)
         {
-            t_isHere = true;
+            _isHere = true;
             action();
-            t_isHere = false;
+            _isHere = false;
         }
 
         public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
         {
             Interlocked.Increment(ref _writes);
-            Interlocked.Add(ref _writesHere, t_isHere ? 1 : 0);
+            Interlocked.Add(ref _writesHere, _isHere ? 1 : 0);
             ValueTask<FlushResult> written = inner.WriteAsync(source, cancellationToken);
             Written?.Invoke();
             return written;

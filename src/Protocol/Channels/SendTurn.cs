@@ -16,22 +16,22 @@ internal sealed class SendTurn
     internal const int MostWriters = 64;
 
     [ThreadStatic]
-    private static SendTurn? t_spare;
+    private static SendTurn? _spare;
 
     [ThreadStatic]
-    private static SendTurn? t_current;
+    private static SendTurn? _current;
 
     private readonly HashSet<Signal> _writers = [];
 
     /// <summary>False, and nothing to end: this thread is in a turn already.</summary>
     public static bool TryBegin()
     {
-        if (t_current is not null)
+        if (_current is not null)
         {
             return false;
         }
 
-        t_current = t_spare ??= new SendTurn();
+        _current = _spare ??= new SendTurn();
         return true;
     }
 
@@ -39,33 +39,33 @@ internal sealed class SendTurn
     /// <param name="begun">What <see cref="TryBegin"/> said; a turn within a turn ends with the outer one.</param>
     public static void End(bool begun)
     {
-        if (!begun || t_current is not { } turn)
+        if (!begun || _current is not { } turn)
         {
             return;
         }
 
-        t_current = null;
+        _current = null;
         if (turn._writers.Count == 0)
         {
             return;
         }
 
         // A writer may begin a turn of its own on this thread; it gets another set.
-        t_spare = null;
+        _spare = null;
         foreach (Signal writer in turn._writers)
         {
             writer.Set(here: true);
         }
 
         turn._writers.Clear();
-        t_spare = turn;
+        _spare = turn;
     }
 
     /// <summary>Wakes a writer: at the end of this thread's turn if it is in one, otherwise now, in the pool.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Wake(Signal writer)
     {
-        if (t_current is not { } turn || !turn.TryAdd(writer))
+        if (_current is not { } turn || !turn.TryAdd(writer))
         {
             writer.Set();
         }
