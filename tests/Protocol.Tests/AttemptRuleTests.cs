@@ -196,8 +196,15 @@ public sealed class AttemptRuleTests
         {
             var state = new AttemptState
             {
-                IsWrite = true, HasId = true, IdIsCallers = random.Next(2) == 0, UnknownAttempts = unknown, Asked = Asked, Fruitless = attempt, Nodes = 3,
-                LeftMs = 5000 - (attempt * 400), IsRelay = random.Next(2) == 0,
+                IsWrite = true,
+                HasId = true,
+                IdIsCallers = random.Next(2) == 0,
+                UnknownAttempts = unknown,
+                Asked = Asked,
+                Fruitless = attempt,
+                Nodes = 3,
+                LeftMs = 5000 - (attempt * 400),
+                IsRelay = random.Next(2) == 0,
             };
             int course = random.Next(6);
             (AttemptEnd end, KvReply? reply) = course switch

@@ -13,14 +13,26 @@ internal static class HandshakeAttacks
 
     private static readonly PeerHello Hello = new()
     {
-        ClusterId = "test", NodeName = "n2", NodeId = new NodeId(2), Uuid = new Guid("22222222-2222-2222-2222-222222222222"), Incarnation = 7, Process = 1,
-        LayoutHash = new byte[32], ExpectedPeer = "n1",
+        ClusterId = "test",
+        NodeName = "n2",
+        NodeId = new NodeId(2),
+        Uuid = new Guid("22222222-2222-2222-2222-222222222222"),
+        Incarnation = 7,
+        Process = 1,
+        LayoutHash = new byte[32],
+        ExpectedPeer = "n1",
     };
 
     private static readonly HelloAck Ack = new()
     {
-        Protocol = 1, ClusterId = "test", NodeName = "n1", NodeId = new NodeId(1), Uuid = new Guid("11111111-1111-1111-1111-111111111111"),
-        Incarnation = 3, LayoutHash = new byte[32], Process = 9,
+        Protocol = 1,
+        ClusterId = "test",
+        NodeName = "n1",
+        NodeId = new NodeId(1),
+        Uuid = new Guid("11111111-1111-1111-1111-111111111111"),
+        Incarnation = 3,
+        LayoutHash = new byte[32],
+        Process = 9,
     };
 
     /// <summary>Runs an attack on this thread; a context of the caller's would send parts of it elsewhere.</summary>

@@ -268,7 +268,7 @@ public class NodeIdentityTests
 
     private const int VersionAt = 8;
 
-    private static NodeIdentity Open(MemoryFileSystem files, Guid freshUuid) => 
+    private static NodeIdentity Open(MemoryFileSystem files, Guid freshUuid) =>
         NodeIdentity.Open(files, Folder, "n2", Layout, freshUuid, process: 1);
 
     private static MemoryFileSystem Disk(int seed = 1)
