@@ -13,20 +13,11 @@ public sealed class SendTurnTests
         const int Answers = 40;
         var (near, far) = DuplexPipe.Create();
         var output = new Witness(far.Output);
-        var tickets = new TaskCompletionSource<List<ReplyTicket>>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var open = new List<ReplyTicket>();
-        var serving = RequestServer.ServeAsync(new Transport(far.Input, output), (_, ticket) =>
-        {
-            open.Add(ticket);
-            if (open.Count == Answers)
-            {
-                tickets.TrySetResult(open);
-            }
-        });
+        var (serving, tickets) = Serve(far.Input, output, Answers);
         await using var channel = RequestChannel.Start(near);
         Task<KvReply>[] sent = [.. Enumerable.Range(0, Answers).Select(_ => channel.SendAsync(RequestChannelTests.Get("k")).AsTask().ContinueWith(
             asked => asked.Result.Reply!, TaskScheduler.Default))];
-        List<ReplyTicket> answered = await tickets.Task.WaitAsync(Patience);
+        List<ReplyTicket> answered = await tickets.WaitAsync(Patience);
 
         // Two to a turn. The writer may not yet wait again when the next turn ends, and then sees for itself that there is more; not each time.
         for (int i = 0; i < Answers; i += 2)
@@ -49,19 +40,10 @@ public sealed class SendTurnTests
         const int Answers = 500;
         var (near, far) = DuplexPipe.Create(pauseAt: 1 << 20);
         var output = new Witness(far.Output);
-        var tickets = new TaskCompletionSource<List<ReplyTicket>>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var open = new List<ReplyTicket>();
-        var serving = RequestServer.ServeAsync(new Transport(far.Input, output), (_, ticket) =>
-        {
-            open.Add(ticket);
-            if (open.Count == Answers)
-            {
-                tickets.TrySetResult(open);
-            }
-        });
+        var (serving, tickets) = Serve(far.Input, output, Answers);
         await using var channel = RequestChannel.Start(near);
         Task<RequestResult>[] sent = [.. Enumerable.Range(0, Answers).Select(_ => channel.SendAsync(RequestChannelTests.Get("k")).AsTask())];
-        var answers = new ConcurrentQueue<ReplyTicket>(await tickets.Task.WaitAsync(Patience));
+        var answers = new ConcurrentQueue<ReplyTicket>(await tickets.WaitAsync(Patience));
 
         // What others have collected by the time that a write is done.
         output.Written = () => output.WritesHere > 0 && answers.TryDequeue(out ReplyTicket next) && next.TryComplete(new KvReply());
@@ -151,6 +133,23 @@ public sealed class SendTurnTests
                 Assert.Equal(ConnectionEndReason.Failed, serving.Result.Reason);
             },
             TaskCreationOptions.LongRunning);
+    }
+
+    /// <summary>The tickets of so many requests, when all have come.</summary>
+    private static (Task<ConnectionEnd> Serving, Task<List<ReplyTicket>> Tickets) Serve(PipeReader input, PipeWriter output, int requests)
+    {
+        var all = new TaskCompletionSource<List<ReplyTicket>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var open = new List<ReplyTicket>();
+        return (RequestServer.ServeAsync(new Transport(input, output), Take), all.Task);
+
+        void Take(KvRequest request, ReplyTicket ticket)
+        {
+            open.Add(ticket);
+            if (open.Count == requests)
+            {
+                all.TrySetResult(open);
+            }
+        }
     }
 
     private static void AnswerInATurn(ReplyTicket first, ReplyTicket second, Witness output)

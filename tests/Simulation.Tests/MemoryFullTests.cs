@@ -124,7 +124,7 @@ public sealed class MemoryFullTests
     public void Retries_that_do_not_name_their_first_attempt_hear_a_false_word() =>
         Assert.NotEqual(0, RetryAcrossTheMark(retries: 2_000, forgetful: true).FalseWords);
 
-    private static SimulatedCluster Start(long limitBytes)
+    internal static SimulatedCluster Start(long limitBytes)
     {
         var cluster = new SimulatedCluster(new ClusterOptions
         {

@@ -95,16 +95,7 @@ public sealed class RecordMemoryTests
 
     private static SimulatedCluster Start(long limitBytes)
     {
-        var cluster = new SimulatedCluster(new ClusterOptions
-        {
-            Seed = 5,
-            Groups = 1,
-            VirtualNodes = 4,
-            Wal = new() { SegmentBytes = 4 << 20, MaxBatchBytes = 1 << 20 },
-            Adjust = options => options with { MemoryBytes = limitBytes },
-        });
-        cluster.StartAll();
-        Assert.True(cluster.RunUntilReady());
+        SimulatedCluster cluster = MemoryFullTests.Start(limitBytes);
         Assert.True(cluster.Scheduler.RunUntil(() => cluster.Nodes.All(node => node.Store!.Groups[0].Level == FeatureLevel.Max), 60_000_000));
         return cluster;
     }
