@@ -10,10 +10,10 @@ namespace KvStore.Replication;
 internal readonly record struct PeerMessage(GroupId Group, ulong Epoch, Message Message, ulong LowestVoterMatch = 0);
 
 /// <summary>
-/// What a payload says of its sender's clocks: the wall clock in unix milliseconds and, with answers, a stamp. Epoch is the newest of
-/// its items, SkippedItems counts those that were passed over. Disk comes with answers, Room with answers and control messages, of nodes that can say it.
+/// What a payload says of its sender's clocks: the wall clock in unix milliseconds and, with answers, a stamp.
+/// SkippedItems counts those that were passed over. Disk comes with answers, Room with answers and control messages, of nodes that can say it.
 /// </summary>
-internal readonly record struct PeerPayloadHead(ulong WallMs, Stamp Stamp, ulong Epoch = 0, int SkippedItems = 0, DiskReport? Disk = null, RoomReport? Room = null);
+internal readonly record struct PeerPayloadHead(ulong WallMs, Stamp Stamp, int SkippedItems = 0, DiskReport? Disk = null, RoomReport? Room = null);
 
 /// <summary>
 /// A decoded peer payload, or the part of it that belongs to one loop. It is used again: <see cref="PeerMessagesPool"/> gives it out, whoever

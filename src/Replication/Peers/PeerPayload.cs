@@ -219,7 +219,6 @@ internal static class PeerPayload
         // Most payloads have one item. What is said here is not believed beyond a few: the bytes must be there.
         messages.EnsureCapacity(Math.Min(items, MaxRoomAhead));
         int skipped = 0;
-        ulong newestEpoch = 0;
         for (int i = 0; i < items; i++)
         {
             MessagePackReader begin = reader;
@@ -231,7 +230,6 @@ internal static class PeerPayload
             };
             if (read)
             {
-                newestEpoch = Math.Max(newestEpoch, messages[^1].Epoch);
                 continue;
             }
 
@@ -275,7 +273,7 @@ internal static class PeerPayload
             }
         }
 
-        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), newestEpoch, skipped, disk, room);
+        head = new PeerPayloadHead(wallMs, new Stamp(incarnation, ticks), skipped, disk, room);
         return reader.TrySkip(left) && reader.AtEnd;
     }
 
