@@ -132,7 +132,9 @@ public sealed class RequestChannelTests
         var serving = RequestServer.ServeAsync(far, (_, ticket) => ticket.TryComplete(new KvReply()));
         await using var channel = RequestChannel.Start(near);
         using var release = new ManualResetEventSlim();
-        var slow = BlockAfterReplyAsync(channel, release);
+
+        // Not on this thread: a reply that is there before it is awaited would block the test itself.
+        var slow = Task.Run(() => BlockAfterReplyAsync(channel, release));
         for (int i = 0; i < 20; i++)
         {
             Assert.Equal(RequestEnd.Replied, (await channel.SendAsync(Get("k")).AsTask().WaitAsync(Patience)).End);
